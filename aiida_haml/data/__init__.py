@@ -1,0 +1,1 @@
+"""Node types: frames and potentials."""

@@ -1,0 +1,31 @@
+"""What runs on the computing machine: `haml-engine TASK`, started inside a job's folder.
+
+Each task reads ``task.json`` and folders of frames from the working directory and writes its results
+beside them. Tasks import only what they need, so that a job starts fast; nothing here knows of AiiDA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+
+#: Task name -> module with a function ``run(folder: Path, task: dict) -> None``.
+TASKS = {
+    "teacher": "aiida_haml.engines.teacher",
+    "train": "aiida_haml.engines.mace_training",
+    "evaluate": "aiida_haml.engines.mace_evaluation",
+    "describe": "aiida_haml.engines.description",
+    "rank": "aiida_haml.engines.ranking",
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one task in the current folder."""
+    parser = argparse.ArgumentParser(prog="haml-engine", description=__doc__)
+    parser.add_argument("task", choices=sorted(TASKS))
+    name = parser.parse_args(argv).task
+    folder = Path.cwd()
+    task = json.loads((folder / "task.json").read_text())
+    importlib.import_module(TASKS[name]).run(folder, task)

@@ -1,0 +1,1 @@
+"""What comes back from the engines, turned into nodes and exit codes."""

@@ -1,0 +1,1 @@
+"""Crystals, dopings and interfaces. Built on ASE; knows nothing of AiiDA."""

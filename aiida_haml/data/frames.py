@@ -1,0 +1,222 @@
+"""The frames node: one segment of a trajectory, or one batch of configurations of the same atoms."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from aiida import orm
+from aiida.orm.pydantic import OrmMetadataField
+from ase import Atoms
+from ase.formula import Formula
+from pydantic import ConfigDict
+
+from aiida_haml.frames import PER_FRAME, Frames
+
+#: What a node of frames can be. A `burst` holds labels, a `stretch` the trusted frames of MLP-MD, `untrusted` its tail.
+KINDS = ("structure", "burst", "stretch", "untrusted", "isolated_atom", "imported")
+
+
+class FramesData(orm.ArrayData):
+    """Frames of one system, stored as one ``.npy`` file an array under fixed names, so that equal content hashes equally.
+
+    Parameters
+    ----------
+    frames : Frames
+    kind : str
+        One of `KINDS`.
+    level_of_theory : str, optional
+        Key of the level of theory that made energies and forces; None where they are not labels.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown.
+    """
+
+    class AttributesModel(orm.ArrayData.AttributesModel):
+        model_config = ConfigDict(extra="allow")
+
+        kind: str = OrmMetadataField(
+            description="What the frames are", orm_to_model=lambda node: node.base.attributes.get("kind")
+        )
+        level_of_theory: str | None = OrmMetadataField(
+            None,
+            description="Key of the level of theory of the labels",
+            orm_to_model=lambda node: node.base.attributes.get("level_of_theory", None),
+        )
+        n_frames: int = OrmMetadataField(
+            description="Number of frames", orm_to_model=lambda node: node.base.attributes.get("n_frames")
+        )
+        n_atoms: int = OrmMetadataField(
+            description="Number of atoms", orm_to_model=lambda node: node.base.attributes.get("n_atoms")
+        )
+        elements: list[str] = OrmMetadataField(
+            description="Chemical symbols present",
+            orm_to_model=lambda node: node.base.attributes.get("elements"),
+        )
+        formula: str = OrmMetadataField(
+            description="Hill formula of the cell", orm_to_model=lambda node: node.base.attributes.get("formula")
+        )
+        time_start: float | None = OrmMetadataField(
+            None,
+            description="Time of the first frame, fs",
+            orm_to_model=lambda node: node.base.attributes.get("time_start", None),
+        )
+        time_end: float | None = OrmMetadataField(
+            None,
+            description="Time of the last frame, fs",
+            orm_to_model=lambda node: node.base.attributes.get("time_end", None),
+        )
+
+    def __init__(
+        self,
+        frames: Frames | None = None,
+        kind: str = "structure",
+        level_of_theory: str | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if frames is None:
+            return
+        if kind not in KINDS:
+            raise ValueError(f"kind is {kind!r}; it has to be one of {', '.join(KINDS)}")
+        for name, array in frames.arrays().items():
+            self.set_array(name, array)
+        self.base.attributes.set_many(
+            {
+                "kind": kind,
+                "level_of_theory": level_of_theory,
+                "n_frames": len(frames),
+                "n_atoms": frames.n_atoms,
+                "elements": frames.elements,
+                "formula": Formula.from_list(frames.symbols).format("hill"),
+                "time_start": None if frames.times is None else float(frames.times[0]),
+                "time_end": None if frames.times is None else float(frames.times[-1]),
+            }
+        )
+
+    # -- what a query sees ---------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        return self.base.attributes.get("kind")
+
+    @property
+    def level_of_theory(self) -> str | None:
+        return self.base.attributes.get("level_of_theory", None)
+
+    @property
+    def elements(self) -> list[str]:
+        return self.base.attributes.get("elements")
+
+    @property
+    def n_atoms(self) -> int:
+        return self.base.attributes.get("n_atoms")
+
+    @property
+    def has_velocities(self) -> bool:
+        return "velocities" in self.get_arraynames()
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether energies and forces are there, and a level of theory vouches for them."""
+        return self.level_of_theory is not None and {"energies", "forces"} <= set(self.get_arraynames())
+
+    def __len__(self) -> int:
+        return self.base.attributes.get("n_frames")
+
+    # -- content -------------------------------------------------------------------------------------------
+
+    @property
+    def frames(self) -> Frames:
+        """All frames. Long segments are better read in slices."""
+        return self.read(slice(None))
+
+    def read(self, index: int | slice) -> Frames:
+        """Read some frames without loading the others.
+
+        Parameters
+        ----------
+        index : int or slice
+            Slices are read as one contiguous block of the file and then strided.
+
+        Raises
+        ------
+        IndexError
+            If no frame is selected.
+        """
+        if isinstance(index, int):
+            index = slice(index, index + 1 or None)
+        start, stop, step = index.indices(len(self))
+        if step < 1 or stop <= start:
+            raise IndexError(f"slice {index} selects no frame of the {len(self)} in the node, or runs backwards")
+        arrays = {}
+        for name in self.get_arraynames():
+            with self.base.repository.open(f"{name}.npy", "rb") as handle:
+                arrays[name] = _read_block(handle, start, stop)[::step] if name in PER_FRAME else _read_all(handle)
+        return Frames(**arrays)
+
+    def to_ase(self, index: int | slice = slice(None)) -> list[Atoms]:
+        """Return the chosen frames as ASE atoms, with labels, velocities and time."""
+        return self.read(index).to_ase()
+
+    def to_extxyz(self, path: Path | str, index: int | slice = slice(None)) -> None:
+        """Write the chosen frames as extended XYZ."""
+        ase.io.write(path, self.to_ase(index), format="extxyz")
+
+    def _prepare_extxyz(self, main_file_name: str = "") -> tuple[bytes, dict]:
+        """Serve `verdi data ... export`."""
+        buffer = io.StringIO()
+        ase.io.write(buffer, self.to_ase(), format="extxyz")
+        return buffer.getvalue().encode(), {}
+
+    @classmethod
+    def from_ase(cls, images: Atoms | list[Atoms], kind: str = "structure", level_of_theory: str | None = None) -> FramesData:
+        """Make an unstored node from ASE atoms that hold the same atoms in the same order."""
+        return cls(Frames.from_ase(images), kind=kind, level_of_theory=level_of_theory)
+
+    @classmethod
+    def from_extxyz(cls, path: Path | str, level_of_theory: str | None = None) -> list[FramesData]:
+        """Read extended XYZ: one unstored node of kind `imported` for each run of frames of the same atoms.
+
+        Raises
+        ------
+        ValueError
+            If the file holds no frame.
+        """
+        images = ase.io.read(path, index=":", format="extxyz")
+        if not images:
+            raise ValueError(f"{path} holds no frame")
+        runs: list[list[Atoms]] = []
+        for atoms in images:
+            if runs and np.array_equal(runs[-1][-1].numbers, atoms.numbers):
+                runs[-1].append(atoms)
+            else:
+                runs.append([atoms])
+        return [cls.from_ase(run, kind="imported", level_of_theory=level_of_theory) for run in runs]
+
+
+def _header(handle: Any) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(handle)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reader(handle)
+    if fortran:
+        raise ValueError("arrays of frames are stored in C order")
+    return shape, dtype
+
+
+def _read_all(handle: Any) -> np.ndarray:
+    return np.load(io.BytesIO(handle.read()), allow_pickle=False)
+
+
+def _read_block(handle: Any, start: int, stop: int) -> np.ndarray:
+    """Read rows ``start:stop`` of an open ``.npy`` file."""
+    shape, dtype = _header(handle)
+    row = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+    handle.seek(start * row, io.SEEK_CUR)
+    block = handle.read((stop - start) * row)
+    return np.frombuffer(block, dtype=dtype).reshape(stop - start, *shape[1:]).copy()

@@ -1,0 +1,122 @@
+"""The frames node keeps what it was given, reads slices lazily, and hashes by content."""
+
+import io
+
+import numpy as np
+import pytest
+from aiida import orm
+from ase import units
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+
+from aiida_haml.data.frames import FramesData
+from aiida_haml.frames import Frames, concatenate, maxwell_boltzmann
+
+
+@pytest.fixture
+def images():
+    atoms = bulk("Cu", cubic=True).repeat(2)
+    atoms.calc = EMT()
+    rng = np.random.default_rng(1)
+    frames = []
+    for i in range(7):
+        frame = atoms.copy()
+        frame.calc = EMT()
+        frame.positions += rng.normal(scale=0.05, size=frame.positions.shape)
+        MaxwellBoltzmannDistribution(frame, temperature_K=300, rng=rng)
+        frame.get_forces()
+        frame.get_stress()
+        frame.info["time"] = 2.0 * i
+        frames.append(frame)
+    return frames
+
+
+def test_round_trip_through_ase_and_extxyz(aiida_profile, images, tmp_path):
+    node = FramesData.from_ase(images, kind="burst", level_of_theory="emt").store()
+    assert (len(node), node.n_atoms, node.elements, node.has_labels) == (7, 32, ["Cu"], True)
+    node.to_extxyz(tmp_path / "frames.xyz")
+    (again,) = FramesData.from_extxyz(tmp_path / "frames.xyz", level_of_theory="emt")
+    for name, array in node.frames.arrays().items():
+        np.testing.assert_allclose(again.frames.arrays()[name], array, atol=2e-8, err_msg=name)
+
+
+def test_slices_equal_the_whole(aiida_profile, images):
+    node = FramesData.from_ase(images).store()
+    whole = node.frames
+    for index in (slice(0, 3), slice(2, 7, 2), -1, 4):
+        expected = whole[index]
+        for name, array in node.read(index).arrays().items():
+            np.testing.assert_array_equal(array, expected.arrays()[name])
+    with pytest.raises(IndexError):
+        node.read(slice(9, 12))
+
+
+def test_slices_of_packed_objects(aiida_profile, images):
+    node = FramesData.from_ase(images).store()
+    node.backend.get_repository().maintain(live=True)
+    np.testing.assert_array_equal(node.read(slice(3, 5)).positions, node.frames.positions[3:5])
+
+
+def test_same_content_same_hash(aiida_profile, images):
+    first, second = (FramesData.from_ase(images, kind="burst", level_of_theory="a").store() for _ in range(2))
+    assert first.base.caching.get_hash() == second.base.caching.get_hash()
+    other = FramesData.from_ase(images, kind="burst", level_of_theory="b").store()
+    assert other.base.caching.get_hash() != first.base.caching.get_hash()
+
+
+def test_attributes_can_be_queried(aiida_profile, images):
+    node = FramesData.from_ase(images, kind="burst", level_of_theory="queried").store()
+    query = orm.QueryBuilder().append(FramesData, filters={"attributes.level_of_theory": "queried"})
+    assert [n.pk for n in query.all(flat=True)] == [node.pk]
+
+
+def test_unknown_kind_is_refused(aiida_profile, images):
+    with pytest.raises(ValueError, match="'bursts'"):
+        FramesData.from_ase(images, kind="bursts")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"positions": np.full((1, 2, 3), np.nan)}, "NaN"),
+        ({"forces": np.zeros((1, 3, 3))}, "forces has shape"),
+        ({"numbers": [3, 300]}, "unknown atomic numbers"),
+        ({"positions": np.zeros((0, 2, 3)), "cells": np.zeros((0, 3, 3))}, "at least one frame"),
+    ],
+)
+def test_broken_arrays_are_refused(change, message):
+    arrays = {"numbers": [3, 3], "positions": np.zeros((1, 2, 3)), "cells": np.eye(3)[None], "pbc": True} | change
+    with pytest.raises(ValueError, match=message):
+        Frames(**arrays)
+
+
+def test_joining_drops_the_repeated_frame(images):
+    whole = Frames.from_ase(images)
+    joined = concatenate([whole[:4], whole[3:]])
+    np.testing.assert_array_equal(joined.times, whole.times)
+    np.testing.assert_array_equal(joined.positions, whole.positions)
+
+
+def test_drawn_velocities_have_the_temperature_and_no_drift():
+    masses = np.array([6.94, 30.97, 32.06, 35.45] * 10)
+    velocities = maxwell_boltzmann(masses, 450.0, seed=3)
+    frames = Frames([3, 15, 16, 17] * 10, np.zeros((1, 40, 3)), np.eye(3)[None], True, velocities=velocities[None])
+    assert np.isclose(frames.temperatures()[0], 450.0, rtol=1e-3)
+    assert np.allclose((masses[:, None] * velocities).sum(axis=0), 0)
+    assert np.array_equal(velocities, maxwell_boltzmann(masses, 450.0, seed=3))
+
+
+def test_temperature_agrees_with_ase(images):
+    frames = Frames.from_ase(images)
+    expected = [2 * a.get_kinetic_energy() / ((3 * len(a) - 3) * units.kB) for a in images]
+    np.testing.assert_allclose(frames.temperatures(), expected)
+
+
+def test_extxyz_of_several_systems_gives_several_nodes(aiida_profile, tmp_path):
+    from ase.io import write
+
+    write(tmp_path / "two.xyz", [bulk("Cu"), bulk("Cu"), bulk("Au", cubic=True)])
+    assert [len(n) for n in FramesData.from_extxyz(tmp_path / "two.xyz")] == [2, 1]
+    with pytest.raises((ValueError, StopIteration, OSError)):
+        FramesData.from_extxyz(io.StringIO(""))

@@ -1,0 +1,102 @@
+"""What all CalcJobs that run `haml-engine TASK` share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec
+
+#: Share of the wall time after which an engine has to stop by itself and write what it has.
+USABLE_WALL_TIME = 0.9
+
+
+class EngineCalculation(CalcJob):
+    """A task of `haml-engine`: ``task.json`` and folders of node files in, ``results.json`` and files out.
+
+    A subclass sets ``TASK`` and ``OUTPUTS``, adds its ports and its exit codes from 310 on in `define`,
+    and says in `task` and `folders` what the engine is to read. Its parser derives from
+    `aiida_haml.parsers.base.EngineParser`.
+    """
+
+    #: Name of the task, a key of ``aiida_haml.engines.TASKS``; the default parser is ``haml.TASK``.
+    TASK: ClassVar[str]
+    #: Files and folders to bring back besides the log and ``results.json``; glob patterns allowed.
+    OUTPUTS: ClassVar[tuple[str, ...]] = ()
+    #: Raise in a subclass when its engine computes something else from the same inputs.
+    CACHE_VERSION = 1
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+        """Declare the options of a serial Python job and the exit codes every task has."""
+        super().define(spec)
+        ports: Any = spec.inputs
+        options = ports["metadata"]["options"]
+        options["parser_name"].default = f"haml.{getattr(cls, 'TASK', '')}"
+        options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+        options["withmpi"].default = False
+        options["output_filename"].default = "engine.log"
+        # Spinning OpenMP threads on shared cores cost a factor of twenty; whoever has cores to spare says so.
+        options["environment_variables"].default = lambda: {"OMP_NUM_THREADS": "1"}
+        ports["code"].required = True
+        spec.exit_code(
+            300,
+            "ERROR_NO_RESULTS",
+            invalidates_cache=True,
+            message="The engine ended without writing results.json; the end of its log says: {message}",
+        )
+        spec.exit_code(
+            301,
+            "ERROR_UNREADABLE_RESULTS",
+            invalidates_cache=True,
+            message="What the engine wrote could not be read: {message}",
+        )
+        spec.exit_code(
+            302,
+            "ERROR_TASK_REFUSED",
+            invalidates_cache=True,
+            message="The engine refused the task: {message}",
+        )
+
+    def task(self) -> dict[str, Any]:
+        """Return what goes into ``task.json``: plain JSON, made of the inputs' content alone."""
+        raise NotImplementedError
+
+    def folders(self) -> dict[str, orm.Node]:
+        """Return the nodes whose repository the engine finds under a folder, by the folder's path.
+
+        Paths are made of input labels (``inputs/labels/burst_000``), never of uuids.
+        """
+        return {}
+
+    def usable_wall_time(self) -> float | None:
+        """Return the seconds after which the engine stops by itself, or None without a limit.
+
+        core.direct does not enforce its limit, and no scheduler lets a job that it kills write its results.
+        """
+        limit = self.inputs.metadata.options.get("max_wallclock_seconds")
+        return None if limit is None else USABLE_WALL_TIME * limit
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write ``task.json`` and list the files to copy there and back."""
+        task = {**self.task(), "max_wall_time_s": self.usable_wall_time()}
+        with folder.open("task.json", "w", encoding="utf8") as handle:
+            json.dump(task, handle, indent=2, sort_keys=True)
+
+        codeinfo = CodeInfo()
+        codeinfo.code_uuid = self.inputs.code.uuid
+        codeinfo.cmdline_params = [self.TASK]
+        codeinfo.stdout_name = self.options.output_filename
+        codeinfo.join_files = True
+
+        calcinfo = CalcInfo()
+        calcinfo.codes_info = [codeinfo]
+        # Without a name of an object (AiiDA's annotation does not know None) the whole repository is copied.
+        calcinfo.local_copy_list = [(node.uuid, None, path) for path, node in self.folders().items()]  # type: ignore[misc]
+        calcinfo.retrieve_list = [self.options.output_filename, "results.json"]
+        # The depth keeps the folders of a path; a plain string would put every file at the top.
+        calcinfo.retrieve_list += [(name, ".", name.count("/") + 1) for name in self.OUTPUTS]
+        return calcinfo

@@ -1,0 +1,9 @@
+"""Groups that several people share."""
+
+from __future__ import annotations
+
+from aiida.orm import Group
+
+
+class ScreenGroup(Group):
+    """The screens that were submitted under one name, newest last; survives export and import with its extras."""

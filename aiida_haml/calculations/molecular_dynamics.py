@@ -1,0 +1,35 @@
+"""Checks of molecular-dynamics settings that all engines share, made before a job starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+
+from aiida_haml.data.frames import FramesData
+
+#: Settings every MD engine takes, with the smallest value allowed.
+MD_SETTINGS = {"steps": 1, "timestep_fs": 1e-3, "temperature_K": 1e-3, "thermostat_time_fs": 1e-3, "seed": 1}
+
+
+def validate_md(node: orm.Dict | None, _: Any) -> str | None:
+    """Refuse settings that are missing, not numbers, or too small."""
+    if node is None:
+        return None
+    md = node.get_dict()
+    for name, least in MD_SETTINGS.items():
+        if name not in md:
+            return f"The MD settings lack `{name}`."
+        value = md[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
+            return f"The MD setting `{name}` is {value!r}; it has to be a number of at least {least}."
+    if md["timestep_fs"] > 5:
+        return f"The MD setting `timestep_fs` is {md['timestep_fs']} fs; above 5 fs no integrator is stable."
+    return None
+
+
+def validate_initial(node: FramesData | None, _: Any) -> str | None:
+    """Refuse a start that no analysis trusts."""
+    if node is not None and node.kind == "untrusted":
+        return f"The frames {node.pk} are the untrusted tail of a stretch; nothing may start from them."
+    return None

@@ -1,0 +1,65 @@
+"""Labels from a teacher: any ASE calculator run as a job, with the ports of the CP2K engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_haml.calculations.base import EngineCalculation
+from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md
+from aiida_haml.data.frames import FramesData
+
+
+class TeacherCalculation(EngineCalculation):
+    """An ASE calculator from the last frame of a node: MD with CSVR if `md` is given, one evaluation otherwise."""
+
+    TASK = "teacher"
+    OUTPUTS = ("frames",)
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+        super().define(spec)
+        spec.input("initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start.")
+        spec.input(
+            "level",
+            valid_type=orm.Dict,
+            validator=validate_level,
+            help="Level of theory; its `theory` names the `calculator` as module:Class and its `parameters`.",
+        )
+        spec.input("md", valid_type=orm.Dict, required=False, validator=validate_md, help="Settings of the MD.")
+        spec.output("frames", valid_type=FramesData, required=False, help="Labelled frames, step 0 included.")
+        spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times and steps.")
+        spec.default_output_node = "output_parameters"
+        spec.exit_code(
+            305,
+            "ERROR_NO_CONVERGED_FRAME",
+            invalidates_cache=True,
+            message="Not one evaluation gave finite numbers, so that there is no label to keep.",
+        )
+        spec.exit_code(400, "ERROR_OUT_OF_WALLTIME", message="The wall time ended the run; the steps done are kept.")
+        spec.exit_code(450, "ERROR_SCF_NOT_CONVERGED", message="The teacher gave numbers that are not finite.")
+
+    def task(self) -> dict[str, Any]:
+        theory = self.inputs.level["theory"]
+        return {
+            "calculator": theory["calculator"],
+            "parameters": theory.get("parameters", {}),
+            "md": self.inputs.md.get_dict() if "md" in self.inputs else None,
+        }
+
+    def folders(self) -> dict[str, orm.Node]:
+        return {"inputs/initial": self.inputs.initial}
+
+
+def validate_level(node: orm.Dict | None, _: Any) -> str | None:
+    """Refuse a level that names no calculator."""
+    if node is None:
+        return None
+    level = node.get_dict()
+    if level.get("engine") != "teacher":
+        return f"The level of theory {level.get('name')!r} belongs to the engine {level.get('engine')!r}, not to a teacher."
+    if ":" not in str(level.get("theory", {}).get("calculator", "")):
+        return "The level of theory of a teacher names its `calculator` as `module:Class`, such as `ase.calculators.emt:EMT`."
+    return None

@@ -1,0 +1,131 @@
+"""The teacher: any ASE calculator taken as if it were ab initio, to rehearse a protocol for free."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator
+from ase.md.bussi import Bussi
+
+from aiida_haml.engines.outcome import TaskError, reports_errors, write_results
+from aiida_haml.frames import Frames, maxwell_boltzmann
+
+
+@reports_errors
+def run(folder: Path, task: dict[str, Any]) -> None:
+    """Label the last frame of ``inputs/initial``, or an MD run from it, and write ``frames/``.
+
+    A run that exceeds its wall time, or meets energies that are not finite, keeps the frames done so far.
+    """
+    begun = time.perf_counter()
+    initial = Frames.load(folder / "inputs" / "initial")[-1]
+    recorder = Recorder(initial)
+    calculator = load_calculator(task["calculator"], task.get("parameters", {}))
+    if task.get("md") is None:
+        recorder.record(_atoms(initial, calculator), 0.0)
+        stopped = None
+    else:
+        stopped = burst(initial, calculator, task["md"], recorder, task.get("max_wall_time_s"))
+    if recorder.images:
+        recorder.frames().save(folder / "frames")
+    spent = time.perf_counter() - begun
+    steps = len(recorder.images) - 1
+    write_results(
+        folder,
+        {
+            "wall_time_s": spent,
+            "seconds_per_step": recorder.seconds / steps if steps > 0 else None,
+            "steps_done": max(steps, 0),
+            "stopped": stopped,
+            "code_version": f"{task['calculator']} (teacher)",
+        },
+    )
+
+
+def load_calculator(path: str, parameters: dict[str, Any]) -> Calculator:
+    """Return the calculator named ``module:Class``.
+
+    Raises
+    ------
+    TaskError
+        If it cannot be imported or made.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)(**parameters)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise TaskError("refused", f"The teacher {path!r} cannot be made: {error}.") from error
+
+
+def burst(
+    initial: Frames, calculator: Calculator, md: dict[str, Any], recorder: Recorder, limit: float | None
+) -> str | None:
+    """Run NVT with the Bussi thermostat from a frame; return why it stopped early, or None.
+
+    Parameters
+    ----------
+    initial : Frames
+        One frame; its velocities, or a draw from ``md['seed']``.
+    md : dict
+        ``steps``, ``timestep_fs``, ``temperature_K``, ``thermostat_time_fs``, ``seed``.
+    limit : float or None
+        Wall time in seconds.
+    """
+    atoms = _atoms(initial, calculator)
+    velocities = initial.velocities
+    if velocities is None:
+        velocities = maxwell_boltzmann(initial.masses, md["temperature_K"], md["seed"])[None]
+    atoms.set_velocities(velocities[0] / units.fs)
+    dynamics = Bussi(
+        atoms,
+        timestep=md["timestep_fs"] * units.fs,
+        temperature_K=md["temperature_K"],
+        taut=md["thermostat_time_fs"] * units.fs,
+        rng=np.random.default_rng(md["seed"]),
+    )
+    begun = time.perf_counter()
+    for step in range(md["steps"] + 1):
+        if step:
+            dynamics.run(1)
+        if not np.isfinite(atoms.get_potential_energy()) or not np.isfinite(atoms.get_forces()).all():
+            return "not_finite"
+        recorder.record(atoms, step * md["timestep_fs"])
+        recorder.seconds = time.perf_counter() - begun
+        if limit is not None and recorder.seconds > limit:
+            return "wall_time" if step < md["steps"] else None
+    return None
+
+
+class Recorder:
+    """Labelled copies of the atoms, step by step."""
+
+    def __init__(self, initial: Frames):
+        self.start = 0.0 if initial.times is None else float(initial.times[-1])
+        self.images: list[Atoms] = []
+        self.seconds = 0.0
+
+    def record(self, atoms: Atoms, time_fs: float) -> None:
+        """Keep energy, forces and, for a periodic cell, stress of the present configuration."""
+        copy = atoms.copy()
+        copy.info["time"] = self.start + time_fs
+        results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces().copy()}
+        if atoms.pbc.all() and "stress" in atoms.calc.implemented_properties:
+            results["stress"] = atoms.get_stress()
+        copy.calc = Calculator()
+        copy.calc.results = results
+        self.images.append(copy)
+
+    def frames(self) -> Frames:
+        """Return what was recorded."""
+        return Frames.from_ase(self.images)
+
+
+def _atoms(frame: Frames, calculator: Calculator) -> Atoms:
+    atoms = Atoms(frame.numbers, frame.positions[0], cell=frame.cells[0], pbc=frame.pbc)
+    atoms.calc = calculator
+    return atoms

@@ -1,0 +1,221 @@
+"""CP2K's files turned into labelled frames; a step whose SCF did not converge is no label."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ExitCode
+from aiida.parsers import Parser
+from ase import units
+
+from aiida_haml.calculations.cp2k import VELOCITY_TO_CP2K, key_of
+from aiida_haml.data.frames import FramesData
+from aiida_haml.frames import Frames
+
+#: A jump of the conserved energy from one step to the next above this, eV/atom, means another SCF state.
+#: Integration errors at 1 fs stay two orders below, the false states seen lie 1 eV/atom and more away.
+LARGEST_JUMP = 0.05
+GPA = units.GPa
+
+_ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL.*?:\s+(\S+)")
+_FAILED = re.compile(r"SCF run NOT converged|outer SCF loop FAILED to converge|SCF loop NOT converged", re.IGNORECASE)
+_VERSION = re.compile(r"CP2K\| version string:\s+(.*)")
+_STRESS = re.compile(r"STRESS\| Analytical stress tensor \[GPa\]\n.*\n" + r"\s*STRESS\|\s+[xyz]\s+(.*)\n" * 3)
+_FORCES = re.compile(r"ATOMIC FORCES in \[a\.u\.\]\s*\n\s*\n.*\n((?:\s+\d+\s+\d+\s+\S+\s+\S+\s+\S+\s+\S+\s*\n)+)")
+
+
+class Cp2kLabelParser(Parser):
+    """Keep the frames up to the first one that cannot be trusted, and say why the run ended there."""
+
+    def parse(self, **kwargs: Any) -> ExitCode | None:
+        """Store ``frames`` (if any is good) and ``output_parameters``."""
+        codes = self.exit_codes
+        if "aiida.out" not in self.retrieved.base.repository.list_object_names():
+            return self._ended(codes.ERROR_OUTPUT_MISSING)
+        text = self.retrieved.base.repository.get_object_content("aiida.out")
+        evaluations = read_evaluations(text)
+        md = "md" in self.node.inputs
+        parameters: dict[str, Any] = {
+            "code_version": match.group(1).strip() if (match := _VERSION.search(text)) else None,
+            "scf_steps": [e.scf_steps for e in evaluations],
+            "evaluations": len(evaluations),
+        }
+        try:
+            frames, energies, seconds = self._read_md(evaluations) if md else self._read_single(text, evaluations)
+        except (ValueError, IndexError) as error:
+            self.logger.error(str(error))
+            frames, energies, seconds = None, np.array([]), np.array([])
+        verdict = self._judge(text, evaluations, frames, energies)
+        if frames is not None and verdict.trusted:
+            frames = frames[: verdict.trusted]
+            kind = self.node.inputs.initial.kind
+            kind = kind if kind == "isolated_atom" else "burst"
+            self.out("frames", FramesData(frames, kind=kind, level_of_theory=key_of(self._inputs())))
+        parameters["steps_done"] = max(verdict.trusted - 1, 0)
+        parameters["wall_time_s"] = _total_seconds(text) or float(seconds.sum())
+        # The first step carries the SCF from scratch, which a long AIMD run pays only once.
+        parameters["seconds_per_step"] = float(seconds[2:].mean()) if len(seconds) > 2 else None
+        self.out("output_parameters", orm.Dict(parameters))
+        if verdict.exit_code is None:
+            return None
+        if not verdict.trusted and verdict.exit_code.status in (303, 450):
+            return self._ended(codes.ERROR_NO_CONVERGED_FRAME)
+        return self._ended(verdict.exit_code)
+
+    def _inputs(self) -> dict[str, Any]:
+        inputs: dict[str, Any] = {"level": self.node.inputs.level}
+        for port in ("basissets", "pseudos"):
+            if port in self.node.inputs:
+                inputs[port] = dict(self.node.inputs[port].items())
+        return inputs
+
+    def _ended(self, ours: ExitCode) -> ExitCode:
+        """Return the exit code that the scheduler set, if it set one: it knows better why the job ended."""
+        if self.node.exit_status:
+            return ExitCode(self.node.exit_status, self.node.exit_message)
+        return ours
+
+    def _read_md(self, evaluations: list[Evaluation]) -> tuple[Frames, np.ndarray, np.ndarray]:
+        """Return the frames that all files hold, their conserved energy (eV) and the seconds each took."""
+        read = self.retrieved.base.repository.get_object_content
+        initial = self.node.inputs.initial.read(-1)
+        md = self.node.inputs.md
+        positions = read_xyz(read("aiida-pos-1.xyz"), initial.n_atoms)
+        velocities = read_xyz(read("aiida-vel-1.xyz"), initial.n_atoms) / VELOCITY_TO_CP2K
+        forces = read_xyz(read("aiida-frc-1.xyz"), initial.n_atoms) * (units.Hartree / units.Bohr)
+        table = read_table(read("aiida-1.ener"))
+        count = min(len(positions), len(velocities), len(forces), len(table), len(evaluations))
+        if not count:
+            raise ValueError("CP2K ended before the first step was written.")
+        stresses = [e.stress for e in evaluations[:count]]
+        start = initial.times[-1] if initial.times is not None else 0.0
+        frames = Frames(
+            numbers=initial.numbers,
+            positions=positions[:count],
+            cells=np.repeat(initial.cells, count, axis=0),
+            pbc=initial.pbc,
+            times=start + md["timestep_fs"] * np.arange(count),
+            velocities=velocities[:count],
+            energies=np.array([e.energy for e in evaluations[:count]]),
+            forces=forces[:count],
+            stresses=None if any(s is None for s in stresses) else np.array(stresses),
+        )
+        return frames, table[:count, 5] * units.Hartree, table[:count, 6]
+
+    def _read_single(self, text: str, evaluations: list[Evaluation]) -> tuple[Frames, np.ndarray, np.ndarray]:
+        initial = self.node.inputs.initial.read(-1)
+        match = _FORCES.search(text)
+        if not evaluations or match is None:
+            raise ValueError("CP2K ended before the energy and the forces were printed.")
+        rows = [line.split()[3:6] for line in match.group(1).splitlines() if line.strip()]
+        energy = evaluations[0].energy
+        frames = Frames(
+            numbers=initial.numbers,
+            positions=initial.positions,
+            cells=initial.cells,
+            pbc=initial.pbc,
+            energies=np.array([energy]),
+            forces=np.array(rows, dtype=float)[None] * (units.Hartree / units.Bohr),
+            stresses=None if evaluations[0].stress is None else np.array([evaluations[0].stress]),
+        )
+        return frames, np.array([energy]), np.array([])
+
+    def _judge(self, text: str, evaluations: list[Evaluation], frames: Frames | None, energies: np.ndarray) -> Verdict:
+        codes = self.exit_codes
+        count = 0 if frames is None else len(frames)
+        unconverged = [i for i, e in enumerate(evaluations) if not e.converged]
+        if unconverged:
+            return Verdict(min(count, unconverged[0]), codes.ERROR_SCF_NOT_CONVERGED)
+        jumps = np.abs(np.diff(energies)) / max(frames.n_atoms if frames is not None else 1, 1)
+        if len(jumps) and jumps.max() > LARGEST_JUMP:
+            step = int(np.argmax(jumps > LARGEST_JUMP)) + 1
+            return Verdict(step, codes.ERROR_SCF_FALSE_STATE.format(jump=float(jumps[step - 1]), step=step))
+        if "exceeded requested execution time" in text:
+            return Verdict(count, codes.ERROR_OUT_OF_WALLTIME)
+        if "ABORT" in text:
+            return Verdict(count, codes.ERROR_OUTPUT_CONTAINS_ABORT)
+        wanted = self.node.inputs.md["steps"] + 1 if "md" in self.node.inputs else 1
+        if count < wanted or "PROGRAM ENDED" not in text:
+            return Verdict(count, codes.ERROR_OUTPUT_INCOMPLETE)
+        return Verdict(count, None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How many frames can be trusted, and the exit code if the run fell short."""
+
+    trusted: int
+    exit_code: ExitCode | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One converged or unconverged SCF as CP2K reports it: energy (eV), stress (eV/Angstrom^3, (6,) or None)."""
+
+    energy: float
+    converged: bool
+    scf_steps: int
+    stress: np.ndarray | None
+
+
+def read_evaluations(text: str) -> list[Evaluation]:
+    """Cut CP2K's output at each energy and read what stands there.
+
+    The lines on convergence of an evaluation come before its energy, its stress after.
+    """
+    found = list(_ENERGY.finditer(text))
+    evaluations = []
+    for i, match in enumerate(found):
+        before = text[found[i - 1].end() if i else 0 : match.start()]
+        after = text[match.end() : found[i + 1].start() if i + 1 < len(found) else len(text)]
+        steps = re.findall(r"^\s+\d+ (?:OT |Broy\.|P_Mix|DIIS|NoMix|Pulay|Kerker)", before, re.MULTILINE)
+        evaluations.append(
+            Evaluation(
+                energy=float(match.group(1)) * units.Hartree,
+                converged=not _FAILED.search(before) and "SCF run converged" in before,
+                scf_steps=len(steps),
+                stress=_read_stress(after),
+            )
+        )
+    return evaluations
+
+
+def _read_stress(text: str) -> np.ndarray | None:
+    """Return the stress in ASE's sign and order: CP2K prints the pressure tensor, positive under compression."""
+    match = _STRESS.search(text)
+    if match is None:
+        return None
+    tensor = -np.array([row.split() for row in match.groups()], dtype=float) * GPA
+    return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+
+def read_xyz(text: str, n_atoms: int) -> np.ndarray:
+    """Read the vectors of a CP2K XYZ trajectory, (F, N, 3), leaving out a last frame that was cut off.
+
+    Raises
+    ------
+    ValueError
+        If a number cannot be read.
+    """
+    lines = text.splitlines()
+    block = n_atoms + 2
+    count = len(lines) // block
+    if count and not text.endswith("\n") and len(lines) == count * block:
+        count -= 1  # the last line may be half a number
+    rows = [line.split()[1:4] for i in range(count) for line in lines[i * block + 2 : (i + 1) * block]]
+    return np.array(rows, dtype=float).reshape(count, n_atoms, 3)
+
+
+def read_table(text: str) -> np.ndarray:
+    """Read the whole rows of CP2K's energy file: step, fs, kinetic, K, potential, conserved (Hartree), seconds."""
+    rows = [line.split() for line in text.splitlines(keepends=True) if not line.startswith("#") and line.endswith("\n")]
+    return np.array([row for row in rows if len(row) == 7], dtype=float).reshape(-1, 7)
+
+
+def _total_seconds(text: str) -> float | None:
+    match = re.search(r"^ CP2K\s+\d+\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)\s*$", text, re.MULTILINE)
+    return float(match.group(1)) if match else None

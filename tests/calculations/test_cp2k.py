@@ -1,0 +1,134 @@
+"""Real CP2K through the label job: known physics, exact handover, and refusal of what did not converge."""
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from ase.spacegroup import crystal
+
+from aiida_haml.calculations.cp2k import Cp2kLabelCalculation, build_parameters
+from aiida_haml.data.frames import FramesData
+from aiida_haml.frames import Frames, maxwell_boltzmann
+
+MD = {"steps": 4, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 20.0, "seed": 5}
+
+
+@pytest.fixture
+def lithium_sulfide():
+    atoms = crystal(["Li", "S"], [(0.25, 0.25, 0.25), (0, 0, 0)], spacegroup=225, cellpar=[5.72] * 3 + [90] * 3)
+    atoms.rattle(0.05, seed=1)
+    return FramesData.from_ase(atoms)
+
+
+def label(code, initial, level, md=None, solver=0, **options):
+    inputs = {
+        "code": code,
+        "initial": initial,
+        "level": orm.Dict({key: level[key] for key in ("engine", "name", "theory")}),
+        "solver": orm.Dict(level["solver"][solver] if isinstance(solver, int) else solver),
+        "metadata": {"options": {"max_wallclock_seconds": 600, **options}},
+    }
+    if md:
+        inputs["md"] = orm.Dict(md)
+    return run_get_node(Cp2kLabelCalculation, **inputs)
+
+
+@pytest.mark.engine
+def test_a_burst_is_labelled_and_continues_exactly(aiida_profile, cp2k_code, levels, lithium_sulfide):
+    level = levels["gfn1-xtb"]
+    outputs, node = label(cp2k_code, lithium_sulfide, level, MD)
+    assert node.is_finished_ok, node.exit_message
+    burst = outputs["frames"]
+    assert (burst.kind, len(burst), burst.has_labels) == ("burst", 5, True)
+    frames = burst.frames
+    np.testing.assert_allclose(frames.times, np.arange(5.0))
+    np.testing.assert_allclose(frames.positions[0], lithium_sulfide.frames.positions[0], atol=1e-9)
+    drawn = maxwell_boltzmann(frames.masses, 300.0, 5)
+    np.testing.assert_allclose(frames.velocities[0], drawn, atol=1e-9)
+    # Positions follow the velocities and forces: velocity Verlet, up to the thermostat's scaling of a step.
+    moved = frames.positions[1] - frames.positions[0]
+    expected = frames.velocities[0] + 0.5 * frames.forces[0] / frames.masses[:, None] * 0.00964853
+    np.testing.assert_allclose(moved, expected, atol=3e-4)
+    assert np.abs((frames.masses[:, None] * frames.velocities[-1]).sum(axis=0)).max() < 1e-6
+    assert "2023" in outputs["output_parameters"]["code_version"] or outputs["output_parameters"]["code_version"]
+
+    again, second = label(cp2k_code, burst, level, MD)
+    assert second.is_finished_ok
+    start = again["frames"].read(0)
+    np.testing.assert_allclose(start.positions[0], frames.positions[-1], atol=1e-9)
+    np.testing.assert_allclose(start.velocities[0], frames.velocities[-1], atol=1e-9)
+    assert start.times[0] == frames.times[-1]
+    # The same configuration gets the same label again, within the SCF's threshold.
+    assert abs(start.energies[0] - frames.energies[-1]) < 1e-3
+    assert np.abs(start.forces[0] - frames.forces[-1]).max() < 5e-3
+
+
+@pytest.mark.engine
+def test_forces_are_the_slope_of_the_energy(aiida_profile, cp2k_code, levels, lithium_sulfide):
+    level = levels["gfn1-xtb"]
+    frame = lithium_sulfide.frames
+    shift = 0.01
+    energies = []
+    for sign in (-1, 1):
+        positions = frame.positions.copy()
+        positions[0, 0, 0] += sign * shift
+        moved = FramesData(Frames(frame.numbers, positions, frame.cells, frame.pbc))
+        energies.append(label(cp2k_code, moved, level)[0]["frames"].frames.energies[0])
+    outputs, node = label(cp2k_code, lithium_sulfide, level)
+    assert node.is_finished_ok, node.exit_message
+    slope = -(energies[1] - energies[0]) / (2 * shift)
+    assert abs(outputs["frames"].frames.forces[0, 0, 0] - slope) < 0.02
+
+
+@pytest.mark.engine
+def test_scf_that_cannot_converge_is_refused(aiida_profile, cp2k_code, levels, lithium_sulfide):
+    starved = {"DFT": {"SCF": {"SCF_GUESS": "MOPAC", "MAX_SCF": 2, "OT": {"MINIMIZER": "DIIS"}}}}
+    outputs, node = label(cp2k_code, lithium_sulfide, levels["gfn1-xtb"], MD, solver=starved)
+    assert node.exit_status == 305
+    assert "frames" not in outputs
+
+
+@pytest.mark.engine
+def test_isolated_atoms_have_their_own_spin(aiida_profile, cp2k_code, levels):
+    from aiida_haml.calculations.functions import build_isolated_atom
+
+    sulfur = build_isolated_atom(orm.Str("S"))
+    outputs, node = label(cp2k_code, sulfur, levels["gfn1-xtb"])
+    assert node.is_finished_ok, node.exit_message
+    frames = outputs["frames"]
+    assert (frames.kind, len(frames)) == ("isolated_atom", 1)
+    assert frames.frames.energies[0] == pytest.approx(-96.12, abs=0.05)
+
+
+def test_an_odd_number_of_electrons_is_refused(aiida_profile, cp2k_code, levels, lithium_sulfide):
+    frame = lithium_sulfide.frames
+    odd = FramesData(Frames(frame.numbers[1:], frame.positions[:, 1:], frame.cells, frame.pbc))
+    with pytest.raises(ValueError, match="odd number of electrons"):
+        label(cp2k_code, odd, levels["gfn1-xtb"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"steps": 0}, "`steps` is 0"), ({"timestep_fs": -1}, "`timestep_fs`"), ({"seed": None}, "`seed`")],
+)
+def test_broken_md_settings_are_refused(aiida_profile, cp2k_code, levels, lithium_sulfide, change, message):
+    with pytest.raises(ValueError, match=message):
+        label(cp2k_code, lithium_sulfide, levels["gfn1-xtb"], MD | change)
+
+
+def test_solver_does_not_enter_the_key(levels):
+    from aiida_haml.calculations.levels import level_key
+
+    level = levels["gfn1-xtb"]
+    other = {**level, "solver": [], "description": "another text"}
+    assert level_key(level) == level_key(other)
+    tighter = {**level, "theory": {"DFT": {"QS": {"METHOD": "XTB"}, "SCF": {"EPS_SCF": 1e-7}}}}
+    assert level_key(level) != level_key(tighter)
+
+
+def test_parameters_do_not_change_the_level(levels):
+    frame = Frames([3, 3], np.zeros((1, 2, 3)) + [[0, 0, 0], [2, 0, 0]], 9 * np.eye(3)[None], True)
+    theory = levels["gfn1-xtb"]["theory"]
+    before = repr(theory)
+    build_parameters(frame, theory, levels["gfn1-xtb"]["solver"][0], MD, isolated=False, wall_time=100)
+    assert repr(theory) == before

@@ -1,4 +1,4 @@
-"""How a task says that it gave up: ``error`` in ``results.json``, which the parser turns into an exit code."""
+"""How a task says that it gave up: ``error`` in ``results.json``, which the parser makes an exit code."""
 
 from __future__ import annotations
 

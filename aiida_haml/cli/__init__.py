@@ -1,0 +1,16 @@
+"""The command line: `aiida-haml`, and the same under `verdi data haml`.
+
+Nothing heavy is imported before a command runs, so that help and completion answer at once.
+"""
+
+from aiida_haml.cli.frames import frames
+from aiida_haml.cli.potential import potential
+from aiida_haml.cli.provenance import audit, cost, trace
+from aiida_haml.cli.root import haml
+from aiida_haml.cli.screen import screen
+from aiida_haml.cli.setup import setup
+
+for _command in (setup, screen, trace, audit, cost, potential, frames):
+    haml.add_command(_command)
+
+__all__ = ["haml"]

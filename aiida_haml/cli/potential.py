@@ -1,0 +1,40 @@
+"""Commands on potentials."""
+
+from __future__ import annotations
+
+import click
+
+from aiida_haml.cli.root import find_node, with_profile
+
+
+@click.group()
+def potential() -> None:
+    """Look at potentials and trust them."""
+
+
+@potential.command()
+@click.argument("pk")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_profile
+def trust(pk: str, yes: bool) -> None:
+    """Allow the model files of potential PK to be loaded.
+
+    A MACE model file is code: loading it runs what it holds. Potentials that this database trained are trusted
+    already; trust another one only if you know who made it.
+    """
+    from aiida_haml.data.potential import PotentialData
+
+    node = find_node(pk)
+    if not isinstance(node, PotentialData):
+        raise click.ClickException(f"Node {pk} is {type(node).__name__}, not a potential.")
+    if node.is_trusted:
+        click.echo(f"Potential {node.pk} is trusted already.")
+        return
+    digests = list(node.base.attributes.get("sha256"))
+    for i, digest in enumerate(digests):
+        click.echo(f"member_{i}.model  sha256 {digest}")
+    if not yes:
+        click.confirm("A model file runs code when it is loaded. Do you trust these files?", abort=True)
+    for digest in digests:
+        node.trust(digest)
+    click.echo(f"Potential {node.pk} is trusted from now on.")

@@ -1,0 +1,70 @@
+"""Commands that ask the graph: trace, audit, cost."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from aiida_haml.cli.root import find_node, find_node_or_group, find_process, with_profile
+
+
+@click.command()
+@click.argument("node")
+@click.option("--frame", type=int, default=None, metavar="N", help="Trace one frame of a node of frames.")
+@with_profile
+def trace(node: str, frame: int | None) -> None:
+    """Walk from NODE (a ranking, a potential, frames) down to the AIMD steps behind it."""
+    from aiida_haml.queries import trace as draw
+
+    try:
+        click.echo(draw(find_node(node), frame))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.argument("root", metavar="PK|GROUP")
+@click.pass_context
+@with_profile
+def audit(context: click.Context, root: str) -> None:
+    """Count results that came from nowhere, and training frames without an AIMD step; exit with 1 if there are any."""
+    from aiida_haml.queries import audit as check
+
+    report = check(find_node_or_group(root))
+    for problem in (*report.cut, *report.untraced):
+        click.echo(str(problem))
+    click.echo(f"looked at {report.n_processes} processes, {report.n_data} data nodes, "
+               f"{report.n_training_frames} training frames")  # fmt: skip
+    click.echo(f"nodes that carry science without a creator: {report.n_cut}")
+    click.echo(f"training frames without an AIMD step: {report.n_untraced}")
+    context.exit(0 if report.ok else 1)
+
+
+@click.command()
+@click.argument("pk")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@with_profile
+def cost(pk: str, as_json: bool) -> None:
+    """Show where the time of process PK went, and the speed-up over AIMD alone."""
+    from aiida_haml.queries import cost as account
+
+    report = account(find_process(pk))
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), sort_keys=True))
+        return
+    click.echo(f"{'work':<14}{'jobs':>6}{'cached':>8}{'seconds':>11}")
+    for name, kind in sorted(report.kinds.items(), key=lambda item: -item[1].seconds):
+        click.echo(f"{name:<14}{kind.n_jobs:>6}{kind.n_cached:>8}{kind.seconds:>11.1f}")
+    share = f" ({report.overhead_share:.0%} of the wall time)" if report.overhead_share is not None else ""
+    click.echo(f"wall time {report.wall_s:.0f} s; no engine running {report.overhead_s:.0f} s{share}")
+    if report.aimd_alone_s is None or report.speed_up is None:
+        click.echo("speed-up over AIMD alone: unknown, as there is no AIMD step or no simulated time yet")
+        return
+    click.echo(
+        f"{report.simulated_fs:.1f} fs simulated = {report.simulated_steps:.0f} AIMD steps, of which {report.aimd_steps} "
+        f"were computed, at {report.seconds_per_step:.2f} s each"
+    )
+    click.echo(
+        f"speed-up over AIMD alone: {report.aimd_alone_s:.0f} s / {report.spent_s:.0f} s = {report.speed_up:.2f}"
+    )

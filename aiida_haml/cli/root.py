@@ -1,0 +1,108 @@
+"""The group of all commands, the profile that they work in, and how they find nodes."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+import aiida_haml
+
+if TYPE_CHECKING:
+    from aiida.orm import Group, Node
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@click.group("haml", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-p", "--profile", default=None, help="AiiDA profile to work in; the default profile otherwise."
+)
+@click.version_option(aiida_haml.__version__, package_name="aiida-haml")
+@click.pass_context
+def haml(context: click.Context, profile: str | None) -> None:
+    """Rank dopings of a solid electrolyte by the stability of their interface with lithium metal."""
+    context.meta["aiida_haml.profile"] = profile
+
+
+def with_profile(command: Callable[P, R]) -> Callable[P, R]:
+    """Load the profile before a command runs: the one of ``-p``, of verdi, or the default."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from aiida.common.exceptions import AiidaException
+        from aiida.manage import get_manager
+
+        manager = get_manager()
+        name = click.get_current_context().meta.get("aiida_haml.profile")
+        try:
+            if name or manager.get_profile() is None:
+                manager.load_profile(name)
+            manager.get_profile_storage()
+        except AiidaException as error:
+            raise click.ClickException(
+                f"{error} Create one with 'verdi presto --use-zeromq', or name it with -p."
+            ) from error
+        logging.getLogger("aiida").setLevel(max(logging.getLogger("aiida").level, logging.WARNING))
+        return command(*args, **kwargs)
+
+    return wrapped
+
+
+def profile_name() -> str:
+    """Return the name of the profile that is loaded."""
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    return profile.name if profile is not None else "none"
+
+
+def find_node(identifier: str) -> Node:
+    """Return the node with a pk, UUID (or its beginning) or label.
+
+    Raises
+    ------
+    click.ClickException
+        If there is none, or several.
+    """
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+    from aiida.orm import load_node
+
+    try:
+        return load_node(identifier)
+    except NotExistent as error:
+        message = f"There is no node '{identifier}' in profile '{profile_name()}'; 'verdi process list -a' shows processes."
+        raise click.ClickException(message) from error
+    except (MultipleObjectsError, ValueError) as error:
+        raise click.ClickException(f"'{identifier}' names no single node: {error} Give its pk.") from error
+
+
+def find_process(identifier: str) -> Any:
+    """Return the process node with a pk, UUID or label."""
+    from aiida.orm import ProcessNode
+
+    node = find_node(identifier)
+    if not isinstance(node, ProcessNode):
+        raise click.ClickException(
+            f"Node {identifier} is {type(node).__name__}, not a process; give a process's pk."
+        )
+    return node
+
+
+def find_node_or_group(identifier: str) -> Node | Group:
+    """Return a node by its pk or UUID, else the group with that label."""
+    from aiida.common.exceptions import NotExistent
+    from aiida.orm import load_group, load_node
+
+    for load in (load_node, load_group):
+        try:
+            return load(identifier)
+        except (NotExistent, ValueError):
+            continue
+    raise click.ClickException(
+        f"There is neither a node nor a group '{identifier}' in profile '{profile_name()}'; 'verdi group list' shows groups."
+    )

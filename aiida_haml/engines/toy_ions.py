@@ -1,0 +1,161 @@
+"""ToyIons: a cheap pair potential that stands in for ab initio where a protocol is rehearsed.
+
+It is made to have the shape of the problem and nothing else: stiff P-S and P-O bonds, softer bonds of lithium
+to anions at the neighbour distances of the binary compounds, a weak metal, anions that keep apart. It is
+smooth, bounded from below and deterministic. **It decides nothing about chemistry**; what is taught by it is
+marked as a teacher's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
+from vesin import NeighborList
+
+FloatArray = NDArray[np.float64]
+
+ELEMENTS = ("Li", "P", "S", "Cl", "O", "F", "Se")
+
+#: Energies of the free atoms, eV: round numbers without meaning, not zero, so that whoever learns has to
+#: handle them.
+ATOM_ENERGIES = {"Li": -2.0, "P": -5.0, "S": -4.0, "Cl": -3.0, "O": -4.5, "F": -3.5, "Se": -3.8}
+
+#: Bonds: depth (eV), distance (Angstrom), exponent (1/Angstrom) of a Morse potential.
+BONDS: dict[tuple[str, str], tuple[float, float, float]] = {
+    ("P", "S"): (2.5, 2.02, 1.7),
+    ("P", "O"): (3.0, 1.54, 1.9),
+    ("P", "Se"): (2.2, 2.20, 1.6),
+    ("Li", "S"): (0.50, 2.477, 1.2),
+    ("Li", "O"): (0.70, 2.001, 1.4),
+    ("Li", "Se"): (0.45, 2.598, 1.2),
+    ("Li", "Cl"): (0.45, 2.570, 1.2),
+    ("Li", "F"): (0.65, 2.015, 1.4),
+    ("Li", "P"): (0.20, 2.462, 1.4),
+    ("Li", "Li"): (0.15, 3.040, 1.0),
+}
+
+#: Radii (Angstrom) whose sum is the distance at which two anions, or P with P or a halogen, repel with
+#: ``WALL`` eV.
+RADII = {"P": 1.50, "S": 1.65, "Cl": 1.67, "O": 1.26, "F": 1.19, "Se": 1.78}
+WALL = 0.10
+WALL_LENGTH = 0.30
+
+
+def _tables() -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return A, a, B, b (7, 7) of V(r) = A exp(-a r) - B exp(-b r), eV and 1/Angstrom."""
+    n = len(ELEMENTS)
+    wall, steep, well, soft = (np.zeros((n, n)) for _ in range(4))
+    for p, first in enumerate(ELEMENTS):
+        for q, second in enumerate(ELEMENTS):
+            bond = BONDS.get((first, second)) or BONDS.get((second, first))
+            if bond is not None:
+                depth, distance, exponent = bond
+                wall[p, q] = depth * np.exp(2 * exponent * distance)
+                well[p, q] = 2 * depth * np.exp(exponent * distance)
+                steep[p, q], soft[p, q] = 2 * exponent, exponent
+            else:
+                wall[p, q] = WALL * np.exp((RADII[first] + RADII[second]) / WALL_LENGTH)
+                steep[p, q] = 1 / WALL_LENGTH
+    return wall, steep, well, soft
+
+
+class ToyIons(Calculator):
+    """Pair potential for Li, P, S, Cl, O, F and Se with energy, forces and stress in ASE's units.
+
+    Parameters
+    ----------
+    cutoff : float
+        Angstrom. Each pair potential is shifted in energy and force, so that both end at zero there.
+
+    Raises
+    ------
+    ValueError
+        On calculation, if the atoms hold another element.
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+
+    def __init__(self, cutoff: float = 5.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cutoff = float(cutoff)
+        self._wall, self._steep, self._well, self._soft = _tables()
+        self._at_cutoff, self._slope_at_cutoff = self._bare(
+            np.full_like(self._wall, self.cutoff), self._wall, self._steep, self._well, self._soft
+        )
+        self._neighbours = NeighborList(cutoff=self.cutoff, full_list=True, n_threads=1)
+
+    @staticmethod
+    def _bare(
+        r: FloatArray, wall: FloatArray, steep: FloatArray, well: FloatArray, soft: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return V(r) and dV/dr before the shift, eV and eV/Angstrom."""
+        repulsion, attraction = wall * np.exp(-steep * r), well * np.exp(-soft * r)
+        return repulsion - attraction, soft * attraction - steep * repulsion
+
+    def pair(self, kind: NDArray[np.int64], r: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return energies (eV) and their derivatives (eV/Angstrom) of pairs.
+
+        Parameters
+        ----------
+        kind : (M,) int array
+            ``7 p + q`` for the elements p and q of ``ELEMENTS``.
+        r : (M,) array
+            Distances below the cutoff, Angstrom.
+        """
+        tables = (t.ravel()[kind] for t in (self._wall, self._steep, self._well, self._soft))
+        energy, slope = self._bare(r, *tables)
+        end, end_slope = self._at_cutoff.ravel()[kind], self._slope_at_cutoff.ravel()[kind]
+        return energy - end - (r - self.cutoff) * end_slope, slope - end_slope
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Fill ``results``; ASE calls this."""
+        super().calculate(atoms, properties, system_changes)
+        here = self.atoms if atoms is None else atoms
+        if here is None:
+            raise ValueError("atoms: None was given to ToyIons. Attach it to atoms, or pass them.")
+        species = _species(here.numbers)
+        i, j, r, step = self._neighbours.compute(
+            points=here.positions,
+            box=here.cell.array,
+            periodic=here.pbc.tolist(),
+            quantities="ijdD",
+        )
+        i, j = i.astype(np.int64), j.astype(np.int64)
+        energy, slope = self.pair(len(ELEMENTS) * species[i] + species[j], r)
+        pull = (slope / r)[:, None] * step
+        n = len(species)
+        energies = _FREE_ATOMS[species] + 0.5 * np.bincount(i, weights=energy, minlength=n)
+        self.results = {
+            "energies": energies,
+            "energy": float(energies.sum()),
+            "free_energy": float(energies.sum()),
+            "forces": np.stack([np.bincount(i, weights=pull[:, k], minlength=n) for k in range(3)], axis=1),
+        }
+        if here.cell.rank == 3:
+            virial = 0.5 * pull.T @ step
+            self.results["stress"] = full_3x3_to_voigt_6_stress(virial / here.get_volume())
+
+
+_FREE_ATOMS = np.array([ATOM_ENERGIES[symbol] for symbol in ELEMENTS])
+_NUMBERS = Atoms(ELEMENTS).numbers
+
+
+def _species(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the place of each atom's element in ``ELEMENTS``."""
+    matches = numbers[:, None] == _NUMBERS[None, :]
+    if not matches.any(axis=1).all():
+        unknown = sorted(set(Atoms(numbers[~matches.any(axis=1)]).get_chemical_symbols()))
+        raise ValueError(
+            f"elements: {unknown} have no parameters in ToyIons. Use {', '.join(ELEMENTS)} only."
+        )
+    return np.asarray(matches.argmax(axis=1))

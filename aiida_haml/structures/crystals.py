@@ -1,0 +1,213 @@
+"""Crystals: the argyrodite host, lithium metal, and the phases that an interphase is compared with.
+
+Lattice constants are experimental, near room temperature; each :class:`Phase` names its source. Interfaces at
+a DFT level of theory want that level's own constant: every builder takes ``a``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.spacegroup import crystal
+
+from aiida_haml.structures.errors import StructureError
+
+#: Formal charges, e. Lithium counts as Li+; what is neutral in the metal is not counted by formal charge.
+FORMAL_CHARGES = {"Li": 1, "P": 5, "S": -2, "O": -2, "Se": -2, "Cl": -1, "F": -1}
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A crystal by its space group, its occupied positions and its lattice constants.
+
+    Parameters
+    ----------
+    name : str
+    spacegroup : int
+        Number in the International Tables.
+    sites : tuple of (symbol, Wyckoff label, fractional coordinates)
+    a : float
+        Angstrom.
+    source : str
+        Where the constants come from.
+    c : float, optional
+        Angstrom, for hexagonal phases; a cubic cell without it.
+    """
+
+    name: str
+    spacegroup: int
+    sites: tuple[tuple[str, str, Triple], ...]
+    a: float
+    source: str
+    c: float | None = None
+
+    def build(self, a: float | None = None) -> Atoms:
+        """Return the conventional cell with the Wyckoff label of each atom in ``arrays['sites']``.
+
+        Parameters
+        ----------
+        a : float, optional
+            Lattice constant in Angstrom instead of the phase's own; c follows in proportion.
+
+        Raises
+        ------
+        StructureError
+            If ``a`` is not a positive number.
+        """
+        length = self.a if a is None else a
+        if not np.isfinite(length) or length <= 0:
+            raise StructureError(
+                "a", a, "is not a lattice constant", "Give a positive length in Angstrom, or leave it out."
+            )
+        hexagonal = self.c is not None
+        height = length * self.c / self.a if self.c is not None else length
+        built = crystal(
+            [symbol for symbol, _, _ in self.sites],
+            [xyz for _, _, xyz in self.sites],
+            spacegroup=self.spacegroup,
+            cellpar=[length, length, height, 90, 90, 120 if hexagonal else 90],
+        )
+        labels = np.array([label for _, label, _ in self.sites])[built.arrays["spacegroup_kinds"]]
+        atoms = Atoms(
+            built.numbers, scaled_positions=_tidy(built.get_scaled_positions()), cell=built.cell, pbc=True
+        )
+        atoms.set_array("sites", labels, dtype=labels.dtype)
+        return atoms
+
+
+def _tidy(scaled: np.ndarray) -> np.ndarray:
+    """Wrap into [0, 1) without the last digits' noise, on which sorting and hashes would hang."""
+    rounded = np.round(scaled, 10) % 1.0
+    return np.where(np.isclose(rounded, 1.0, atol=1e-9, rtol=0), 0.0, rounded)
+
+
+_WYCKOFF = "R. W. G. Wyckoff, Crystal Structures, vol. 1, 2nd ed., Interscience, New York (1963)"
+
+
+def _antifluorite(anion: str, a: float) -> Phase:
+    sites = ((anion, "4a", (0.0, 0.0, 0.0)), ("Li", "8c", (0.25, 0.25, 0.25)))
+    return Phase(f"Li2{anion}", 225, sites, a, _WYCKOFF)
+
+
+def _rocksalt(anion: str, a: float) -> Phase:
+    sites = (("Li", "4a", (0.0, 0.0, 0.0)), (anion, "4b", (0.5, 0.5, 0.5)))
+    return Phase(f"Li{anion}", 225, sites, a, _WYCKOFF)
+
+
+#: Li6PS5Cl with Li on 24g, which makes the cell whole without partial occupancies: Li24P4S20Cl4. P on 4b, Cl
+#: on 4a, free S on 4d, sulfur of PS4 on 16e. The free coordinate of 16e gives the P-S bond of 2.02 Angstrom
+#: that refinements of the argyrodites find; that of 24g lies where its Li sees three S in a plane at
+#: 2.27-2.29 Angstrom.
+ARGYRODITE = Phase(
+    "Li6PS5Cl",
+    216,
+    (
+        ("Li", "24g", (0.9817, 0.25, 0.25)),
+        ("P", "4b", (0.5, 0.5, 0.5)),
+        ("S", "16e", (0.3817, 0.3817, 0.3817)),
+        ("S", "4d", (0.75, 0.75, 0.75)),
+        ("Cl", "4a", (0.0, 0.0, 0.0)),
+    ),
+    9.859,
+    "M. A. Kraft et al., J. Am. Chem. Soc. 139, 10909 (2017), to three decimals; ordered, Li on 24g alone",
+)
+
+LITHIUM = Phase(
+    "Li",
+    229,
+    (("Li", "2a", (0.0, 0.0, 0.0)),),
+    3.510,
+    "M. R. Nadler and C. P. Kempter, Anal. Chem. 31, 2109 (1959): 3.5100 Angstrom at 25 C",
+)
+
+LITHIUM_PHOSPHIDE = Phase(
+    "Li3P",
+    194,
+    (
+        ("P", "2c", (1 / 3, 2 / 3, 0.25)),
+        ("Li", "2b", (0.0, 0.0, 0.25)),
+        ("Li", "4f", (1 / 3, 2 / 3, 0.583)),
+    ),
+    4.264,
+    "G. Brauer and E. Zintl, Z. Phys. Chem. B 37, 323 (1937)",
+    c=7.579,
+)
+
+#: Hosts that can be doped and put against a metal, by name.
+HOSTS = {ARGYRODITE.name: ARGYRODITE}
+
+#: What the environments of an interphase are compared with, by name.
+REFERENCE_PHASES = {
+    phase.name: phase
+    for phase in (
+        _antifluorite("S", 5.708),
+        LITHIUM_PHOSPHIDE,
+        _rocksalt("Cl", 5.12954),
+        _antifluorite("O", 4.619),
+        _rocksalt("F", 4.0173),
+        _antifluorite("Se", 6.005),
+        LITHIUM,
+        ARGYRODITE,
+    )
+}
+
+
+def argyrodite(a: float = ARGYRODITE.a) -> Atoms:
+    """Return the cubic Li6PS5Cl cell, Li24P4S20Cl4, labels in ``arrays['sites']``; ``a`` in Angstrom."""
+    return ARGYRODITE.build(a)
+
+
+def lithium(a: float = LITHIUM.a) -> Atoms:
+    """Return the cubic cell of bcc lithium, two atoms; ``a`` in Angstrom."""
+    return LITHIUM.build(a)
+
+
+def host(name: str, a: float | None = None) -> Atoms:
+    """Return the conventional cell of a host.
+
+    Raises
+    ------
+    StructureError
+        If no host has that name.
+    """
+    if name not in HOSTS:
+        raise StructureError("host", name, "is not a known host", f"Choose one of {', '.join(HOSTS)}.")
+    return HOSTS[name].build(a)
+
+
+def reference_phase(name: str) -> Atoms:
+    """Return the conventional cell of one reference phase.
+
+    Raises
+    ------
+    StructureError
+        If no reference phase has that name.
+    """
+    if name not in REFERENCE_PHASES:
+        known = ", ".join(REFERENCE_PHASES)
+        raise StructureError("reference phase", name, "is not known", f"Choose one of {known}.")
+    return REFERENCE_PHASES[name].build()
+
+
+def reference_phases() -> dict[str, Atoms]:
+    """Return the conventional cell of each reference phase: the products, bcc Li, and the electrolyte."""
+    return {name: phase.build() for name, phase in REFERENCE_PHASES.items()}
+
+
+def formal_charge(atoms: Atoms) -> int:
+    """Return the sum of the formal charges, e.
+
+    Raises
+    ------
+    StructureError
+        If an element has no formal charge here.
+    """
+    unknown = sorted({s for s in atoms.get_chemical_symbols() if s not in FORMAL_CHARGES})
+    if unknown:
+        known = ", ".join(FORMAL_CHARGES)
+        raise StructureError("elements", unknown, "have no formal charge here", f"Known are {known}.")
+    return sum(FORMAL_CHARGES[symbol] for symbol in atoms.get_chemical_symbols())

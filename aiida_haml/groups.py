@@ -6,4 +6,4 @@ from aiida.orm import Group
 
 
 class ScreenGroup(Group):
-    """The screens that were submitted under one name, newest last; survives export and import with its extras."""
+    """The screens that were submitted under one name; survives export and import with its extras."""

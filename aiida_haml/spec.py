@@ -1,5 +1,8 @@
 """The screen's specification: what a person writes in YAML, checked whole before any node is stored."""
 
+# Units stand in the names of fields, as physics writes them.
+# ruff: noqa: N815
+
 from __future__ import annotations
 
 import difflib
@@ -107,14 +110,14 @@ class Doping(_Strict):
 
     dopant: str = Field(description="Chemical symbol of the element that is put in: O, Se or F.")
     site: str = Field(
-        description="Sublattice that it goes to, by its Wyckoff letter in the host: 4a, 4d (4c) or 16e."
+        description="Sublattice that it goes to, by its Wyckoff letter in the host: 4a, 4d or 16e."
     )
     fraction: Number = Field(
         gt=0, le=1, description="Share of the sublattice's sites that are replaced, 0 to 1."
     )
     configuration: Annotated[list[Integer] | Literal["all"], BeforeValidator(_as_configurations)] = Field(
         default=[0],
-        description="Number of the symmetry-distinct arrangement, a list of numbers, or `all` for each of them.",
+        description="Number of the symmetry-distinct arrangement, a list of numbers, or `all`.",
     )
 
     @field_validator("configuration")
@@ -130,18 +133,23 @@ class Interface(_Strict):
 
     metal: Literal["Li"] = Field(default="Li", description="The anode's metal.")
     facet: Annotated[Literal["100", "110", "111"], BeforeValidator(_as_facet)] = Field(
-        default="100", description="Miller indices of the metal's face."
+        default="100", description="Miller indices of the metal's face; the electrolyte's is 100."
     )
-    layers: Integer = Field(default=4, ge=1, le=200, description="Atomic layers of metal.")
+    layers: Integer = Field(default=2, ge=1, le=200, description="Atomic layers of the metal, 1 or more.")
     max_strain: Number = Field(
         default=0.03,
         gt=0,
-        le=0.2,
-        description="Largest strain of the metal in a commensurate match (0.03 = 3 %).",
+        le=0.15,
+        description="Largest strain of the metal in a match, up to 0.15 (0.03 = 3 %).",
     )
-    gap_A: Number = Field(
-        default=2.0, ge=0.5, le=20, description="Distance between the facing planes, Angstrom."
-    )  # noqa: N815
+    gap_A: Annotated[Number, Field(gt=0.5, le=20)] | None = Field(
+        default=None,
+        description="Distance between the facing planes, Angstrom; null for contact by atomic radii.",
+    )
+
+    def structure(self) -> dict[str, Any]:
+        """Return the settings as `aiida_haml.structures.candidates` takes them."""
+        return {**self.model_dump(), "facet": [int(index) for index in self.facet]}
 
 
 class Codes(_Strict):
@@ -204,7 +212,7 @@ class ScreenSpec(_Strict):
     )
     interface: Interface = Field(default=Interface(), description="The cell of metal and electrolyte.")
     temperature_K: Annotated[list[Annotated[Number, Field(gt=0, le=5000)]], BeforeValidator(_as_list)] = (
-        Field(  # noqa: N815
+        Field(
             default=[300.0],
             min_length=1,
             description="Temperature of the thermostat in K, or a list of them.",
@@ -220,8 +228,8 @@ class ScreenSpec(_Strict):
     )
     level_of_theory: Level = Field(
         default="gfn1-xtb",
-        description="A preset, or `{teacher: {calculator: 'module:Class', parameters: {}}}`. `gfn1-xtb` exercises the "
-        "pipeline and decides nothing; `pbe-szv` is real DFT on a laptop; `pbe-dzvp` is for production.",
+        description="A preset, or `{teacher: {calculator: 'module:Class', parameters: {}}}`. `gfn1-xtb` "
+        "exercises the pipeline and decides nothing; `pbe-szv` is DFT on a laptop; `pbe-dzvp` is production.",
     )
     codes: Codes = Field(default=Codes(), description="The codes that do the work.")
     max_in_flight: Integer = Field(
@@ -309,7 +317,7 @@ class ScreenSpec(_Strict):
 
     def structures(self) -> Iterator[dict[str, Any]]:
         """Yield ``{"host", "doping", "interface"}`` of each doping and configuration, in order."""
-        interface = self.interface.model_dump()
+        interface = self.interface.structure()
         for doping in self.dopings:
             for single in _single_configurations(doping, _count_configurations(self.host)):
                 yield {"host": self.host, "doping": single, "interface": interface}
@@ -332,9 +340,11 @@ def _single_configurations(
 
 def _count_configurations(host: str) -> Callable[[dict[str, Any]], int]:
     def count(doping: dict[str, Any]) -> int:
-        from aiida_haml.structures.doping import count_configurations  # heavy: symmetry and crystals
+        from aiida_haml.structures import crystals  # heavy: symmetry and crystals
+        from aiida_haml.structures import doping as dopings
 
-        return int(count_configurations(host, **doping))
+        parent = crystals.host(host)
+        return len(dopings.distinct_configurations(parent, doping["site"], doping["fraction"]))
 
     return count
 
@@ -351,7 +361,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
 
 
-# -- reading ---------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------
 
 
 def load_spec(path: Path | str) -> ScreenSpec:
@@ -392,7 +402,7 @@ def parse_spec(text: str, source: str = "specification") -> ScreenSpec:
     except ValidationError as error:
         raise SpecError(source, _unique(_explain(dict(e)) for e in error.errors())) from error
     if problems := list(_chemistry_problems(spec)):
-        raise SpecError(source, problems)
+        raise SpecError(source, _unique(problems))
     return spec
 
 
@@ -530,16 +540,18 @@ def _describe(loc: list[str | int]) -> str:
 
 def _chemistry_problems(spec: ScreenSpec) -> Iterator[Problem]:
     """Let the structures judge what the types cannot: elements, sublattices, fractions, configurations."""
-    try:
-        from aiida_haml.structures.candidates import validate
-    except ImportError:  # pragma: no cover
-        return
-    interface = spec.interface.model_dump()
+    from aiida_haml.structures.candidates import validate
+    from aiida_haml.structures.errors import StructureError
+
+    interface = spec.interface.structure()
     for i, doping in enumerate(spec.dopings):
-        count = _count_configurations(spec.host)
         try:
-            for single in _single_configurations(doping, count):
+            for single in _single_configurations(doping, _count_configurations(spec.host)):
                 validate({"host": spec.host, "doping": single, "interface": interface, "seed": 0})
+        except StructureError as error:
+            inside = error.field.startswith("doping.")
+            path = f"dopings[{i}].{error.field.removeprefix('doping.')}" if inside else error.field
+            yield Problem(path, _brief(error.value), error.problem, error.remedy)
         except ValueError as error:
             value = _brief(doping.model_dump()) if doping else "pristine"
             yield Problem(

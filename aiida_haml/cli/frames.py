@@ -31,14 +31,12 @@ def export(pk: str, path: Path) -> None:
 
 @frames.command("import")
 @click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "--level-of-theory", default=None, help="Key of the level of theory of energies and forces, if known."
-)
+@click.option("--level-of-theory", default=None, help="Key of the labels' level of theory, if known.")
 @with_profile
 def import_(path: Path, level_of_theory: str | None) -> None:
     """Read PATH and store one node for each run of frames of the same atoms.
 
-    Imported frames have no AIMD calculation behind them: an audit counts them if a potential learns from them.
+    No AIMD calculation is behind imported frames: an audit counts them if a potential learns from them.
     """
     from aiida_haml.data.frames import FramesData
 

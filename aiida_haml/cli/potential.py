@@ -19,8 +19,8 @@ def potential() -> None:
 def trust(pk: str, yes: bool) -> None:
     """Allow the model files of potential PK to be loaded.
 
-    A MACE model file is code: loading it runs what it holds. Potentials that this database trained are trusted
-    already; trust another one only if you know who made it.
+    A MACE model file is code: loading it runs what it holds. Potentials that this database trained are
+    trusted already; trust another one only if you know who made it.
     """
     from aiida_haml.data.potential import PotentialData
 
@@ -30,11 +30,9 @@ def trust(pk: str, yes: bool) -> None:
     if node.is_trusted:
         click.echo(f"Potential {node.pk} is trusted already.")
         return
-    digests = list(node.base.attributes.get("sha256"))
-    for i, digest in enumerate(digests):
+    for i, digest in enumerate(node.sha256):
         click.echo(f"member_{i}.model  sha256 {digest}")
     if not yes:
         click.confirm("A model file runs code when it is loaded. Do you trust these files?", abort=True)
-    for digest in digests:
-        node.trust(digest)
+    node.trust()
     click.echo(f"Potential {node.pk} is trusted from now on.")

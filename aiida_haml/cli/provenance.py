@@ -28,7 +28,7 @@ def trace(node: str, frame: int | None) -> None:
 @click.pass_context
 @with_profile
 def audit(context: click.Context, root: str) -> None:
-    """Count results that came from nowhere, and training frames without an AIMD step; exit with 1 if there are any."""
+    """Count results that came from nowhere and training frames without an AIMD step; exit with 1 if any."""
     from aiida_haml.queries import audit as check
 
     report = check(find_node_or_group(root))
@@ -62,9 +62,8 @@ def cost(pk: str, as_json: bool) -> None:
         click.echo("speed-up over AIMD alone: unknown, as there is no AIMD step or no simulated time yet")
         return
     click.echo(
-        f"{report.simulated_fs:.1f} fs simulated = {report.simulated_steps:.0f} AIMD steps, of which {report.aimd_steps} "
-        f"were computed, at {report.seconds_per_step:.2f} s each"
+        f"{report.simulated_fs:.1f} fs simulated = {report.simulated_steps:.0f} AIMD steps, "
+        f"of which {report.aimd_steps} were computed, at {report.seconds_per_step:.2f} s each"
     )
-    click.echo(
-        f"speed-up over AIMD alone: {report.aimd_alone_s:.0f} s / {report.spent_s:.0f} s = {report.speed_up:.2f}"
-    )
+    times = f"{report.aimd_alone_s:.0f} s / {report.spent_s:.0f} s"
+    click.echo(f"speed-up over AIMD alone: {times} = {report.speed_up:.2f}")

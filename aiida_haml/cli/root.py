@@ -75,8 +75,8 @@ def find_node(identifier: str) -> Node:
     try:
         return load_node(identifier)
     except NotExistent as error:
-        message = f"There is no node '{identifier}' in profile '{profile_name()}'; 'verdi process list -a' shows processes."
-        raise click.ClickException(message) from error
+        where = f"There is no node '{identifier}' in profile '{profile_name()}'"
+        raise click.ClickException(f"{where}; 'verdi process list -a' shows the processes.") from error
     except (MultipleObjectsError, ValueError) as error:
         raise click.ClickException(f"'{identifier}' names no single node: {error} Give its pk.") from error
 
@@ -104,5 +104,6 @@ def find_node_or_group(identifier: str) -> Node | Group:
         except (NotExistent, ValueError):
             continue
     raise click.ClickException(
-        f"There is neither a node nor a group '{identifier}' in profile '{profile_name()}'; 'verdi group list' shows groups."
+        f"There is neither a node nor a group '{identifier}' in profile '{profile_name()}'; "
+        "'verdi group list' shows the groups."
     )

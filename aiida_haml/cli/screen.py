@@ -98,9 +98,8 @@ def _print_candidates(spec: ScreenSpec) -> None:
         click.echo(
             f"{slug}  {candidate['label']}, {candidate['temperature_K']:g} K, seed {candidate['seed']}"
         )
-    click.echo(
-        f"{len(spec.candidates())} candidates at {spec.level_name}, protocol {spec.protocol}; nothing was stored"
-    )
+    count = f"{len(spec.candidates())} candidates at {spec.level_name}, protocol {spec.protocol}"
+    click.echo(f"{count}; nothing was stored")
 
 
 def _unfinished(name: str) -> WorkChainNode | None:
@@ -122,7 +121,7 @@ def _start(spec: ScreenSpec, in_process: bool) -> Any:
     except ValueError as error:
         raise click.ClickException(f"the specification is refused: {error}") from error
     builder.metadata.label = spec.name
-    node = run_get_node(builder).node if in_process else submit_(builder)
+    node = run_get_node(builder)[1] if in_process else submit_(builder)
     group, _ = ScreenGroup.collection.get_or_create(label=spec.name)
     group.add_nodes(node)
     return node
@@ -179,7 +178,7 @@ def _find(identifier: str | None) -> WorkChainNode:
         found = find_screens() if identifier is None else named
         if not found:
             raise click.ClickException(
-                f"Profile '{profile_name()}' has no screen yet; start one with 'aiida-haml screen submit SPEC.yaml'."
+                f"Profile '{profile_name()}' has no screen yet; start one with 'aiida-haml screen submit'."
             )
         return found[0]
     node: Any = find_node_or_group(identifier)
@@ -191,7 +190,7 @@ def _find(identifier: str | None) -> WorkChainNode:
 
 
 def _event(state: ProcessState, seen: dict[int, str]) -> str | None:
-    """Return a line if a job has started or ended since the last look; workflows speak only when they fail."""
+    """Return a line if a job started or ended since the last look; workflows speak only when they fail."""
     stage = state.verdict if state.ended else "started"
     if seen.get(state.pk) == stage:
         return None
@@ -224,9 +223,8 @@ def _print_progress(now: Progress) -> None:
     for c in now.candidates:
         state = c.process.verdict if c.process else "waiting"
         state += f" ({', '.join(c.running)})" if c.running else ""
-        click.echo(
-            f"{c.slug:<{width}}  {c.cycle:>5}  {c.n_bursts:>6}  {c.n_stretches:>9}  {c.simulated_fs:>8.1f}  {state}"
-        )
+        numbers = f"{c.cycle:>5}  {c.n_bursts:>6}  {c.n_stretches:>9}  {c.simulated_fs:>8.1f}"
+        click.echo(f"{c.slug:<{width}}  {numbers}  {state}")
 
 
 # -- results -----------------------------------------------------------------------------------------------
@@ -257,8 +255,9 @@ def rank(screen: str | None, form: str) -> None:
 
 def _ranking(node: WorkChainNode) -> dict[str, Any]:
     if "ranking" not in node.outputs:
+        state = node.process_state.value if node.process_state else "new"
         raise click.ClickException(
-            f"Screen <{node.pk}> has no ranking; it is {node.process_state.value if node.process_state else 'new'}. "
+            f"Screen <{node.pk}> has no ranking; it is {state}. "
             f"See 'aiida-haml screen status {node.pk}' and 'verdi process report {node.pk}'."
         )
     return node.outputs.ranking.get_dict()
@@ -282,25 +281,28 @@ def _csv(ranking: dict[str, Any]) -> str:
 def _print_ranking(ranking: dict[str, Any], pk: int) -> None:
     """Print the table, each metric with its unit, its weight and which way is better."""
     if ranking.get("teacher"):
-        click.echo(
-            "TEACHER: the labels are not ab initio; this ranking rehearses the protocol and decides nothing."
-        )
+        click.echo("TEACHER: the labels are not ab initio; this ranking is a rehearsal and decides nothing.")
     width = max(len(c["label"]) for c in ranking["candidates"]) + 2
     click.echo(f"{'rank':>4}  {'candidate':<{width}}{'score':>8}  {'interval':<18}{'fs':>9}  status")
     for c in sorted(ranking["candidates"], key=lambda c: (c.get("rank") is None, c.get("rank"))):
         low, high = c.get("interval") or (None, None)
-        interval = f"[{_number(low)}, {_number(high)}]"
+        head = f"{c.get('rank') or '-':>4}  {c['label']:<{width}}{_number(c.get('score')):>8}"
         tied = f"; not told apart from {', '.join(c['tied_with'])}" if c.get("tied_with") else ""
-        click.echo(f"{c.get('rank') or '-':>4}  {c['label']:<{width}}{_number(c.get('score')):>8}  {interval:<18}"
-                   f"{c['simulated_fs']:>9.1f}  {c['status']}{tied}")  # fmt: skip
+        interval = f"[{_number(low)}, {_number(high)}]"
+        click.echo(f"{head}  {interval:<18}{c['simulated_fs']:>9.1f}  {c['status']}{tied}")
         for name, value in c["metrics"].items():
-            metric, part = ranking["metrics"][name], c.get("parts", {}).get(name)
-            share = "" if part is None else f"  adds {_number(part)}"
-            click.echo(f"        {name}: {_number(value)} {metric.get('unit', '')} ({metric['direction']} is better, "
-                       f"weight {_number(metric['weight'])}){share}")  # fmt: skip
+            click.echo(
+                f"        {_metric_line(name, value, ranking['metrics'][name], c.get('parts', {}).get(name))}"
+            )
     for warning in ranking.get("warnings", []):
         click.echo(f"! {warning}")
     click.echo(f"level of theory {ranking.get('level_of_theory')}; walk it back with 'aiida-haml trace {pk}'")
+
+
+def _metric_line(name: str, value: float | None, metric: dict[str, Any], part: float | None) -> str:
+    share = "" if part is None else f"  adds {_number(part)}"
+    meaning = f"({metric['direction']} is better, weight {_number(metric['weight'])})"
+    return f"{name}: {_number(value)} {metric.get('unit', '')} {meaning}{share}"
 
 
 def _number(value: float | None) -> str:

@@ -14,14 +14,14 @@ import click
 
 from aiida_haml.cli.root import profile_name, with_profile
 
-#: What every profile that runs our jobs needs; AiiDA's defaults fail on a busy machine or wait a minute a job.
+#: What every profile that runs our jobs needs; AiiDA's defaults fail on a busy machine, or are slow.
 OPTIONS: Mapping[str, Any] = {"daemon.timeout": 30, "broker.task_timeout": 30, "runner.poll.interval": 1}
 CACHED = "aiida.calculations:haml.*"
 
 
 @dataclass(frozen=True)
 class CodeChoice:
-    """A code to register: its label, entry point, the names its executable goes by, and what to do without it."""
+    """A code to register: label, entry point, names of its executable, and what to do without it."""
 
     label: str
     plugin: str
@@ -34,7 +34,7 @@ CODES = {
         "cp2k",
         "haml.cp2k",
         ("cp2k.psmp", "cp2k.popt", "cp2k.ssmp", "cp2k"),
-        "Install it (Debian: apt-get install cp2k) or name it with --cp2k PATH; teacher screens run without it.",
+        "Install it (Debian: apt-get install cp2k) or name it with --cp2k PATH; teachers run without it.",
     ),
     "engine": CodeChoice(
         "haml-engine",
@@ -56,12 +56,10 @@ _PATH = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command()
 @click.option("--cp2k", type=_PATH, help="CP2K's executable; searched on the PATH otherwise.")
 @click.option("--engine", type=_PATH, help="haml-engine; taken from this Python environment otherwise.")
-@click.option(
-    "--lammps", type=_PATH, help="haml-lammps, or an lmp with ML-IAP; from this environment otherwise."
-)
+@click.option("--lammps", type=_PATH, help="haml-lammps, or an lmp with ML-IAP; from this Python otherwise.")
 @with_profile
 def setup(**given: Path | None) -> None:
-    """Register this machine and its codes, and set the options of the daemon. May be run again at any time."""
+    """Register this machine and its codes, and set the daemon's options. May be run again at any time."""
     _set_options()
     computer = _localhost()
     missing = 0
@@ -133,7 +131,7 @@ def _prepend_text() -> str:
 
 
 def _register(choice: CodeChoice, computer: Any, path: Path) -> str:
-    """Store the code unless it is there already; one that has changed makes room, as codes cannot be edited."""
+    """Store the code unless it is there already; a changed one makes room, as codes cannot be edited."""
     from aiida.common.exceptions import NotExistent
     from aiida.orm import InstalledCode, load_code
 

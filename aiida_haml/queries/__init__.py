@@ -1,4 +1,4 @@
-"""The questions one asks of the graph: where a number comes from, whether its chain is whole, what it cost."""
+"""Questions one asks of the graph: where a number comes from, whether its chain is whole, what it cost."""
 
 from aiida_haml.queries.audit import AuditReport, CutNode, UntracedFrames, audit
 from aiida_haml.queries.cost import CostReport, cost

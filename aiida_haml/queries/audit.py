@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
 from aiida import orm
 
@@ -16,14 +17,15 @@ from aiida_haml.queries.walks import (
     callers,
     links_into,
     links_out_of,
+    pk_of,
 )
 
 INPUTS = ("input_calc", "input_work")
 OUTPUTS = ("create", "return")
-#: Types that a WorkChain step may make as settings of a child. A *result* of these types is science all the same.
+#: Types that a WorkChain step may make as settings of a child. A *result* of these types is science too.
 SETTINGS = (
-    "data.core.base.", "data.core.bool.", "data.core.code.", "data.core.dict.", "data.core.enum.", "data.core.float.",
-    "data.core.int.", "data.core.list.", "data.core.numeric.", "data.core.str.",
+    "data.core.base.", "data.core.bool.", "data.core.code.", "data.core.dict.", "data.core.enum.",
+    "data.core.float.", "data.core.int.", "data.core.list.", "data.core.numeric.", "data.core.str.",
 )  # fmt: skip
 
 
@@ -52,7 +54,8 @@ class UntracedFrames:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.n_frames} frames of FramesData<{self.pk}>, read by training <{self.training}>: {self.reason}"
+        read = f"read by training <{self.training}>"
+        return f"{self.n_frames} frames of FramesData<{self.pk}>, {read}: {self.reason}"
 
 
 @dataclass
@@ -91,14 +94,14 @@ class AuditReport:
 def audit(root: orm.Node | orm.Group) -> AuditReport:
     """Check the provenance of a process, of a data node or of all nodes of a group.
 
-    Looked at are the nodes themselves, all processes that they started, everything those read and made, and what
-    all of it was made from, in other screens too.
+    Looked at are the nodes themselves, all processes that they started, everything those read and made, and
+    what all of it was made from, in other screens too.
 
     Returns
     -------
     AuditReport
-        ``cut`` names the nodes that no calculation created and that are no input of the process a person started;
-        ``untraced`` the training frames that are not a step of an AIMD calculation.
+        ``cut`` names the nodes that no calculation created and that are no input of the process which a
+        person started; ``untraced`` the training frames that are not a step of an AIMD calculation.
     """
     graph = _Graph(_starts(root))
     report = AuditReport(n_processes=len(graph.processes), n_data=len(graph.data))
@@ -108,7 +111,7 @@ def audit(root: orm.Node | orm.Group) -> AuditReport:
 
 
 def _starts(root: orm.Node | orm.Group) -> set[int]:
-    return {node.pk for node in root.nodes} if isinstance(root, orm.Group) else {root.pk}
+    return {pk_of(node) for node in (root.nodes if isinstance(root, orm.Group) else [root])}
 
 
 class _Graph:
@@ -192,7 +195,7 @@ def _judge(pk: int, graph: _Graph) -> CutNode | None:
 
 
 def _is_input(data: int, process: int) -> bool:
-    """Whether a workflow outside the part looked at, or the one that a person started it by, had the data as input."""
+    """Whether a workflow outside the part looked at, or one of its callers, had the data as input."""
     above = {process} | callers(process)
     return any(link.source == data and link.type in INPUTS for link in links_into(above))
 
@@ -206,10 +209,11 @@ def _trace_training(calculations: Iterable[int], report: AuditReport) -> None:
     """Count each frame once, however many generations of potentials read it."""
     seen: set[int] = set()
     for pk in sorted(calculations):
-        for label in training_labels(orm.load_node(pk)):
-            if label.node.pk in seen:
+        for label in training_labels(cast(orm.ProcessNode, orm.load_node(pk))):
+            here = pk_of(label.node)
+            if here in seen:
                 continue
-            seen.add(label.node.pk)
+            seen.add(here)
             report.n_training_frames += len(label.node)
             if label.engine is None:
                 creator = label.node.creator
@@ -218,5 +222,5 @@ def _trace_training(calculations: Iterable[int], report: AuditReport) -> None:
                     if creator
                     else "no process created them"
                 )
-                untraced = UntracedFrames(label.node.pk, label.node.uuid, len(label.node), pk, reason)
+                untraced = UntracedFrames(here, label.node.uuid, len(label.node), pk, reason)
                 report.untraced.append(untraced)

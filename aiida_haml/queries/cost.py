@@ -11,7 +11,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_haml.queries.training import LABEL_ENGINES
-from aiida_haml.queries.walks import called_descendants
+from aiida_haml.queries.walks import called_descendants, pk_of
 
 HYBRID = "aiida.workflows:haml.hybrid"
 #: What a kind of CalcJob is called in the account.
@@ -28,7 +28,7 @@ CACHED_FROM = "_aiida_cached_from"
 
 @dataclass
 class KindCost:
-    """The jobs of one kind: number run, number taken from the cache, seconds of the engines (cached ones included)."""
+    """The jobs of one kind: number run, number from the cache, seconds of the engines (cached ones too)."""
 
     n_jobs: int = 0
     n_cached: int = 0
@@ -48,8 +48,8 @@ class CostReport:
     busy_s : float
         Time in which at least one engine ran, s.
     spent_s : float
-        Wall time spent on the trajectories one after another, engine and waiting included, plus all that the screen
-        did besides; a job taken from the cache counts with the time that it had cost, s.
+        Wall time spent on the trajectories one after another, engine and waiting included, plus all that the
+        screen did besides; a job taken from the cache counts with the time that it had cost, s.
     aimd_steps : int
         Steps of AIMD computed.
     seconds_per_step : float or None
@@ -111,11 +111,12 @@ def cost(process: orm.ProcessNode) -> CostReport:
     process : ProcessNode
         Finished or still running.
     """
-    jobs = [_Job(node) for node in _nodes({process.pk} | called_descendants(process), orm.CalcJobNode)]
-    hybrids = _nodes({process.pk} | called_descendants(process), orm.WorkChainNode, HYBRID)
+    below = {pk_of(process)} | called_descendants(process)
+    jobs = [_Job(node) for node in _nodes(below, orm.CalcJobNode)]
+    hybrids = _nodes(below, orm.WorkChainNode, HYBRID)
     report = CostReport(wall_s=_wall(process), busy_s=_union(j.interval for j in jobs if not j.cached))
     for job in jobs:
-        kind = report.kinds.setdefault(KINDS.get(job.node.process_type, "other"), KindCost())
+        kind = report.kinds.setdefault(KINDS.get(job.node.process_type or "", "other"), KindCost())
         kind.n_cached += job.cached
         kind.n_jobs += not job.cached
         kind.seconds += job.seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -108,15 +108,16 @@ def progress(screen: orm.ProcessNode) -> Progress:
     candidate_of = _candidates_of(below)
     states = {row["pk"]: _state(row, candidate_of.get(row["pk"], "")) for row in _rows({pk} | below)}
     candidates = {slug: CandidateProgress(slug) for slug in _slugs(screen)}
-    times: dict[str, float] = {}
     for state in (states[p] for p in sorted(below) if p in states):
         if not state.candidate:
             continue
         entry = candidates.setdefault(state.candidate, CandidateProgress(state.candidate))
-        _count(entry, state)
-        times.setdefault(state.candidate, 0.0)
-    for slug, end in _ends(states.values()).items():
-        candidates[slug].simulated_fs = end
+        _note(entry, state)
+    for slug, kind, end in _segments(states.values()):
+        entry = candidates[slug]
+        entry.n_bursts += kind == "burst"
+        entry.n_stretches += kind == "stretch"
+        entry.simulated_fs = max(entry.simulated_fs, end)
     return Progress(states[pk], [states[p] for p in sorted(below) if p in states], list(candidates.values()))
 
 
@@ -168,22 +169,18 @@ def _state(row: dict[str, Any], candidate: str) -> ProcessState:
     return ProcessState(**row, candidate=candidate)
 
 
-def _count(entry: CandidateProgress, state: ProcessState) -> None:
+def _note(entry: CandidateProgress, state: ProcessState) -> None:
     if state.process_type == HYBRID:
         entry.process = state
     elif state.kind and not state.ended:
         entry.running.append(state.kind)
-    elif state.process_type in LABEL_ENGINES and state.ok:
-        entry.n_bursts += 1
-    elif state.process_type == MD and state.ended:
-        entry.n_stretches += 1
 
 
-def _ends(states: Iterable[ProcessState]) -> dict[str, float]:
-    """Return how far each candidate's time line reaches, fs."""
+def _segments(states: Iterable[ProcessState]) -> Iterator[tuple[str, str, float]]:
+    """Yield candidate, kind and end (fs) of each burst and stretch that a job has brought, cut short or not."""
     engines = {s.pk: s.candidate for s in states if s.candidate and s.process_type in (*LABEL_ENGINES, MD)}
     if not engines:
-        return {}
+        return
     builder = orm.QueryBuilder()
     builder.append(orm.CalcJobNode, filters={"id": {"in": sorted(engines)}}, project="id", tag="job")
     builder.append(
@@ -191,9 +188,7 @@ def _ends(states: Iterable[ProcessState]) -> dict[str, float]:
         with_incoming="job",
         edge_filters={"label": "frames"},
         filters={"attributes.kind": {"in": ["burst", "stretch"]}},
-        project="attributes.time_end",
+        project=["attributes.kind", "attributes.time_end"],
     )
-    ends: dict[str, float] = {}
-    for job, end in builder.iterall():
-        ends[engines[job]] = max(ends.get(engines[job], 0.0), end or 0.0)
-    return ends
+    for job, kind, end in builder.iterall():
+        yield engines[job], kind, end or 0.0

@@ -135,7 +135,8 @@ def _steps_of(node: orm.Node) -> str:
 
 
 def _engine(calculation: orm.ProcessNode) -> str:
-    return f"{_ENGINE_NAMES[calculation.process_type]} calculation <{calculation.pk}> {calculation.uuid}"
+    name = _ENGINE_NAMES.get(calculation.process_type or "", "unknown")
+    return f"{name} calculation <{calculation.pk}> {calculation.uuid}"
 
 
 def _name(node: orm.Node) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aiida import orm
 
@@ -85,7 +85,7 @@ class TrainingLabel:
         return creator if creator is not None and creator.process_type in LABEL_ENGINES else None
 
 
-def training_labels(calculation: orm.CalcJobNode) -> list[TrainingLabel]:
+def training_labels(calculation: orm.ProcessNode) -> list[TrainingLabel]:
     """Return the frames that a training calculation read, with its split into train, valid and held out."""
     split = _split(calculation)
     labels = []
@@ -94,12 +94,15 @@ def training_labels(calculation: orm.CalcJobNode) -> list[TrainingLabel]:
         if port is None:
             continue
         key = entry.link_label.removeprefix(port)
-        whole = {"train" if port == "labels__" else "isolated_atom": list(range(len(entry.node)))}
-        labels.append(TrainingLabel(entry.node, key, split.get(key, whole) if port == "labels__" else whole))
+        whole = {
+            "train" if port == "labels__" else "isolated_atom": list(range(len(cast(FramesData, entry.node))))
+        }
+        node = cast(FramesData, entry.node)
+        labels.append(TrainingLabel(node, key, split.get(key, whole) if port == "labels__" else whole))
     return labels
 
 
-def _split(calculation: orm.CalcJobNode) -> dict[str, Any]:
+def _split(calculation: orm.ProcessNode) -> dict[str, Any]:
     outputs = calculation.outputs
     return outputs.errors.get_dict().get("split", {}) if "errors" in outputs else {}
 

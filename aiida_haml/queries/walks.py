@@ -1,8 +1,8 @@
 """Walks over the provenance graph in time linear in the nodes found.
 
-``QueryBuilder``'s ``with_ancestors`` and ``with_descendants`` enumerate paths, of which a chain label -> potential ->
-label has exponentially many. A recursive query with ``UNION`` visits each node once, and reads the same on SQLite
-and PostgreSQL.
+``QueryBuilder``'s ``with_ancestors`` and ``with_descendants`` enumerate paths, of which a chain label ->
+potential -> label has exponentially many. A recursive query with ``UNION`` visits each node once, and is the
+same on SQLite and PostgreSQL.
 """
 
 from __future__ import annotations
@@ -46,6 +46,21 @@ class Link:
     label: str
 
 
+def pk_of(node: orm.Node) -> int:
+    """Return the pk of a stored node.
+
+    Raises
+    ------
+    ValueError
+        If the node is not stored: nothing leads to it.
+    """
+    if node.pk is None:
+        raise ValueError(
+            f"{type(node).__name__} {node.uuid} is not stored; store it before asking where it comes from."
+        )
+    return node.pk
+
+
 def ancestors(pk: int | Iterable[int]) -> set[int]:
     """Return the pks of all nodes that a node was made from (data and calculations), itself excluded.
 
@@ -58,13 +73,13 @@ def ancestors(pk: int | Iterable[int]) -> set[int]:
 
 
 def descendants(pk: int | Iterable[int]) -> set[int]:
-    """Return the pks of all nodes (data and calculations) that were made with the help of a node, itself excluded."""
+    """Return the pks of all nodes (data and calculations) that were made from a node, itself excluded."""
     return _beyond(_DOWN, pk, DATA)
 
 
 def called_descendants(process: orm.ProcessNode | int | Iterable[int]) -> set[int]:
     """Return the pks of all processes that a process started, directly or not, itself excluded."""
-    return _beyond(_DOWN, process.pk if isinstance(process, orm.ProcessNode) else process, CALLS)
+    return _beyond(_DOWN, pk_of(process) if isinstance(process, orm.ProcessNode) else process, CALLS)
 
 
 def callers(pk: int | Iterable[int]) -> set[int]:

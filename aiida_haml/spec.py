@@ -140,11 +140,11 @@ class Interface(_Strict):
         default=0.03,
         gt=0,
         le=0.15,
-        description="Largest strain of the metal in a match, up to 0.15 (0.03 = 3 %).",
+        description="Largest strain of the metal in a match (0.03 = 3 %).",
     )
     gap_A: Annotated[Number, Field(gt=0.5, le=20)] | None = Field(
         default=None,
-        description="Distance between the facing planes, Angstrom; null for contact by atomic radii.",
+        description="Distance between the facing planes, Angstrom; null: contact by atomic radii.",
     )
 
     def structure(self) -> dict[str, Any]:
@@ -296,7 +296,8 @@ class ScreenSpec(_Strict):
         dict
             Slug (a valid AiiDA link label, sorting in the order of the specification) to
             ``{"label", "structure": {"host", "doping", "interface", "seed"}, "temperature_K", "seed"}``.
-            The label is free text for people; it names temperature and seed only where they vary.
+            The label is for people; candidates that differ in their seed alone share it, and are pooled by the
+            ranking. It names the temperature only where there are several.
         """
         expanded: dict[str, dict[str, Any]] = {}
         for structure in self.structures():
@@ -305,7 +306,6 @@ class ScreenSpec(_Strict):
                 for seed in self.seeds:
                     label = name
                     label += f" {temperature:g} K" if len(self.temperature_K) > 1 else ""
-                    label += f" seed {seed}" if len(self.seeds) > 1 else ""
                     slug = _slug(f"c{len(expanded):03d}_{name}_{temperature:g}K_s{seed}")
                     expanded[slug] = {
                         "label": label,
@@ -401,7 +401,7 @@ def parse_spec(text: str, source: str = "specification") -> ScreenSpec:
         spec = ScreenSpec.model_validate(content)
     except ValidationError as error:
         raise SpecError(source, _unique(_explain(dict(e)) for e in error.errors())) from error
-    if problems := list(_chemistry_problems(spec)):
+    if problems := [*_chemistry_problems(spec), *_weight_problems(spec)]:
         raise SpecError(source, _unique(problems))
     return spec
 
@@ -557,3 +557,15 @@ def _chemistry_problems(spec: ScreenSpec) -> Iterator[Problem]:
             yield Problem(
                 f"dopings[{i}]", value, f"is refused: {str(error).rstrip('.')}", "Correct or remove it."
             )
+
+
+def _weight_problems(spec: ScreenSpec) -> Iterator[Problem]:
+    if not spec.weights:
+        return
+    from aiida_haml.analysis.ranking import METRICS
+
+    known = list(METRICS)
+    for name in spec.weights:
+        if name not in METRICS:
+            reason = f"is no metric of the ranking; the metrics are {', '.join(known)}"
+            yield Problem(f"weights.{name}", f"'{name}'", reason, _suggest(name, known))

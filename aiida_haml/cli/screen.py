@@ -130,6 +130,14 @@ def _start(spec: ScreenSpec, in_process: bool) -> Any:
 # -- follow ------------------------------------------------------------------------------------------------
 
 
+@screen.command("pk")
+@click.argument("screen", required=False)
+@with_profile
+def print_pk(screen: str | None) -> None:
+    """Print the pk of SCREEN, for scripts."""
+    click.echo(_find(screen).pk)
+
+
 @screen.command()
 @click.argument("screen", required=False)
 @with_profile

@@ -177,7 +177,7 @@ def _note(entry: CandidateProgress, state: ProcessState) -> None:
 
 
 def _segments(states: Iterable[ProcessState]) -> Iterator[tuple[str, str, float]]:
-    """Yield candidate, kind and end (fs) of each burst and stretch that a job has brought, cut short or not."""
+    """Yield candidate, kind and end (fs) of each burst and stretch that a job brought, cut short or not."""
     engines = {s.pk: s.candidate for s in states if s.candidate and s.process_type in (*LABEL_ENGINES, MD)}
     if not engines:
         return

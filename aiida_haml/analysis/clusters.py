@@ -1,0 +1,249 @@
+"""Clusters of environments over all candidates, and distances between candidates.
+
+Two stages, as for one million environments plain HDBSCAN is out of reach and plain k-means is much worse:
+MiniBatchKMeans to at most a thousand centres, then HDBSCAN on the centres, for each central species by
+itself.
+
+Candidates are compared by the Jensen-Shannon distance (base 2, 0 to 1) of their distributions over clusters:
+it is a metric, it is finite where one candidate lacks a cluster, and it needs no ground distance between
+clusters of different central species, as a Wasserstein distance would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+from sklearn.cluster import HDBSCAN, MiniBatchKMeans
+
+from aiida_haml.analysis.basis import Float32Array
+from aiida_haml.analysis.settings import RankingSettings
+from aiida_haml.frames import FloatArray
+
+#: Environments needed for each centre of the first stage.
+ENVIRONMENTS_PER_CENTRE = 20
+#: Rows that are assigned to clusters at a time.
+ASSIGN_ROWS = 100_000
+NEW = "new"
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Environments of one candidate; the arrays may be memory maps.
+
+    Attributes
+    ----------
+    key : str
+    projected : (M, C) array
+    central : (M,) int array
+    phase : (M,) int array
+        Index of the phase resembled, -1 for none.
+    time : (M,) array
+        fs since the start of the candidate.
+    """
+
+    key: str
+    projected: Float32Array
+    central: NDArray[np.int16]
+    phase: NDArray[np.int16]
+    time: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class SpeciesClusters:
+    """Centres of one central species and the cluster that each belongs to, counted from `offset`."""
+
+    central: int
+    offset: int
+    model: MiniBatchKMeans | None
+    cluster_of_centre: NDArray[np.int64]
+    noise: int | None
+    n_clusters: int
+
+    def assign(self, projected: Float32Array) -> NDArray[np.int64]:
+        """Return the cluster of each (M, C) environment."""
+        if self.model is None:
+            return np.full(len(projected), self.offset)
+        return self.offset + self.cluster_of_centre[self.model.predict(np.ascontiguousarray(projected))]
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Clusters over all candidates, K of them.
+
+    Attributes
+    ----------
+    central, size : (K,) int array
+        Atomic number of the central species; environments of all candidates.
+    nearest_phase : list of str
+        Phase that more than half of the cluster's environments resemble, or 'new'.
+    noise : (K,) bool array
+        Whether it collects what HDBSCAN put into no cluster of its species.
+    distribution : (N, B, K) array
+        Share of each cluster in each candidate and time bin; zero rows where a candidate has no frame.
+    time_edges : (B + 1,) array
+        fs since each candidate's start.
+    """
+
+    central: NDArray[np.int64]
+    size: NDArray[np.int64]
+    nearest_phase: list[str]
+    noise: NDArray[np.bool_]
+    distribution: FloatArray
+    time_edges: FloatArray
+
+
+def find_clusters(
+    candidates: Sequence[Described], phases: Sequence[str], horizon_fs: float, settings: RankingSettings
+) -> Clusters:
+    """Cluster the environments of all candidates together.
+
+    Parameters
+    ----------
+    candidates : sequence of Described
+        Made with the same basis.
+    phases : sequence of str
+    horizon_fs : float
+        Time over which the distributions are counted.
+    settings : RankingSettings
+    """
+    sample, central = _sample(candidates, settings)
+    species, offset = [], 0
+    for z in np.unique(central):
+        rows = sample[central == z]
+        share = max(1, round(settings.max_centres * len(rows) / len(sample)))
+        found = _fit_species(int(z), rows, min(share, len(rows) // ENVIRONMENTS_PER_CENTRE), offset, settings)
+        species.append(found)
+        offset += found.n_clusters
+    return _count(candidates, species, list(phases), horizon_fs, settings)
+
+
+def _sample(
+    candidates: Sequence[Described], settings: RankingSettings
+) -> tuple[Float32Array, NDArray[np.int16]]:
+    """Draw environments evenly over the candidates."""
+    quota = max(1, settings.max_fit_environments // len(candidates))
+    rows, central = [], []
+    for k, c in enumerate(candidates):
+        rng = np.random.default_rng([settings.seed, k])
+        n = len(c.central)
+        chosen = np.arange(n) if n <= quota else np.sort(rng.choice(n, quota, replace=False))
+        rows.append(np.asarray(c.projected[chosen]))
+        central.append(np.asarray(c.central[chosen]))
+    return np.concatenate(rows), np.concatenate(central)
+
+
+def _fit_species(
+    central: int, rows: Float32Array, n_centres: int, offset: int, settings: RankingSettings
+) -> SpeciesClusters:
+    if n_centres < 2 * settings.min_cluster_centres:  # too few to speak of density: one cluster
+        return SpeciesClusters(central, offset, None, np.zeros(1, dtype=int), None, 1)
+    model = MiniBatchKMeans(n_centres, random_state=settings.seed, n_init=1, batch_size=4096).fit(rows)
+    labels = HDBSCAN(min_cluster_size=settings.min_cluster_centres, min_samples=2, copy=True).fit_predict(
+        model.cluster_centers_
+    )
+    n_dense = int(labels.max()) + 1
+    if n_dense == 0:
+        return SpeciesClusters(central, offset, None, np.zeros(1, dtype=int), None, 1)
+    has_noise = bool((labels < 0).any())
+    cluster_of_centre = np.where(labels < 0, n_dense, labels)
+    noise = offset + n_dense if has_noise else None
+    return SpeciesClusters(central, offset, model, cluster_of_centre, noise, n_dense + has_noise)
+
+
+def _chunks(candidate: Described) -> Iterator[slice]:
+    for start in range(0, len(candidate.central), ASSIGN_ROWS):
+        yield slice(start, start + ASSIGN_ROWS)
+
+
+def _count(
+    candidates: Sequence[Described], species: list[SpeciesClusters], phases: list[str], horizon_fs: float,
+    settings: RankingSettings,
+) -> Clusters:  # fmt: skip
+    n_clusters = sum(s.n_clusters for s in species)
+    edges = np.linspace(0, max(horizon_fs, 1e-6), settings.time_bins + 1)
+    counts = np.zeros((len(candidates), settings.time_bins, n_clusters))
+    votes = np.zeros((n_clusters, len(phases) + 1), dtype=np.int64)
+    for k, candidate in enumerate(candidates):
+        for part in _chunks(candidate):
+            cluster = _assign(species, candidate, part)
+            np.add.at(
+                votes, (cluster, np.asarray(candidate.phase[part]).astype(int)), 1
+            )  # -1 is the last column
+            time = np.asarray(candidate.time[part])
+            inside = time <= edges[-1] + 1e-6
+            time_bin = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, settings.time_bins - 1)
+            np.add.at(counts[k], (time_bin[inside], cluster[inside]), 1)
+    size = votes.sum(axis=1)
+    best = votes[:, :-1].argmax(axis=1) if phases else np.zeros(n_clusters, dtype=int)
+    clear = [bool(phases) and 2 * votes[i, best[i]] > size[i] for i in range(n_clusters)]
+    totals = counts.sum(axis=2, keepdims=True)
+    return Clusters(
+        central=np.concatenate([np.full(s.n_clusters, s.central) for s in species]),
+        size=size,
+        nearest_phase=[phases[best[i]] if clear[i] else NEW for i in range(n_clusters)],
+        noise=np.isin(np.arange(n_clusters), [s.noise for s in species if s.noise is not None]),
+        distribution=np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0),
+        time_edges=edges,
+    )
+
+
+def _assign(species: list[SpeciesClusters], candidate: Described, part: slice) -> NDArray[np.int64]:
+    central, projected = np.asarray(candidate.central[part]), np.asarray(candidate.projected[part])
+    cluster = np.empty(len(central), dtype=np.int64)
+    for s in species:
+        rows = central == s.central
+        if rows.any():
+            cluster[rows] = s.assign(projected[rows])
+    return cluster
+
+
+def jensen_shannon(first: FloatArray, second: FloatArray) -> float:
+    """Return the distance of two candidates from their (B, K) distributions over time bins and clusters.
+
+    The bins weigh the same; those in which either has no frame are left out. NaN if none is left.
+    """
+    both = (first.sum(axis=1) > 0) & (second.sum(axis=1) > 0)
+    if not both.any():
+        return float("nan")
+    p, q = first[both], second[both]
+    divergence = _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
+    return float(np.sqrt(max(divergence.mean(), 0.0)))
+
+
+def _entropy(p: FloatArray) -> FloatArray:
+    return np.asarray(-(p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(axis=-1))
+
+
+def distance_matrix(distributions: Sequence[FloatArray]) -> FloatArray:
+    """Return (N, N) Jensen-Shannon distances between (B, K) distributions."""
+    n = len(distributions)
+    distances = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i):
+            distances[i, j] = distances[j, i] = jensen_shannon(distributions[i], distributions[j])
+    return distances
+
+
+def hierarchy(distances: FloatArray) -> tuple[FloatArray, list[int]]:
+    """Return the average-linkage tree of candidates and the order of its leaves.
+
+    Parameters
+    ----------
+    distances : (N, N) array
+        Unknown (NaN) distances count as the largest possible, 1.
+
+    Returns
+    -------
+    tree : (N - 1, 4) array
+        As `scipy.cluster.hierarchy.linkage` makes it.
+    leaves : list of int
+    """
+    if len(distances) < 2:
+        return np.empty((0, 4)), list(range(len(distances)))
+    tree = linkage(squareform(np.nan_to_num(distances, nan=1.0), checks=False), method="average")
+    return tree, [int(i) for i in leaves_list(tree)]

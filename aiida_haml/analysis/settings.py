@@ -1,0 +1,161 @@
+"""Settings of the analysis, checked on the way in."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of the settings below: built from a dictionary, unknown keys refused."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any] | None) -> Self:
+        """Build from JSON-like values; lists become tuples.
+
+        Raises
+        ------
+        ValueError
+            If a key is unknown or a value out of its range.
+        """
+        values = dict(values or {})
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"Unknown {cls.__name__} keys {unknown}: remove or rename them. Known are {sorted(known)}."
+            )
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    def _need(self, name: str, good: bool, what: str) -> None:
+        if not good:
+            raise ValueError(f"{type(self).__name__}.{name} is {getattr(self, name)!r}; give {what}.")
+
+
+#: Elements of the host, of lithium metal and of the three dopings of the paper. With this default every
+#: candidate made of them shares one projection, so that adding a doping to a screen recomputes nothing.
+DEFAULT_ELEMENTS = ("Cl", "F", "Li", "O", "P", "S", "Se")
+
+
+@dataclass(frozen=True)
+class DescriptionSettings(Settings):
+    """How the frames of a candidate become environments and series.
+
+    Parameters
+    ----------
+    elements : tuple of str
+        All elements that a screen may hold. It decides the projection: candidates are comparable only if they
+        were described with the same elements.
+    every_fs : float
+        Describe at most one frame in each interval of this length (fs); 0 describes all.
+    r_cut : float
+        Cutoff of the descriptor, Angstrom.
+    n_max, l_max : int
+        Radial and angular size of the descriptor.
+    sigma : float
+        Width of the atomic densities, Angstrom.
+    n_components : int
+        Principal components kept for each central species.
+    reference_seed : int
+        Seed of the disorder of reference phases and mixtures.
+    reference_temperatures_K : tuple of float
+        Temperatures of the disordered reference phases, K.
+    none_threshold : float
+        An environment farther from every phase than this many thermal radii of the phase is answered 'none'.
+    z_bins, time_bins : int
+        Bins of the composition profile along the third cell vector and along time.
+    chunk : int
+        Environments held at full dimension at a time (5 kB each).
+    """
+
+    elements: tuple[str, ...] = DEFAULT_ELEMENTS
+    every_fs: float = 2.0
+    r_cut: float = 5.0
+    n_max: int = 6
+    l_max: int = 4
+    sigma: float = 0.5
+    n_components: int = 32
+    reference_seed: int = 2025
+    reference_temperatures_K: tuple[float, ...] = (300.0, 600.0)  # noqa: N815 -- unit of the key
+    none_threshold: float = 2.0
+    z_bins: int = 20
+    time_bins: int = 10
+    chunk: int = 4096
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
+        self._need("elements", len(self.elements) > 0, "at least one chemical symbol")
+        self._need("every_fs", self.every_fs >= 0, "a time in fs, or 0 for all frames")
+        self._need("r_cut", self.r_cut > 1, "a cutoff above 1 Angstrom")
+        for name in ("n_max", "n_components", "z_bins", "time_bins", "chunk"):
+            self._need(name, getattr(self, name) >= 1, "a positive number")
+        self._need(
+            "reference_temperatures_K", min(self.reference_temperatures_K, default=0) > 0, "temperatures in K"
+        )
+        self._need("none_threshold", self.none_threshold > 0, "a positive number of thermal radii")
+
+
+@dataclass(frozen=True)
+class RankingSettings(Settings):
+    """How described candidates are compared.
+
+    Parameters
+    ----------
+    weights : dict
+        Metric name -> weight, over the defaults of `aiida_haml.analysis.ranking.METRICS`; zero shows a metric
+        without counting it.
+    min_simulated_fs : float
+        Shortest simulated time that is ranked, fs.
+    late_fraction : float
+        Share of the compared time, at its end, that counts as late.
+    instability_target_A : float
+        Displacement of the electrolyte's framework taken as moderate instability, Angstrom (0.4 A is about a
+        tenth of the anion-anion distance: the Lindemann criterion).
+    blocks : int
+        Blocks that the compared time is cut into for the bootstrap.
+    n_bootstrap : int
+        Bootstrap samples.
+    confidence : float
+        Of the intervals, and of the order that two candidates need in order not to be tied.
+    seed : int
+        Of bootstrap and clusters.
+    max_centres : int
+        Centres of the first clustering stage over all central species together.
+    max_fit_environments : int
+        Environments drawn (evenly over candidates) to fit the centres.
+    min_cluster_centres : int
+        Fewest centres that HDBSCAN takes as a cluster.
+    time_bins : int
+        Bins of the compared time in which the distributions over clusters are counted.
+    """
+
+    weights: dict[str, float] = field(default_factory=dict)
+    min_simulated_fs: float = 1000.0
+    late_fraction: float = 1 / 3
+    instability_target_A: float = 0.4  # noqa: N815 -- unit of the key
+    blocks: int = 24
+    n_bootstrap: int = 2000
+    confidence: float = 0.95
+    seed: int = 2025
+    max_centres: int = 1000
+    max_fit_environments: int = 200_000
+    min_cluster_centres: int = 5
+    time_bins: int = 8
+
+    def __post_init__(self) -> None:
+        self._need("min_simulated_fs", self.min_simulated_fs >= 0, "a time in fs")
+        self._need("late_fraction", 0 < self.late_fraction < 1, "a share between 0 and 1")
+        self._need(
+            "blocks", self.blocks >= 12, "at least 12 blocks, four of which fall into the default late part"
+        )
+        self._need("n_bootstrap", self.n_bootstrap >= 100, "at least 100 samples")
+        self._need("confidence", 0.5 < self.confidence < 1, "a probability between 0.5 and 1")
+        self._need("min_cluster_centres", self.min_cluster_centres >= 2, "at least 2")
+        for name in ("max_centres", "max_fit_environments", "time_bins"):
+            self._need(name, getattr(self, name) >= 1, "a positive number")

@@ -1,0 +1,153 @@
+"""Rank described candidates: environments and series of all in, ranking and clusters out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+from threadpoolctl import threadpool_limits
+
+from aiida_haml.analysis.clusters import Clusters, Described, distance_matrix, find_clusters, hierarchy
+from aiida_haml.analysis.ranking import Member, rank
+from aiida_haml.analysis.settings import RankingSettings
+from aiida_haml.engines.outcome import reports_errors, write_results
+from aiida_haml.frames import FloatArray
+
+
+@reports_errors
+def run(folder: Path, task: dict[str, Any]) -> None:
+    """Read the descriptions and write ``ranking.json``, ``clusters/*.npy`` and ``results.json``.
+
+    Parameters
+    ----------
+    folder : Path
+        The job's folder with ``inputs/environments/KEY/*.npy`` and ``inputs/series/KEY/*.npy``.
+    task : dict
+        ``candidates``: KEY -> {label, seed, ...}; ``settings``: keys of `RankingSettings`, optional;
+        ``level_of_theory`` (key) and ``teacher`` (bool), optional: passed on to the ranking.
+
+    Candidates that cannot be compared are an ``error`` in ``results.json``, with the reason.
+    """
+    started = time.perf_counter()
+    settings = RankingSettings.from_dict(task.get("settings"))
+    inputs, candidates = folder / "inputs", dict(sorted(task["candidates"].items()))
+    _check_labels(candidates)
+    members = [_member(inputs / "series" / key, key, c["label"]) for key, c in candidates.items()]
+    phases = _common_phases(inputs / "environments", list(candidates))
+    ranking = rank(members, settings)
+    horizon = ranking["compared_fs"] or max(m.simulated_fs for m in members)
+    # One thread: sums come in one order, so that the same inputs give the same ranking to the last digit.
+    with threadpool_limits(1):
+        described = [_described(inputs / "environments" / key, key) for key in candidates]
+        clusters = find_clusters(described, phases, horizon, settings)
+    labels = [row["label"] for row in ranking["candidates"]]
+    pooled = [_pooled(clusters, members, label) for label in labels]
+    distances = distance_matrix(pooled)
+    tree, leaves = hierarchy(distances)
+    ranking |= {
+        "clusters": _cluster_rows(clusters),
+        "distances": [[None if np.isnan(d) else round(float(d), 10) for d in row] for row in distances],
+        "order": [labels[i] for i in leaves],
+        "level_of_theory": task.get("level_of_theory"),
+        "teacher": bool(task.get("teacher", False)),
+    }
+    (folder / "ranking.json").write_text(json.dumps(ranking, indent=1, sort_keys=True, allow_nan=False))
+    _save(folder / "clusters", {
+        "central": clusters.central, "size": clusters.size, "noise": clusters.noise,
+        "nearest_phase": np.array(clusters.nearest_phase), "distribution": clusters.distribution,
+        "time_edges": clusters.time_edges, "keys": np.array([m.key for m in members]),
+        "labels": np.array(labels),
+        "label_distribution": np.array(pooled), "distances": distances, "linkage": tree,
+        "leaves": np.array(leaves, dtype=np.int64),
+    })  # fmt: skip
+    write_results(folder, {
+        "wall_time_s": time.perf_counter() - started,
+        "n_candidates": len(members),
+        "n_labels": len(labels),
+        "n_environments": int(clusters.size.sum()),
+        "n_clusters": len(clusters.size),
+    })  # fmt: skip
+
+
+def _check_labels(candidates: dict[str, dict[str, Any]]) -> None:
+    if not candidates:
+        raise ValueError("task.candidates is empty; give at least one candidate to rank.")
+    first: dict[str, tuple[str, dict[str, Any]]] = {}
+    for key, candidate in candidates.items():
+        if "label" not in candidate:
+            raise ValueError(
+                f"Candidate {key} has no label; give it one, shared by candidates that differ in seed only."
+            )
+        shared = {k: v for k, v in candidate.items() if k != "seed"}
+        other, known = first.setdefault(candidate["label"], (key, shared))
+        differing = sorted(k for k in known.keys() | shared.keys() if known.get(k) != shared.get(k))
+        if differing:
+            raise ValueError(
+                f"Candidates {other} and {key} share the label {candidate['label']!r} but differ in "
+                f"{differing}; only what differs in nothing but the seed is pooled. "
+                "Give them different labels."
+            )
+
+
+def _member(folder: Path, key: str, label: str) -> Member:
+    if not (folder / "time.npy").exists():
+        raise ValueError(f"The series of candidate {key} are missing; describe it before it is ranked.")
+    names = ("time", "reacted_fraction", "product_score", "framework_displacement", "ps4_fraction",
+             "p_chalcogen_bonds", "framework_fractions")  # fmt: skip
+    return Member(key, label, {n: np.load(folder / f"{n}.npy", allow_pickle=False) for n in names})
+
+
+def _common_phases(folder: Path, keys: Sequence[str]) -> list[str]:
+    """Return the phases, after making sure that all candidates were described alike."""
+    made: dict[str, str] = {}
+    for key in keys:
+        if not (folder / key / "basis_key.npy").exists():
+            raise ValueError(
+                f"The environments of candidate {key} are missing; describe it before it is ranked."
+            )
+        made[key] = str(np.load(folder / key / "basis_key.npy", allow_pickle=False)[0])
+    if len(set(made.values())) > 1:
+        raise ValueError(
+            f"The candidates were described with different settings or elements ({made}); describe all of "
+            "them with the same DescriptionSettings, elements included."
+        )
+    return [str(p) for p in np.load(folder / keys[0] / "phases.npy", allow_pickle=False)]
+
+
+def _described(folder: Path, key: str) -> Described:
+    arrays = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("projected", "central", "phase", "time")
+    }
+    return Described(key=key, **{**arrays, "time": np.asarray(arrays["time"]) - arrays["time"].min()})
+
+
+def _pooled(clusters: Clusters, members: Sequence[Member], label: str) -> FloatArray:
+    """Return the mean (B, K) distribution of a label's members, over those that have frames in a bin."""
+    own = clusters.distribution[[i for i, m in enumerate(members) if m.label == label]]
+    filled = (own.sum(axis=2) > 0).sum(axis=0)[:, None]
+    return np.asarray(own.sum(axis=0) / np.maximum(filled, 1))
+
+
+def _cluster_rows(clusters: Clusters) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": i,
+            "size": int(clusters.size[i]),
+            "nearest_phase": clusters.nearest_phase[i],
+            "central": chemical_symbols[clusters.central[i]],
+            "noise": bool(clusters.noise[i]),
+        }
+        for i in range(len(clusters.size))
+    ]
+
+
+def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)

@@ -126,8 +126,8 @@ class PotentialData(orm.Data):
             raise ValueError(f"precision is {precision!r}; it has to be one of {', '.join(PRECISIONS)}.")
         if not elements or cutoff <= 0:
             raise ValueError(
-                f"elements is {list(elements)} and cutoff is {cutoff}; name the elements the model knows and its "
-                "cutoff radius in Angstrom."
+                f"elements is {list(elements)} and cutoff is {cutoff}; name the elements that the model "
+                "knows and its cutoff radius in Angstrom."
             )
         node = cls()
         for i, path in enumerate(paths):

@@ -7,7 +7,9 @@ stopped, does the opposite.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiida_haml.learning.settings import Settings, require_integer, require_number
 
@@ -111,6 +113,8 @@ class Observation(Settings):
         potential to test.
     alpha : float or None
         Calibrated error over deviation on that burst (see `aiida_haml.learning.errors.calibrate`).
+    force_max, deviation_max : float or None
+        Largest error of an atom's force on that burst and largest committee deviation, eV / Angstrom.
     stopped_by : str or None
         What ended the last stretch early: ``deviation``, ``temperature``, ...; None if it ran through.
     n_labels : int
@@ -123,13 +127,15 @@ class Observation(Settings):
 
     force_rmse: float | None = None
     alpha: float | None = None
+    force_max: float | None = None
+    deviation_max: float | None = None
     stopped_by: str | None = None
     n_labels: int = 0
     wall_time_s: float = 0.0
     remaining_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("force_rmse", "alpha"):
+        for name in ("force_rmse", "alpha", "force_max", "deviation_max"):
             if getattr(self, name) is not None:
                 require_number(name, getattr(self, name), open_low=False)
         require_integer("n_labels", self.n_labels, 0)
@@ -137,13 +143,31 @@ class Observation(Settings):
         if self.remaining_steps is not None:
             require_integer("remaining_steps", self.remaining_steps, 0)
 
+    @classmethod
+    def from_errors(cls, errors: Mapping[str, Any] | None, **cycle: Any) -> Observation:
+        """Make an observation of the errors that an evaluation wrote (None before there is a potential).
+
+        Parameters
+        ----------
+        errors : mapping or None
+            ``{force_rmse, force_max, deviation_max, calibration: {alpha, ...}, ...}``
+        **cycle
+            The other attributes.
+        """
+        if errors is None:
+            return cls(**cycle)
+        alpha = errors["calibration"]["alpha"]
+        return cls(
+            alpha=alpha, **{n: errors[n] for n in ("force_rmse", "force_max", "deviation_max")}, **cycle
+        )
+
 
 def first_plan(settings: ControllerSettings) -> Plan:
     """Return the plan of the first cycle, when nothing has been measured."""
     return Plan(
         n_burst=settings.n_burst_first,
         n_stretch=settings.n_stretch_first,
-        max_deviation=deviation_threshold(settings, None),
+        max_deviation=deviation_threshold(settings, Observation()),
         reason="First cycle: nothing measured yet.",
     )
 
@@ -174,21 +198,24 @@ def next_plan(settings: ControllerSettings, previous: Plan, observed: Observatio
     if observed.remaining_steps is not None:
         n_burst = min(n_burst, observed.remaining_steps)
         n_stretch = min(n_stretch, observed.remaining_steps - n_burst)
-    return Plan(n_burst, n_stretch, deviation_threshold(settings, observed.alpha), reason)
+    return Plan(n_burst, n_stretch, deviation_threshold(settings, observed), reason)
 
 
-def deviation_threshold(settings: ControllerSettings, alpha: float | None) -> float:
+def deviation_threshold(settings: ControllerSettings, observed: Observation) -> float:
     """Return the deviation at which a stretch has to stop, eV / Angstrom.
 
-    Parameters
-    ----------
-    settings : ControllerSettings
-    alpha : float or None
-        Calibrated error over deviation; None before any calibration. Taken as 1 where it is smaller: a
-        committee that seems too modest on one burst is not given credit for it.
+    It is ``max_force_error / alpha``. A calibrated ``alpha`` below 1 counts as 1: a committee that seems too
+    modest on one burst is not given credit for it. Where no atom of the burst was off by more than
+    `max_force_error`, the deviations met there are proven harmless, and the threshold is not set below them:
+    with few members a small deviation can come with a middling error, which makes ``alpha`` large.
     """
-    factor = settings.uncalibrated_alpha if alpha is None else max(alpha, 1.0)
-    return settings.max_force_error / factor
+    factor = settings.uncalibrated_alpha if observed.alpha is None else max(observed.alpha, 1.0)
+    threshold = settings.max_force_error / factor
+    if observed.force_max is None or observed.deviation_max is None:
+        return threshold
+    if observed.force_max > settings.max_force_error:
+        return threshold
+    return max(threshold, min(observed.deviation_max, settings.max_force_error))
 
 
 def _over(settings: ControllerSettings, observed: Observation) -> str | None:

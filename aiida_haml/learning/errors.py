@@ -1,4 +1,4 @@
-"""Errors of a potential against labels, the deviation of a committee, and how far that deviation can be believed."""
+"""Errors of a potential against labels, the deviation of a committee, and what that deviation is worth."""
 
 from __future__ import annotations
 
@@ -166,10 +166,46 @@ def calibrate(deviations: FloatArray, errors: FloatArray, coverage: float = COVE
 
 
 def _rank_correlation(a: FloatArray, b: FloatArray) -> float | None:
-    ranks = [np.argsort(np.argsort(x)).astype(float) for x in (a, b)]
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    return float(np.corrcoef(*ranks)[0, 1])
+    rank_a, rank_b = (np.argsort(np.argsort(x)).astype(np.float64) for x in (a, b))
+    return float(np.corrcoef(rank_a, rank_b)[0, 1])
+
+
+def summarize(
+    predicted_energies: FloatArray,
+    energies: FloatArray,
+    n_atoms: NDArray[np.int64],
+    predicted_forces: FloatArray,
+    forces: FloatArray,
+) -> dict[str, Any]:
+    """Return all errors over frames that may differ in their number of atoms.
+
+    Parameters
+    ----------
+    predicted_energies, energies : (F,) array
+        eV.
+    n_atoms : (F,) int array
+    predicted_forces, forces : (A, 3) array
+        Of all atoms of all frames, eV / Angstrom.
+
+    Returns
+    -------
+    dict
+        ``n_frames``, ``energy_rmse_per_atom`` (eV / atom), ``force_rmse``, ``force_mae`` and ``force_max``
+        (eV / Angstrom); the errors are None where there is no frame.
+    """
+    if len(energies) == 0:
+        return {"n_frames": 0} | dict.fromkeys(
+            ("energy_rmse_per_atom", "force_rmse", "force_mae", "force_max")
+        )
+    return {
+        "n_frames": len(energies),
+        "energy_rmse_per_atom": energy_rmse_per_atom(predicted_energies, energies, n_atoms),
+        "force_rmse": force_rmse(predicted_forces, forces),
+        "force_mae": force_mae(predicted_forces, forces),
+        "force_max": force_max(predicted_forces, forces),
+    }
 
 
 def _same(predicted: FloatArray, reference: FloatArray, name: str) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What the settings classes share: from and to plain dictionaries, and refusals that name field, value and remedy."""
+"""What settings classes share: from and to plain dictionaries, refusals that name field, value and remedy."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def require_integer(name: str, value: Any, low: int, high: int | None = None) ->
 def require_number(
     name: str, value: Any, low: float = 0.0, high: float = math.inf, *, open_low: bool = True
 ) -> None:
-    """Refuse what is not a finite number above ``low`` (from ``low`` on if not ``open_low``) and up to ``high``.
+    """Refuse what is not a finite number above ``low`` (or equal, if not ``open_low``) and up to ``high``.
 
     Raises
     ------

@@ -64,8 +64,8 @@ def split_segments(
         require_number(name, value, 0.0, 0.9, open_low=False)
     if valid_fraction + held_out_fraction >= 1:
         raise ValueError(
-            f"valid_fraction {valid_fraction} and held_out_fraction {held_out_fraction} leave nothing to train "
-            "on; let them add up to less than 1."
+            f"valid_fraction {valid_fraction} and held_out_fraction {held_out_fraction} leave nothing to "
+            "train on; let them add up to less than 1."
         )
     for label, length in lengths.items():
         require_integer(f"The number of frames of {label}", length, 1)
@@ -106,7 +106,7 @@ def _rounded(value: float, rng: np.random.Generator) -> int:
 
 
 def _with_one_valid(splits: dict[str, Split]) -> dict[str, Split]:
-    """Take one training frame for validation, from the segment that has most; moving it back later does no harm."""
+    """Take one training frame of the longest segment to validate on; moving it back later does no harm."""
     donor = max(splits, key=lambda label: len(splits[label].train))
     old = splits[donor]
     return {**splits, donor: Split(train=old.train[:-1], valid=old.train[-1:], held_out=old.held_out)}

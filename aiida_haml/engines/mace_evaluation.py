@@ -1,0 +1,51 @@
+"""`haml-engine evaluate`: the errors of a potential on labels it was not trained on, and its calibration.
+
+Reads ``inputs/frames/`` and ``inputs/potential/member_i.model``; ``task.json`` holds ``sha256``, one of each
+member. Writes ``results.json`` with ``errors``, and ``deviations.npy``, (F, N), eV / Angstrom.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiida_haml.engines.mace_scoring import calibration, load_potential, predict, require_labels, score
+from aiida_haml.engines.outcome import reports_errors, write_results
+from aiida_haml.frames import Frames
+
+
+@reports_errors
+def run(folder: Path, task: dict[str, Any]) -> None:
+    """Score a committee on labelled frames.
+
+    Raises
+    ------
+    TaskError
+        Of kind ``model_refused`` or ``diverged``.
+    ValueError
+        If the frames lack labels or hold an element that the potential does not know.
+    """
+    start = time.perf_counter()
+    frames = Frames.load(folder / "inputs/frames")
+    require_labels({"to evaluate on": frames})
+    models = load_potential(folder / "inputs/potential", task["sha256"], frames.symbols)
+    loaded = time.perf_counter()
+    prediction = predict(models, frames)
+    deviations = prediction.deviations()
+    np.save(folder / "deviations.npy", deviations)
+    labels = [(frames, prediction)]
+    errors = score(labels) | {
+        "deviation_max": float(deviations.max()),
+        "deviation_mean": float(deviations.mean()),
+        "calibration": calibration(labels).to_dict(),
+    }
+    end = time.perf_counter()
+    seconds = {"wall_time_s": end - start, "prediction_time_s": end - loaded}
+    write_results(folder, {"errors": errors, **seconds})
+    print(
+        f"{len(frames)} frames: force error {errors['force_rmse']:.4f} eV/Å, in {end - start:.1f} s",
+        flush=True,
+    )

@@ -326,8 +326,8 @@ class Member:
         if not math.isfinite(entry["loss"]):
             raise TaskError(
                 "diverged",
-                f"The loss of member {self.index} became {entry['loss']} in epoch {entry['epoch']}; lower lr, "
-                "or look for broken labels.",
+                f"The loss of member {self.index} became {entry['loss']} in epoch {entry['epoch']}; lower "
+                "lr, or look for broken labels.",
             )
         if entry["mode"] != "eval" or entry["epoch"] is None:
             return

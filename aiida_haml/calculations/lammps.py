@@ -1,0 +1,255 @@
+"""MLP-MD: LAMMPS with a MACE potential, from exact positions and velocities, under a watch."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+from aiida_lammps.calculations.raw import LammpsRawCalculation
+
+from aiida_haml.calculations.base import USABLE_WALL_TIME
+from aiida_haml.calculations.molecular_dynamics import MD_SETTINGS, validate_initial, validate_md
+from aiida_haml.data.frames import FramesData
+from aiida_haml.data.potential import PotentialData
+from aiida_haml.engines import lammps_files
+from aiida_haml.engines.watch import Plan, Thresholds
+from aiida_haml.frames import Frames, maxwell_boltzmann
+from aiida_haml.learning.settings import require_integer
+
+#: What `settings` may hold, and of which type.
+SETTINGS = {"cmdline": list, "additional_retrieve_list": list, "model_file": str}
+
+
+class LammpsMdCalculation(LammpsRawCalculation):
+    """A stretch: NVT dynamics of the last frame of a node under the first member of a committee.
+
+    The code is `haml-lammps`, or a LAMMPS built with ML-IAP, which takes the same deck but does not know the
+    watch. For the latter with KOKKOS (not tested here) give ``settings``
+
+        {"cmdline": ["-k", "on", "g", "1", "-sf", "kk", "-pk", "kokkos", "newton", "on", "neigh", "half"],
+         "model_file": "member_0.model-mliap_lammps.pt"}
+
+    and convert the model first, by ``mace_create_lammps_model member_0.model --format=mliap`` in
+    ``metadata.options.prepend_text``.
+    """
+
+    #: Raise when the deck or the launcher compute something else from the same inputs.
+    CACHE_VERSION = 1
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Replace the script and files of aiida-lammps by nodes that carry science."""
+        super().define(spec)
+        ports: Any = spec.inputs
+        for name in ("script", "files", "filenames"):
+            del ports[name]
+        del spec.outputs["results"]
+        options = ports["metadata"]["options"]
+        options["parser_name"].default = "haml.lammps"
+        options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+        options["withmpi"].default = False
+        options["environment_variables"].default = lambda: {"OMP_NUM_THREADS": "1"}
+        ports["code"].required = True
+        ports["settings"].validator = validate_settings
+        spec.input(
+            "initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start."
+        )
+        spec.input(
+            "potential",
+            valid_type=PotentialData,
+            validator=validate_potential,
+            help="Its first member drives the dynamics; all of them are compared by the watch.",
+        )
+        spec.input(
+            "md",
+            valid_type=orm.Dict,
+            validator=validate_stretch_md,
+            help="steps, timestep_fs, temperature_K, thermostat_time_fs, seed and save_every (steps).",
+        )
+        spec.input(
+            "watch",
+            valid_type=orm.Dict,
+            required=False,
+            validator=validate_watch,
+            help="every (steps), max_deviation (eV/A), max_temperature_K, min_distance_A and _ratio.",
+        )
+        spec.output(
+            "frames", valid_type=FramesData, help="Trusted frames; the first one is the initial frame."
+        )
+        spec.output(
+            "untrusted", valid_type=FramesData, required=False, help="What came after the last trusted frame."
+        )
+        spec.output(
+            "output_parameters", valid_type=orm.Dict, help="How it ended, times, temperatures, checks."
+        )
+        spec.default_output_node = "output_parameters"
+        _define_exit_codes(spec)
+
+    @classmethod
+    def validate_inputs(cls, value: Any, ctx: Any) -> str | None:
+        """Refuse inputs that do not fit each other."""
+        if any(name not in value for name in ("initial", "potential", "md")):
+            return None  # an exposed namespace leaves ports out
+        potential, initial = value["potential"], value["initial"]
+        unknown = sorted(set(initial.elements) - set(potential.elements))
+        if unknown:
+            return (
+                f"The frames hold {', '.join(unknown)}, which the potential does not know (it knows "
+                f"{', '.join(potential.elements)}); train it on labels with these elements."
+            )
+        watched = value["watch"].get_dict() if "watch" in value else {}
+        if watched.get("max_deviation") is not None and potential.n_members < 2:
+            return (
+                "The watch's `max_deviation` compares the members of a committee, but the potential has only "
+                "one; train two or more, or leave it out."
+            )
+        return _fault_of_frame(initial.read(-1))
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write structure, deck and plan of the watch; list the models and the files to bring back."""
+        potential, md = self.inputs.potential, self.inputs.md.get_dict()
+        settings = self.inputs.settings.get_dict() if "settings" in self.inputs else {}
+        start = self._start(md)
+        members = [f"member_{i}.model" for i in range(potential.n_members)]
+        dynamics = lammps_files.Dynamics(**md, max_wall_time_s=self._usable_wall_time())
+        model = settings.get("model_file", members[0])
+        thresholds = Thresholds.from_dict(self.inputs.watch.get_dict()) if "watch" in self.inputs else None
+        plan = Plan(dict(zip(members, potential.sha256, strict=True)), dynamics.steps, thresholds)
+        input_name = self.options.input_filename
+        with folder.open(input_name, "w", encoding="utf8") as handle:
+            handle.write(lammps_files.deck(start.elements, model, dynamics))
+        with folder.open(lammps_files.STRUCTURE, "w", encoding="utf8") as handle:
+            handle.write(lammps_files.data_file(start))
+        plan.write(Path(folder.abspath) / lammps_files.WATCH)
+
+        codeinfo = CodeInfo()
+        codeinfo.code_uuid = self.inputs.code.uuid
+        codeinfo.cmdline_params = ["-in", input_name, "-log", lammps_files.LOG, *settings.get("cmdline", [])]
+        codeinfo.stdout_name = self.options.output_filename
+        codeinfo.join_files = True
+
+        calcinfo = CalcInfo()
+        calcinfo.codes_info = [codeinfo]
+        calcinfo.local_copy_list = [(potential.uuid, name, name) for name in members]
+        calcinfo.provenance_exclude_list = [lammps_files.STRUCTURE]  # the frames node holds it
+        calcinfo.retrieve_list = [
+            self.options.output_filename,
+            lammps_files.LOG,
+            lammps_files.CHECKS,
+            lammps_files.RESULTS,
+            *settings.get("additional_retrieve_list", []),
+        ]
+        # The output frames hold what is in them.
+        calcinfo.retrieve_temporary_list = [lammps_files.TRAJECTORY, lammps_files.LAST_FRAME]
+        return calcinfo
+
+    def _start(self, md: dict[str, Any]) -> Frames:
+        """Return the last initial frame, with velocities drawn from the seed where it has none."""
+        frame = self.inputs.initial.read(-1)
+        if frame.velocities is not None:
+            return frame
+        drawn = maxwell_boltzmann(frame.masses, md["temperature_K"], md["seed"])
+        return dataclasses.replace(frame, velocities=drawn[None])
+
+    def _usable_wall_time(self) -> float | None:
+        limit = self.options.get("max_wallclock_seconds")
+        return None if limit is None else USABLE_WALL_TIME * limit
+
+
+def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
+    spec.exit_code(
+        310,
+        "ERROR_NOTHING_HARVESTED",
+        invalidates_cache=True,
+        message="Not one frame after the initial one could be kept: {message}",
+    )
+    spec.exit_code(
+        320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}"
+    )
+    spec.exit_code(
+        330,
+        "ERROR_NOT_WATCHED",
+        message="A watch was asked for, but the code made no check: a plain LAMMPS binary does not know "
+        "it. Use haml-lammps, or leave out `watch` and evaluate the frames afterwards.",
+    )
+    spec.exit_code(
+        340,
+        "ERROR_LAMMPS",
+        invalidates_cache=True,
+        message="LAMMPS stopped with an error; the trusted frames are kept. {message}",
+    )
+    spec.exit_code(
+        400,
+        "ERROR_OUT_OF_WALLTIME",
+        invalidates_cache=True,
+        message="The wall time ended the stretch; the trusted frames are kept. {message}",
+    )
+    spec.exit_code(410, "ERROR_LOST_ATOMS", message="Atoms were lost; the trusted frames are kept. {message}")
+    spec.exit_code(
+        411,
+        "ERROR_NOT_FINITE",
+        message="Positions or forces were not finite; the trusted frames are kept. {message}",
+    )
+
+
+def validate_stretch_md(node: orm.Dict | None, ctx: Any) -> str | None:
+    """Refuse settings of the dynamics that are missing, unknown or make no sense."""
+    if node is None or (fault := validate_md(node, ctx)) is not None:
+        return None if node is None else fault
+    md = node.get_dict()
+    known = {*MD_SETTINGS, "save_every"}
+    if unknown := sorted(set(md) - known):
+        return f"The MD settings {', '.join(unknown)} are unknown; they can be {', '.join(sorted(known))}."
+    try:
+        for name in ("steps", "seed", "save_every"):
+            require_integer(name, md.get(name), 1)
+    except ValueError as error:
+        return f"The MD setting {error}"
+    return None
+
+
+def validate_watch(node: orm.Dict | None, _: Any) -> str | None:
+    """Refuse thresholds that are unknown or make no sense."""
+    try:
+        Thresholds.from_dict({} if node is None else node.get_dict())
+    except ValueError as error:
+        return f"The watch is refused: {error}"
+    return None
+
+
+def validate_potential(node: PotentialData | None, _: Any) -> str | None:
+    """Refuse a potential whose files this profile may not load."""
+    if node is None or node.is_trusted:
+        return None
+    return (
+        f"The potential {node.pk} was not trained here, and a MACE model file is code that runs when it is "
+        "loaded. If you know where it comes from, call its `trust()`."
+    )
+
+
+def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
+    """Refuse settings that nothing reads."""
+    for name, value in ({} if node is None else node.get_dict()).items():
+        if name not in SETTINGS:
+            return f"The setting {name} is unknown; it can be {', '.join(sorted(SETTINGS))}."
+        if not isinstance(value, SETTINGS[name]):
+            return f"The setting {name} is {value!r}; it has to be a {SETTINGS[name].__name__}."
+    return None
+
+
+def _fault_of_frame(frame: Frames) -> str | None:
+    """Return why LAMMPS cannot start from a frame, if so."""
+    if not frame.pbc.all():
+        return (
+            f"The frame's pbc is {frame.pbc.tolist()}, but LAMMPS moves periodic cells here; put the vacuum "
+            "into the cell and make all directions periodic."
+        )
+    if abs(np.linalg.det(frame.cells[0])) < 1e-6:
+        return f"The frame's cell {frame.cells[0].tolist()} has no volume; give three independent vectors."
+    return None

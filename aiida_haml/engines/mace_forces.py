@@ -1,0 +1,228 @@
+"""MACE on a graph of edge vectors: energy, forces and virial of one member, with no step through ASE.
+
+The model is asked for the derivative of its energy with respect to the edge vectors, as ML-IAP asks it in
+LAMMPS. Forces and virial follow from it by two sums, so that the virial is free, and the vectors are
+made in float64 also where the model is float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import vesin
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+class ModelRefusedError(ValueError):
+    """A model file is not what it was declared to be, or cannot serve the atoms at hand."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All pairs of atoms within a cutoff, each in both directions.
+
+    Parameters
+    ----------
+    senders, receivers : (E,) int64 arrays
+    vectors : (E, 3) array
+        From sender to receiver, Angstrom.
+    n_atoms : int
+    """
+
+    senders: NDArray[np.int64]
+    receivers: NDArray[np.int64]
+    vectors: FloatArray
+    n_atoms: int
+
+    @classmethod
+    def within(cls, cutoff: float, positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_]) -> Graph:
+        """Find the pairs within ``cutoff``; the atoms may lie outside the cell.
+
+        It is built anew for each set of positions: that takes 1 % of an evaluation of MACE, less than the
+        distances of a Verlet list with a skin would.
+        """
+        neighbours = vesin.NeighborList(cutoff=cutoff, full_list=True)
+        i, j, vectors = neighbours.compute(
+            points=positions, box=cell, periodic=pbc if pbc.any() else False, quantities="ijD"
+        )
+        return cls(i.astype(np.int64), j.astype(np.int64), vectors.reshape(-1, 3), len(positions))
+
+    @property
+    def distances(self) -> FloatArray:
+        """(E,) lengths of the edges, Angstrom."""
+        return np.asarray(np.linalg.norm(self.vectors, axis=1))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model says of a graph.
+
+    Parameters
+    ----------
+    energy : float
+        eV.
+    forces : (N, 3) array
+        eV / Angstrom.
+    virial : (3, 3) array
+        Minus the derivative of the energy with respect to strain, eV; stress is ``-virial / volume``.
+    """
+
+    energy: float
+    forces: FloatArray
+    virial: FloatArray
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no number is NaN or infinite."""
+        return bool(np.isfinite(self.energy) and np.isfinite(self.forces).all())
+
+
+class MaceModel:
+    """One MACE model, bound to the elements of its atoms.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A MACE model, or the ML-IAP object that ``mace_create_lammps_model`` makes of one.
+    symbols : sequence of str
+        Chemical symbol of each atom.
+
+    Raises
+    ------
+    ModelRefusedError
+        If the model does not know one of the elements.
+    """
+
+    def __init__(self, module: torch.nn.Module, symbols: list[str]) -> None:
+        self.module = _unwrapped(module).to(_device())
+        for parameter in self.module.parameters():
+            parameter.requires_grad_(False)
+        self.dtype = next(self.module.parameters()).dtype
+        self.cutoff = float(self.module.r_max)
+        self._graph_of_atoms = self._constants(symbols)
+
+    @classmethod
+    def load(cls, path: Path, symbols: list[str], sha256: str | None = None) -> MaceModel:
+        """Read a model file.
+
+        Unpickling it runs whatever code is in it, so its hash is compared before the file is opened.
+
+        Raises
+        ------
+        ModelRefusedError
+            If the file is missing, its hash differs from ``sha256``, or it holds no MACE model.
+        """
+        if not path.is_file():
+            raise ModelRefusedError(f"The model file {path.name} is missing; copy it beside the input deck.")
+        if sha256 is not None:
+            check_sha256(path, sha256)
+        try:
+            module = torch.load(path, map_location=_device(), weights_only=False)
+        except Exception as error:  # a broken pickle can raise anything
+            raise ModelRefusedError(
+                f"The model file {path.name} could not be read ({error}); train the potential again."
+            ) from error
+        return cls(module, symbols)
+
+    def evaluate(self, graph: Graph) -> Evaluation:
+        """Return energy, forces and virial."""
+        vectors = torch.as_tensor(graph.vectors, dtype=self.dtype, device=_device()).requires_grad_()
+        edges = torch.as_tensor(np.stack([graph.senders, graph.receivers]), device=_device())
+        # With all atoms at the origin, an edge's vector is its shift alone.
+        shifts = {"shifts": vectors, "unit_shifts": torch.zeros_like(vectors), "edge_index": edges}
+        output = self.module(self._graph_of_atoms | shifts, compute_force=False)
+        (gradient,) = torch.autograd.grad(output["interaction_energy"].sum(), vectors)
+        gradient = gradient.double()
+        forces = torch.zeros((graph.n_atoms, 3), dtype=torch.float64, device=_device())
+        forces.index_add_(0, edges[0], gradient).index_add_(0, edges[1], -gradient)
+        return Evaluation(
+            energy=float(output["energy"].detach().sum()),
+            forces=forces.cpu().numpy(),
+            virial=-graph.vectors.T @ gradient.cpu().numpy(),
+        )
+
+    def _constants(self, symbols: list[str]) -> dict[str, torch.Tensor]:
+        """Return what the model reads and never changes along a run."""
+        known = [int(z) for z in self.module.atomic_numbers]
+        numbers = [atomic_numbers[symbol] for symbol in symbols]
+        if missing := sorted({s for s, z in zip(symbols, numbers, strict=True) if z not in known}):
+            raise ModelRefusedError(
+                f"The model does not know {', '.join(missing)}; train a potential on frames that hold them."
+            )
+        n_atoms, device = len(symbols), _device()
+        kinds = torch.tensor([known.index(z) for z in numbers], device=device)
+        heads = getattr(self.module, "heads", None) or ["Default"]
+        return {
+            "positions": torch.zeros((n_atoms, 3), dtype=self.dtype, device=device),
+            "cell": torch.zeros((3, 3), dtype=self.dtype, device=device),
+            "node_attrs": torch.nn.functional.one_hot(kinds, len(known)).to(self.dtype),
+            "batch": torch.zeros(n_atoms, dtype=torch.int64, device=device),
+            "ptr": torch.tensor([0, n_atoms], device=device),
+            "head": torch.tensor([_head(heads)], device=device),
+        }
+
+
+def load_committee(folder: Path, hashes: dict[str, str | None], symbols: list[str]) -> list[MaceModel]:
+    """Load models by file name, all hashes checked before the first file is opened.
+
+    Raises
+    ------
+    ModelRefusedError
+        If one is refused, or they differ in precision.
+    """
+    for name, sha256 in hashes.items():
+        if sha256 is not None and (folder / name).is_file():
+            check_sha256(folder / name, sha256)
+    models = [MaceModel.load(folder / name, symbols, sha256) for name, sha256 in hashes.items()]
+    precisions = {str(model.dtype) for model in models}
+    if len(precisions) > 1:
+        raise ModelRefusedError(
+            f"The members of the committee differ in precision ({', '.join(sorted(precisions))}); "
+            "train them with the same default_dtype."
+        )
+    # Parts of MACE make tensors of the default type as they go.
+    torch.set_default_dtype(models[0].dtype)
+    return models
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Refuse a file whose content is not the declared one.
+
+    Raises
+    ------
+    ModelRefusedError
+        If the hash differs.
+    """
+    with path.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != expected:
+        raise ModelRefusedError(
+            f"The model file {path.name} has sha256 {found[:12]}..., but {expected[:12]}... was declared: "
+            "it was changed or damaged on its way, and is not opened. Copy the potential's own file again."
+        )
+
+
+def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+    """Return the MACE model inside an ML-IAP object, or the model itself."""
+    if hasattr(module, "element_types") and hasattr(module, "model"):
+        module = module.model.model
+    if not hasattr(module, "r_max") or not hasattr(module, "atomic_numbers"):
+        raise ModelRefusedError(f"The file holds a {type(module).__name__}, which is no MACE model.")
+    return module
+
+
+def _head(heads: list[str]) -> int:
+    """Return the head MACE's own calculator takes: the only one, or the one named default."""
+    names = [head.lower() for head in heads]
+    return names.index("default") if "default" in names else len(names) - 1
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

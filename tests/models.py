@@ -1,0 +1,66 @@
+"""Small MACE models with random weights: real in everything but what they have learned."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+
+def tiny_mace(
+    path: Path, elements: list[str], seed: int = 0, dtype: str = "float64", scale: float = 1.0
+) -> Path:
+    """Write a MACE model of random weights, in a second and without training.
+
+    Parameters
+    ----------
+    path : Path
+        Where the model goes.
+    elements : list of str
+        Chemical symbols it knows.
+    seed : int
+        Of the weights; models of different seeds make a committee.
+    dtype : str
+        ``float64`` or ``float32``.
+    scale : float
+        Factor on the interaction energy, eV; it sets how large the forces are.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
+    import numpy as np
+    import torch
+    from ase.data import atomic_numbers
+    from mace import modules
+    from mace.tools import torch_tools
+
+    o3 = importlib.import_module("e3nn.o3")  # after mace, which makes it loadable
+    interaction = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
+    numbers = sorted(atomic_numbers[symbol] for symbol in elements)
+    with torch_tools.default_dtype(dtype), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = modules.ScaleShiftMACE(
+            atomic_inter_scale=scale,
+            atomic_inter_shift=0.0,
+            r_max=4.0,
+            num_bessel=6,
+            num_polynomial_cutoff=5,
+            max_ell=2,
+            interaction_cls=interaction,
+            interaction_cls_first=interaction,
+            num_interactions=2,
+            num_elements=len(numbers),
+            hidden_irreps=o3.Irreps("4x0e"),
+            MLP_irreps=o3.Irreps("4x0e"),
+            gate=torch.nn.functional.silu,
+            atomic_energies=np.array([-float(z) for z in numbers]),
+            avg_num_neighbors=10.0,
+            atomic_numbers=numbers,
+            correlation=2,
+            radial_type="bessel",
+            pair_repulsion=True,
+            distance_transform="None",
+        )
+        torch.save(model, path)
+    return path

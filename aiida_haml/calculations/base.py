@@ -94,8 +94,8 @@ class EngineCalculation(CalcJob):
 
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
-        # Without a name of an object (AiiDA's annotation does not know None) the whole repository is copied.
-        calcinfo.local_copy_list = [(node.uuid, None, path) for path, node in self.folders().items()]  # type: ignore[misc]
+        # Without the name of an object the whole repository is copied.
+        calcinfo.local_copy_list = [(node.uuid, "", path) for path, node in self.folders().items()]
         calcinfo.retrieve_list = [self.options.output_filename, "results.json"]
         # The depth keeps the folders of a path; a plain string would put every file at the top.
         calcinfo.retrieve_list += [(name, ".", name.count("/") + 1) for name in self.OUTPUTS]

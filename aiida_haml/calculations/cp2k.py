@@ -15,7 +15,7 @@ from aiida_cp2k.utils import merge_dict
 from ase import Atoms, units
 from ase.data import ground_state_magnetic_moments
 
-from aiida_haml.calculations.levels import level_key
+from aiida_haml.calculations.levels import GAUSSIAN_PORTS, check_pinned
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames, maxwell_boltzmann
@@ -46,7 +46,7 @@ class Cp2kLabelCalculation(Cp2kCalculation):
             "solver", valid_type=orm.Dict, required=False, help="CP2K keywords that lead to a converged SCF."
         )
         spec.input("md", valid_type=orm.Dict, required=False, validator=validate_md, help="Settings of the AIMD.")
-        spec.inputs.validator = validate_electrons
+        spec.inputs.validator = validate_inputs
         options = spec.inputs["metadata"]["options"]
         options["parser_name"].default = "haml.cp2k"
         options["withmpi"].default = False
@@ -89,18 +89,6 @@ class Cp2kLabelCalculation(Cp2kCalculation):
         calcinfo.retrieve_list = ["aiida.out", "aiida-pos-1.xyz", "aiida-vel-1.xyz", "aiida-frc-1.xyz", "aiida-1.ener"]
         return calcinfo
 
-    def label_key(self) -> str:
-        """Return the key of the level of theory, from the content of the inputs."""
-        return key_of(self.inputs)
-
-
-def key_of(inputs: Any) -> str:
-    """Return the key of the level of theory of a CP2K job's inputs."""
-    files = {
-        f"{port}.{element}": node for port in ("basissets", "pseudos") for element, node in inputs.get(port, {}).items()
-    }
-    return level_key(inputs["level"].get_dict(), files)
-
 
 def build_parameters(
     frame: Frames,
@@ -126,7 +114,7 @@ def build_parameters(
         Limit in seconds.
     """
     force_eval: dict[str, Any] = {"METHOD": "QUICKSTEP", "DFT": {"SCF": {"PRINT": {"RESTART": {"_": "OFF"}}}}}
-    merge_dict(force_eval, theory)
+    merge_dict(force_eval, {key: value for key, value in theory.items() if key != "kinds"})
     merge_dict(force_eval, solver)
     parameters = {
         "GLOBAL": {"RUN_TYPE": "ENERGY_FORCE" if md is None else "MD", "PRINT_LEVEL": "LOW"},
@@ -200,9 +188,17 @@ def validate_level(node: orm.Dict | None, _: Any) -> str | None:
     return None
 
 
-def validate_electrons(inputs: Any, _: Any) -> str | None:
-    """Refuse what CP2K would abort on: an odd number of electrons where spins are paired and occupations integer."""
-    if "initial" not in inputs or "level" not in inputs or inputs["initial"].kind == "isolated_atom":
+def validate_inputs(inputs: Any, _: Any) -> str | None:
+    """Refuse foreign basis sets, and electrons that cannot be paired."""
+    if "initial" not in inputs or "level" not in inputs:
+        return None
+    nodes = {port: inputs.get(port, {}) for port in GAUSSIAN_PORTS}
+    return check_pinned(inputs["level"].get_dict(), nodes, inputs["initial"].elements) or _odd_electrons(inputs)
+
+
+def _odd_electrons(inputs: Any) -> str | None:
+    """Return what CP2K would abort on: an odd number of electrons where spins are paired and occupations integer."""
+    if inputs["initial"].kind == "isolated_atom":
         return None
     dft = inputs["level"]["theory"].get("DFT", {})
     paired = not (dft.get("LSD") or dft.get("UKS")) and "SMEAR" not in dft.get("SCF", {})

@@ -11,7 +11,7 @@ from ase.data import atomic_numbers
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
-from aiida_haml.learning.controller import ControllerSettings, Plan, next_plan
+from aiida_haml.learning.controller import ControllerSettings, Observation, Plan, first_plan, next_plan
 from aiida_haml.structures.candidates import build
 
 #: Edge of the box of an isolated atom, Angstrom: twice the reach of any potential trained here.
@@ -35,3 +35,67 @@ def build_isolated_atom(element: orm.Str) -> FramesData:
         pbc=np.ones(3, dtype=bool),
     )
     return FramesData(frames, kind="isolated_atom")
+
+
+@calcfunction
+def control(settings: orm.Dict, **observed: Any) -> orm.Dict:
+    """Plan the next cycle.
+
+    Parameters
+    ----------
+    settings : Dict
+        Of the controller.
+    **observed
+        None for the first plan; else `previous` (the plan before), `remaining_steps`, `n_labels` and, where there
+        were any, `errors` (of the test) and `stretch` (output parameters of the last stretch).
+    """
+    chosen = ControllerSettings.from_dict(settings.get_dict())
+    if not observed:
+        return orm.Dict(first_plan(chosen).to_dict())
+    errors = observed["errors"].get_dict() if "errors" in observed else {}
+    observation = Observation(
+        force_rmse=errors.get("force_rmse"),
+        alpha=(errors.get("calibration") or {}).get("alpha"),
+        stopped_by=observed["stretch"].get_dict().get("stopped_by") if "stretch" in observed else None,
+        n_labels=observed["n_labels"].value,
+        remaining_steps=observed["remaining_steps"].value,
+    )
+    return orm.Dict(next_plan(chosen, Plan.from_dict(observed["previous"].get_dict()), observation).to_dict())
+
+
+@calcfunction
+def summarize(**nodes: Any) -> orm.Dict:
+    """Collect what happened in each cycle of a hybrid trajectory.
+
+    Parameters
+    ----------
+    **nodes
+        ``plan_NNN``, ``burst_NNN``, ``errors_NNN``, ``training_NNN``, ``stretch_NNN`` (Dict), and ``segment_NNN``
+        (frames in the order of time).
+    """
+    segments = [node for name, node in sorted(nodes.items()) if name.startswith("segment_")]
+    cycles = []
+    while f"burst_{len(cycles):03d}" in nodes:
+        cycles.append(_cycle(len(cycles), nodes))
+    start, end = segments[0].base.attributes.get("time_start"), segments[-1].base.attributes.get("time_end")
+    return orm.Dict({"cycles": cycles, "simulated_fs": end - start})
+
+
+def _cycle(number: int, nodes: dict[str, Any]) -> dict[str, Any]:
+    def content(kind: str) -> dict[str, Any]:
+        node = nodes.get(f"{kind}_{number:03d}")
+        return {} if node is None else node.get_dict()
+
+    plan, stretch, errors = content("plan"), content("stretch"), content("errors")
+    return {
+        "cycle": number,
+        "burst_steps": content("burst")["steps_done"],
+        "prequential": errors or None,
+        "deviation_max": errors.get("deviation_max"),
+        "training": {kind: content("training").get(kind) for kind in ("train", "valid", "held_out")} if content("training") else None,
+        "max_deviation": plan.get("max_deviation"),
+        "reason": plan.get("reason"),
+        "stretch_steps": plan.get("n_stretch") if stretch else None,
+        "trusted_steps": stretch.get("trusted_steps"),
+        "stopped_by": stretch.get("stopped_by"),
+    }

@@ -2,112 +2,126 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aiida import orm
 from aiida.plugins import DataFactory
 
-#: Engines that make labels, by the name in a level of theory, and their CalcJobs.
+#: Engines that make labels, by their name in a level of theory. An engine is a CalcJob with the inputs ``code``,
+#: ``initial`` (frames, the last one is the start), ``level``, ``md`` (none: one evaluation) and the outputs ``frames``
+#: (labelled, step 0 included) and ``output_parameters`` (``wall_time_s``, ``seconds_per_step``, ``steps_done``,
+#: ``code_version``). It may have the ports ``solver``, ``basissets`` and ``pseudos``.
 LABEL_ENGINES = {"cp2k": "haml.cp2k", "teacher": "haml.teacher"}
 
+#: Port of a CP2K job -> name in a level's `kinds`, entry point of the node, key of the data file in the level.
+GAUSSIAN_PORTS = {
+    "basissets": ("basis", "gaussian.basisset", "basis_file"),
+    "pseudos": ("pseudo", "gaussian.pseudo", "pseudo_file"),
+}
 
-def level_key(level: Mapping[str, Any], gaussian_data: Mapping[str, orm.Data] | None = None) -> str:
+
+def level_key(level: Mapping[str, Any]) -> str:
     """Hash a level of theory into the key that every label carries.
 
-    Only what decides the value of a label counts: the engine and its ``theory``. The level's name, its
-    description and the recipes that lead to a converged SCF do not. Basis sets and pseudopotentials count
-    by their content.
-
-    Parameters
-    ----------
-    level : mapping
-        With ``engine``, ``name`` and ``theory``.
-    gaussian_data : mapping, optional
-        Basis sets and pseudopotentials by ``basissets.ELEMENT`` and ``pseudos.ELEMENT``.
+    Only what decides the value of a label counts: the engine and its ``theory``, in which basis sets and
+    pseudopotentials stand by the hash of their content (see `pin`). The level's description and the recipes that
+    lead to a converged SCF do not count.
 
     Returns
     -------
     str
         ``NAME-`` and twelve hexadecimal digits: legible, and unique by its second half.
     """
-    content = {
-        "engine": level["engine"],
-        "theory": level["theory"],
-        "files": {label: cp2k_text(node) for label, node in sorted((gaussian_data or {}).items())},
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return f"{level['name']}-{digest[:12]}"
+    content = json.dumps({"engine": level["engine"], "theory": level["theory"]}, sort_keys=True)
+    return f"{level['name']}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
-def cp2k_text(node: orm.Data) -> str:
-    """Return a basis set or pseudopotential as CP2K reads it, without comments."""
+def content_hash(node: orm.Data) -> str:
+    """Return the sha256 of a basis set or pseudopotential as CP2K reads it, comments left out."""
     buffer = io.StringIO()
     node.to_cp2k(buffer)
-    return "\n".join(line for line in buffer.getvalue().splitlines() if not line.startswith("#"))
+    text = "\n".join(line for line in buffer.getvalue().splitlines() if not line.startswith("#"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def gaussian_nodes(level: Mapping[str, Any], elements: Iterable[str], data_folder: Path) -> dict[str, dict[str, orm.Data]]:
-    """Return the basis sets and pseudopotentials of a level as nodes, stored once per content.
+def pin(level: Mapping[str, Any], data_folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, orm.Data]]]:
+    """Turn the names of basis sets and pseudopotentials into nodes, and their content into part of the level.
 
     Parameters
     ----------
     level : mapping
-        ``kinds`` names the basis set and pseudopotential of each element, ``basis_file`` and ``pseudo_file``
-        the files of CP2K's data folder that hold them. A level without ``kinds`` needs none.
-    elements : iterable of str
+        ``kinds`` names ``basis`` and ``pseudo`` of each element, ``basis_file`` and ``pseudo_file`` the files of
+        CP2K's data folder that hold them. A level without ``kinds`` needs none.
     data_folder : Path
-        CP2K's data folder.
 
     Returns
     -------
-    dict
-        ``basissets`` and ``pseudos``, each by element; empty for a level without them.
+    level : dict
+        With the hashes of the contents in ``theory.kinds``.
+    nodes : dict
+        ``basissets`` and ``pseudos``, each by element; stored once per content. Empty for a level without ``kinds``.
 
     Raises
     ------
     ValueError
-        If the level does not cover an element, or a file lacks an entry.
+        If a file is missing or lacks an entry.
     """
-    kinds = level.get("kinds")
-    if not kinds:
-        return {}
-    missing = sorted(set(elements) - set(kinds))
-    if missing:
-        raise ValueError(
-            f"The level of theory {level['name']!r} has no basis set for {', '.join(missing)}; "
-            f"add them under its `kinds`, or take another level."
-        )
-    chosen: dict[str, dict[str, orm.Data]] = {"basissets": {}, "pseudos": {}}
-    for element in sorted(set(elements)):
-        for port, entry_point, file in (
-            ("basissets", "gaussian.basisset", level["basis_file"]),
-            ("pseudos", "gaussian.pseudo", level["pseudo_file"]),
-        ):
-            name = kinds[element]["basis" if port == "basissets" else "pseudo"]
-            chosen[port][element] = _gaussian_node(entry_point, element, name, data_folder / file)
-    return chosen
+    pinned = copy.deepcopy(dict(level))
+    if "kinds" not in level:
+        return pinned, {}
+    nodes: dict[str, dict[str, orm.Data]] = {port: {} for port in GAUSSIAN_PORTS}
+    hashes: dict[str, dict[str, str]] = {}
+    for element, names in sorted(level["kinds"].items()):
+        for port, (kind, entry_point, file) in GAUSSIAN_PORTS.items():
+            node = _gaussian_node(entry_point, element, names[kind], data_folder / level[file])
+            nodes[port][element] = node
+            hashes.setdefault(element, {})[kind] = content_hash(node)
+    pinned["theory"]["kinds"] = hashes
+    return pinned, nodes
 
 
 def _gaussian_node(entry_point: str, element: str, name: str, path: Path) -> orm.Data:
     cls = DataFactory(entry_point)
     if not path.is_file():
-        raise ValueError(f"CP2K's data file {path} does not exist; say where CP2K keeps its data (`cp2k_data`).")
+        raise ValueError(f"CP2K's data file {path} does not exist; set `cp2k_data` to the folder of CP2K's data.")
     with path.open() as handle:
-        found = [
-            node
-            for node in cls.from_cp2k(handle, filters={"element": lambda e: e == element}, duplicate_handling="new")
-            if name in node.aliases
-        ]
+        entries = cls.from_cp2k(handle, filters={"element": lambda e: e == element}, duplicate_handling="new")
+    found = [node for node in entries if name in node.aliases]
     if not found:
         raise ValueError(f"{path} has no entry {name!r} for {element}.")
-    node = found[0]
-    query = orm.QueryBuilder().append(cls, filters={"attributes.element": element, "attributes.name": node.name})
-    for stored in query.all(flat=True):
-        if cp2k_text(stored) == cp2k_text(node):
+    wanted = content_hash(found[0])
+    query = orm.QueryBuilder().append(cls, filters={"attributes.element": element, "attributes.name": found[0].name})
+    for stored in query.order_by({cls: {"id": "asc"}}).all(flat=True):
+        if content_hash(stored) == wanted:
             return stored
-    return node.store()
+    return found[0].store()
+
+
+def check_pinned(level: Mapping[str, Any], nodes: Mapping[str, Mapping[str, orm.Data]], elements: list[str]) -> str | None:
+    """Return why the given nodes are not the basis sets and pseudopotentials of the level, or None.
+
+    Parameters
+    ----------
+    level : mapping
+        As `pin` returned it.
+    nodes : mapping
+        ``basissets`` and ``pseudos``, each by element.
+    elements : list of str
+        Elements of the cell.
+    """
+    hashes = level["theory"].get("kinds")
+    if hashes is None:
+        return None
+    for element in elements:
+        for port, (kind, _, _) in GAUSSIAN_PORTS.items():
+            if element not in hashes or element not in nodes.get(port, {}):
+                return f"The level of theory {level['name']!r} has no entry in `{port}` for {element}; add one."
+            if content_hash(nodes[port][element]) != hashes[element][kind]:
+                return f"The node in `{port}` for {element} is not the one that {level['name']!r} was pinned to."
+    return None

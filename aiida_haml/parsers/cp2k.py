@@ -12,7 +12,8 @@ from aiida.engine import ExitCode
 from aiida.parsers import Parser
 from ase import units
 
-from aiida_haml.calculations.cp2k import VELOCITY_TO_CP2K, key_of
+from aiida_haml.calculations.cp2k import VELOCITY_TO_CP2K
+from aiida_haml.calculations.levels import level_key
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
 
@@ -46,7 +47,7 @@ class Cp2kLabelParser(Parser):
         }
         try:
             frames, energies, seconds = self._read_md(evaluations) if md else self._read_single(text, evaluations)
-        except (ValueError, IndexError) as error:
+        except (OSError, ValueError) as error:
             self.logger.error(str(error))
             frames, energies, seconds = None, np.array([]), np.array([])
         verdict = self._judge(text, evaluations, frames, energies)
@@ -54,7 +55,7 @@ class Cp2kLabelParser(Parser):
             frames = frames[: verdict.trusted]
             kind = self.node.inputs.initial.kind
             kind = kind if kind == "isolated_atom" else "burst"
-            self.out("frames", FramesData(frames, kind=kind, level_of_theory=key_of(self._inputs())))
+            self.out("frames", FramesData(frames, kind=kind, level_of_theory=level_key(self.node.inputs.level.get_dict())))
         parameters["steps_done"] = max(verdict.trusted - 1, 0)
         parameters["wall_time_s"] = _total_seconds(text) or float(seconds.sum())
         # The first step carries the SCF from scratch, which a long AIMD run pays only once.
@@ -65,13 +66,6 @@ class Cp2kLabelParser(Parser):
         if not verdict.trusted and verdict.exit_code.status in (303, 450):
             return self._ended(codes.ERROR_NO_CONVERGED_FRAME)
         return self._ended(verdict.exit_code)
-
-    def _inputs(self) -> dict[str, Any]:
-        inputs: dict[str, Any] = {"level": self.node.inputs.level}
-        for port in ("basissets", "pseudos"):
-            if port in self.node.inputs:
-                inputs[port] = dict(self.node.inputs[port].items())
-        return inputs
 
     def _ended(self, ours: ExitCode) -> ExitCode:
         """Return the exit code that the scheduler set, if it set one: it knows better why the job ended."""

@@ -1,5 +1,7 @@
 """Real CP2K through the label job: known physics, exact handover, and refusal of what did not converge."""
 
+import copy
+
 import numpy as np
 import pytest
 from aiida import orm
@@ -82,7 +84,8 @@ def test_forces_are_the_slope_of_the_energy(aiida_profile, cp2k_code, levels, li
 
 @pytest.mark.engine
 def test_scf_that_cannot_converge_is_refused(aiida_profile, cp2k_code, levels, lithium_sulfide):
-    starved = {"DFT": {"SCF": {"SCF_GUESS": "MOPAC", "MAX_SCF": 2, "OT": {"MINIMIZER": "DIIS"}}}}
+    starved = copy.deepcopy(levels["gfn1-xtb"]["solver"][0])
+    starved["DFT"]["SCF"] |= {"MAX_SCF": 4, "OUTER_SCF": {"MAX_SCF": 1, "EPS_SCF": 1e-5}}
     outputs, node = label(cp2k_code, lithium_sulfide, levels["gfn1-xtb"], MD, solver=starved)
     assert node.exit_status == 305
     assert "frames" not in outputs

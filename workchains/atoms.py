@@ -1,0 +1,62 @@
+"""Energies of isolated atoms: made once per level of theory, found again ever after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ToContext, WorkChain, if_
+
+from aiida_haml.calculations.levels import level_key
+from aiida_haml.calculations.functions import build_isolated_atom
+from aiida_haml.data.frames import FramesData
+from aiida_haml.queries.labels import isolated_atom
+from aiida_haml.workchains.label import LabelWorkChain
+
+
+class AtomsWorkChain(WorkChain):
+    """Return a labelled isolated atom of each element, computing those that the database does not hold."""
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.expose_inputs(LabelWorkChain, exclude=("initial", "md", "metadata"))
+        spec.input("elements", valid_type=orm.List, help="Chemical symbols.")
+        spec.output_namespace("atoms", dynamic=True, valid_type=FramesData, help="Labelled atoms by element.")
+        spec.outline(cls.look_up, if_(cls.are_some_missing)(cls.compute, cls.inspect), cls.results)
+        spec.exit_code(410, "ERROR_LABEL_FAILED", message="The isolated atom {element} could not be labelled.")
+
+    def look_up(self) -> None:
+        """Find the atoms that were labelled before, at the same level of theory."""
+        key = level_key(self.inputs.level.get_dict())
+        known = {element: isolated_atom(key, element) for element in self.inputs.elements.get_list()}
+        self.ctx.atoms = {element: node for element, node in known.items() if node is not None}
+        self.ctx.missing = sorted(set(known) - set(self.ctx.atoms))
+
+    def are_some_missing(self) -> bool:
+        """Whether anything has to be computed."""
+        return bool(self.ctx.missing)
+
+    def compute(self) -> ToContext:
+        """Label the missing atoms side by side."""
+        self.report(f"labelling isolated atoms: {', '.join(self.ctx.missing)}")
+        children = {}
+        for element in self.ctx.missing:
+            inputs = self.exposed_inputs(LabelWorkChain)
+            inputs["initial"] = build_isolated_atom(orm.Str(element))
+            inputs["metadata"] = {"call_link_label": f"atom_{element}"}
+            children[f"atom_{element}"] = self.submit(LabelWorkChain, **inputs)
+        return ToContext(**children)
+
+    def inspect(self) -> Any:
+        """Collect what was labelled."""
+        for element in self.ctx.missing:
+            child = self.ctx[f"atom_{element}"]
+            if not child.is_finished_ok:
+                return self.exit_codes.ERROR_LABEL_FAILED.format(element=element)
+            self.ctx.atoms[element] = child.outputs.frames
+        return None
+
+    def results(self) -> None:
+        """Return one labelled atom an element."""
+        self.out("atoms", self.ctx.atoms)

@@ -1,0 +1,44 @@
+"""Molecular dynamics with a potential: one stretch, kept up to its last trusted frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
+
+from aiida_haml.calculations.lammps import LammpsMdCalculation
+
+
+class MdWorkChain(BaseRestartWorkChain):
+    """Run one stretch from the last frame of a node.
+
+    A stretch that ended early (a breach of the watch, wall time, lost atoms, NaN) succeeds with its trusted frames:
+    the hybrid trajectory goes on from the last of them with a burst.
+    """
+
+    _process_class = LammpsMdCalculation
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.expose_inputs(LammpsMdCalculation, exclude=("metadata",))
+        spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
+        spec.expose_outputs(LammpsMdCalculation, include=("frames", "untrusted", "output_parameters"))
+        spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
+
+    def setup(self) -> None:
+        """Prepare the inputs of the first run."""
+        super().setup()
+        self.ctx.inputs = dict(self.exposed_inputs(LammpsMdCalculation))
+        options = self.inputs.options.get_dict() if "options" in self.inputs else {}
+        self.ctx.inputs["metadata"] = {"options": options}
+
+    @process_handler(priority=200)
+    def keep_trusted_frames(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Accept a stretch that was cut short, whatever cut it, if it left trusted frames."""
+        if node.is_finished_ok or "frames" not in node.outputs or "output_parameters" not in node.outputs:
+            return None
+        self.report(f"{node.process_label}<{node.pk}> ended early ({node.exit_message}); its trusted frames are kept.")
+        self.ctx.is_finished = True
+        return ProcessHandlerReport(do_break=True)

@@ -1,0 +1,122 @@
+"""Protocols: named sets of settings and the levels of theory, kept in YAML beside this file."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
+from aiida_haml.learning.controller import ControllerSettings
+from aiida_haml.learning.training import TrainingSettings
+
+#: Taken when no protocol is named.
+DEFAULT_PROTOCOL = "fast"
+
+
+#: Sections whose keys and defaults stand with the code that they steer.
+TYPED_SECTIONS = {
+    "controller": ControllerSettings,
+    "training": TrainingSettings,
+    "description": DescriptionSettings,
+    "ranking": RankingSettings,
+}
+
+
+def _read(name: str) -> dict[str, Any]:
+    return yaml.safe_load(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
+
+
+def protocols() -> dict[str, str]:
+    """Return the name and the description of each protocol."""
+    return {name: content["description"] for name, content in _read("protocols.yaml")["protocols"].items()}
+
+
+def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the settings of a protocol, with overrides merged over them.
+
+    Parameters
+    ----------
+    protocol : str, optional
+        ``quick``, ``fast``, ``moderate`` or ``precise``.
+    overrides : mapping, optional
+        Nested like the settings.
+
+    Returns
+    -------
+    dict
+        By section: ``dynamics``, ``watch``, ``controller``, ``hybrid``, ``training``, ``description``, ``ranking``,
+        ``options``.
+
+    Raises
+    ------
+    ValueError
+        If the protocol or a key of the overrides is unknown.
+    """
+    content = _read("protocols.yaml")
+    for section, settings in TYPED_SECTIONS.items():
+        content["defaults"][section] = settings().to_dict()
+    name = protocol or DEFAULT_PROTOCOL
+    if name not in content["protocols"]:
+        raise ValueError(f"There is no protocol {name!r}; it has to be one of {', '.join(content['protocols'])}.")
+    chosen = {key: value for key, value in content["protocols"][name].items() if key != "description"}
+    settings = merge(content["defaults"], chosen)
+    return merge(settings, overrides or {})
+
+
+def level_of_theory(name: str, teacher: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a preset level of theory, with its name.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``levels.yaml``.
+    teacher : mapping, optional
+        ``calculator`` (module:Class) and ``parameters``, in place of those of the preset `teacher`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such preset.
+    """
+    levels = _read("levels.yaml")
+    if name not in levels:
+        raise ValueError(f"There is no level of theory {name!r}; it has to be one of {', '.join(levels)}.")
+    level = {"name": name, **levels[name]}
+    if teacher is not None:
+        level["theory"] = dict(teacher)
+    return level
+
+
+#: Sections whose keys are free: what schedulers and metrics there are is not ours to list.
+FREE_SECTIONS = ("options", "weights")
+
+
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return ``base`` with ``overrides`` merged into it, level by level.
+
+    Raises
+    ------
+    ValueError
+        If the overrides hold a key that the base does not know, or a value where the base has a section.
+    """
+    merged = copy.deepcopy(dict(base))
+    for key, value in overrides.items():
+        where = f"{path}{key}"
+        free = any(part in FREE_SECTIONS for part in path.split("."))
+        if key not in merged and not free:
+            near = difflib.get_close_matches(str(key), merged, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(map(str, merged))}."
+            raise ValueError(f"The override `{where}` is not a setting of the protocol; {hint}")
+        known = merged.get(key)
+        if isinstance(known, Mapping):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"The override `{where}` is {value!r}; it has to be a mapping.")
+            merged[key] = merge(known, value, f"{where}.")
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged

@@ -1,0 +1,230 @@
+"""The screen: candidates through the hybrid dynamics, a bounded number in flight, and their ranking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ToContext, WorkChain, while_
+
+from aiida_haml.calculations.describe import DescribeCalculation
+from aiida_haml.calculations.functions import build_candidate
+from aiida_haml.calculations.levels import GAUSSIAN_PORTS, pin
+from aiida_haml.calculations.rank import RankCalculation
+from aiida_haml.spec import ScreenSpec
+from aiida_haml.workchains.atoms import AtomsWorkChain
+from aiida_haml.workchains.hybrid import HybridWorkChain, validate_settings
+from aiida_haml.workchains.protocols import level_of_theory, protocol_settings
+
+
+class ScreenWorkChain(WorkChain):
+    """Run candidates and rank them.
+
+    The window slides: candidate i starts once candidates 0 to i - `max_in_flight` have ended, and may learn from
+    exactly those. What a candidate learns from is thus a function of the inputs alone, not of who was faster, and a
+    finished screen that is run again finds everything in the cache.
+    """
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.expose_inputs(HybridWorkChain, include=("level", "codes", *GAUSSIAN_PORTS))
+        spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="As a protocol gives them.")
+        spec.input_namespace(
+            "candidates",
+            dynamic=True,
+            valid_type=orm.Dict,
+            help="By slug: `label`, `structure`, `temperature_K`, `seed`. They run in the order of their slugs.",
+        )
+        spec.input("max_in_flight", valid_type=orm.Int, default=lambda: orm.Int(2), help="Candidates at a time.")
+        spec.input("share_learning", valid_type=orm.Bool, default=lambda: orm.Bool(True), help="Learn from ended ones.")
+        spec.output("ranking", valid_type=orm.Dict, required=False, help="The ranking, with its parts.")
+        spec.output("clusters", valid_type=orm.ArrayData, required=False, help="Environments over all candidates.")
+        spec.output_namespace("candidates", dynamic=True, help="What each hybrid trajectory gave, by slug.")
+        spec.outline(
+            cls.setup,
+            cls.label_atoms,
+            cls.inspect_atoms,
+            while_(cls.has_more)(cls.launch, cls.wait_for_oldest, cls.inspect_oldest),
+            cls.wait_for_descriptions,
+            cls.rank,
+            cls.finish,
+        )
+        spec.exit_code(400, "ERROR_ATOMS_FAILED", message="The isolated atoms could not be labelled.")
+        spec.exit_code(401, "ERROR_ALL_CANDIDATES_FAILED", message="Not one candidate was followed to its end.")
+        spec.exit_code(402, "ERROR_RANKING_FAILED", message="The ranking failed: {message}")
+        spec.exit_code(410, "ERROR_SOME_CANDIDATES_FAILED", message="Ranked without the candidates that failed: {names}.")
+
+    @classmethod
+    def get_builder_from_spec(cls, spec: ScreenSpec, cp2k_data: Path = Path("/usr/share/cp2k")) -> Any:
+        """Return a builder for a screen as a person specified it.
+
+        Parameters
+        ----------
+        spec : ScreenSpec
+        cp2k_data : Path
+            Folder of CP2K's basis sets and pseudopotentials, for levels of theory that need them.
+
+        Raises
+        ------
+        ValueError
+            If an override or a file is unknown.
+        aiida.common.NotExistent
+            If a code is not set up.
+        """
+        builder = cls.get_builder()
+        level, gaussians = pin(level_of_theory(spec.level_name, spec.teacher), cp2k_data)
+        settings = protocol_settings(spec.protocol, spec.overrides)
+        settings["training"]["elements"] = settings["training"]["elements"] or spec.elements()
+        if spec.weights:
+            settings["ranking"]["weights"] |= spec.weights
+        label_code = spec.codes.engine if level["engine"] == "teacher" else spec.codes.cp2k
+        builder.level = orm.Dict(level)
+        builder.codes = {
+            "label": orm.load_code(label_code),
+            "engine": orm.load_code(spec.codes.engine),
+            "lammps": orm.load_code(spec.codes.lammps),
+        }
+        for port, nodes in gaussians.items():
+            builder[port] = nodes
+        builder.settings = orm.Dict(settings)
+        builder.candidates = {slug: orm.Dict(content) for slug, content in spec.candidates().items()}
+        builder.max_in_flight = orm.Int(spec.max_in_flight)
+        builder.share_learning = orm.Bool(spec.share_learning)
+        builder.metadata.label = spec.name
+        return builder
+
+    # -- start ---------------------------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """Set the counters."""
+        self.ctx.settings = self.inputs.settings.get_dict()
+        self.ctx.order = sorted(self.inputs.candidates)
+        self.ctx.launched = 0
+        self.ctx.inspected = 0
+        self.ctx.failed = []
+        self.ctx.taught = {}
+        self.ctx.potential = None
+        self.ctx.descriptions = {}
+
+    def label_atoms(self) -> ToContext:
+        """Have the isolated atoms of all elements of the screen labelled, before the candidates ask for them."""
+        inputs = self.exposed_inputs(HybridWorkChain)
+        child = self.submit(
+            AtomsWorkChain,
+            code=inputs["codes"]["label"],
+            level=inputs["level"],
+            elements=orm.List(self.ctx.settings["training"]["elements"]),
+            options=orm.Dict(self.ctx.settings["options"]["label"]),
+            metadata={"call_link_label": "atoms"},
+            **{port: inputs[port] for port in GAUSSIAN_PORTS if port in inputs},
+        )
+        return ToContext(atoms=child)
+
+    def inspect_atoms(self) -> Any:
+        """End here if there is nothing to train with."""
+        return None if self.ctx.atoms.is_finished_ok else self.exit_codes.ERROR_ATOMS_FAILED
+
+    # -- candidates ----------------------------------------------------------------------------------------
+
+    def has_more(self) -> bool:
+        """Whether a candidate has not ended, or not started."""
+        return self.ctx.inspected < len(self.ctx.order)
+
+    def launch(self) -> None:
+        """Fill the window."""
+        last = min(self.ctx.inspected + self.inputs.max_in_flight.value, len(self.ctx.order))
+        for slug in self.ctx.order[self.ctx.launched : last]:
+            # Not handed to ToContext: the step after this one waits for the oldest alone.
+            self.ctx[f"pk_{slug}"] = self._submit(slug).pk
+        self.ctx.launched = max(self.ctx.launched, last)
+
+    def _submit(self, slug: str) -> orm.ProcessNode:
+        candidate = self.inputs.candidates[slug]
+        built = build_candidate(orm.Dict(candidate["structure"]))
+        inputs = self.exposed_inputs(HybridWorkChain)
+        if self.inputs.share_learning.value and self.ctx.potential is not None:
+            inputs["labels"] = dict(self.ctx.taught)
+            inputs["potential"] = self.ctx.potential
+        node = self.submit(
+            HybridWorkChain,
+            structure=built["structure"],
+            settings=self.inputs.settings,
+            temperature_K=orm.Float(candidate["temperature_K"]),
+            seed=orm.Int(candidate["seed"]),
+            isolated_atoms=dict(self.ctx.atoms.outputs.atoms),
+            metadata={"call_link_label": slug, "label": candidate["label"]},
+            **inputs,
+        )
+        self.report(f"{candidate['label']}: launched as HybridWorkChain<{node.pk}>")
+        return node
+
+    def wait_for_oldest(self) -> ToContext:
+        """Wait for the candidate that was launched first."""
+        slug = self.ctx.order[self.ctx.inspected]
+        return ToContext(oldest=orm.load_node(self.ctx[f"pk_{slug}"]))
+
+    def inspect_oldest(self) -> None:
+        """Keep what the candidate gave and taught, and have it described; a failure does not stop the rest."""
+        slug = self.ctx.order[self.ctx.inspected]
+        child = self.ctx.oldest
+        self.ctx.inspected += 1
+        if not child.is_finished_ok:
+            self.report(f"{slug}: HybridWorkChain<{child.pk}> failed: {child.exit_message}")
+            self.ctx.failed.append(slug)
+            return
+        self.out(f"candidates.{slug}", {name: child.outputs[name] for name in child.outputs})
+        for segment in child.outputs.segments.values():
+            if segment.has_labels:
+                self.ctx.taught[f"shared_{len(self.ctx.taught):04d}"] = segment
+        self.ctx.potential = child.outputs.potential
+        node = self.submit(
+            DescribeCalculation,
+            code=self.inputs.codes.engine,
+            segments=dict(child.outputs.segments),
+            settings=orm.Dict(self.ctx.settings["description"]),
+            metadata={
+                "call_link_label": f"describe_{slug}",
+                "options": self.ctx.settings["options"]["analysis"],
+            },
+        )
+        self.ctx.descriptions[slug] = node.pk
+
+    # -- ranking -------------------------------------------------------------------------------------------
+
+    def wait_for_descriptions(self) -> Any:
+        """Wait for all descriptions; most have ended long ago."""
+        if not self.ctx.descriptions:
+            return self.exit_codes.ERROR_ALL_CANDIDATES_FAILED
+        return ToContext(**{f"described_{slug}": orm.load_node(pk) for slug, pk in self.ctx.descriptions.items()})
+
+    def rank(self) -> Any:
+        """Rank the candidates that were described."""
+        described = {slug: self.ctx[f"described_{slug}"] for slug in self.ctx.descriptions}
+        good = {slug: node for slug, node in described.items() if node.is_finished_ok}
+        self.ctx.failed += sorted(set(described) - set(good))
+        if not good:
+            return self.exit_codes.ERROR_ALL_CANDIDATES_FAILED
+        child = self.submit(
+            RankCalculation,
+            code=self.inputs.codes.engine,
+            environments={slug: node.outputs.environments for slug, node in good.items()},
+            series={slug: node.outputs.series for slug, node in good.items()},
+            candidates={slug: self.inputs.candidates[slug] for slug in good},
+            level=self.inputs.level,
+            settings=orm.Dict(self.ctx.settings["ranking"]),
+            metadata={"call_link_label": "rank", "options": self.ctx.settings["options"]["analysis"]},
+        )
+        return ToContext(ranking=child)
+
+    def finish(self) -> Any:
+        """Return the ranking, and say who is missing from it."""
+        child = self.ctx.ranking
+        if not child.is_finished_ok:
+            return self.exit_codes.ERROR_RANKING_FAILED.format(message=child.exit_message)
+        self.out("ranking", child.outputs.ranking)
+        self.out("clusters", child.outputs.clusters)
+        if self.ctx.failed:
+            return self.exit_codes.ERROR_SOME_CANDIDATES_FAILED.format(names=", ".join(sorted(self.ctx.failed)))
+        return None

@@ -1,0 +1,47 @@
+"""Training: a committee from labels, started anew with a smaller step where it diverges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
+
+from aiida_haml.calculations.train import TrainCalculation
+
+#: Factor on the learning rates after a training that diverged.
+CALMER = 0.3
+
+
+class TrainWorkChain(BaseRestartWorkChain):
+    """Train a committee of potentials from label nodes."""
+
+    _process_class = TrainCalculation
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.expose_inputs(TrainCalculation, exclude=("metadata",))
+        spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
+        spec.expose_outputs(TrainCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))
+        spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
+
+    def setup(self) -> None:
+        """Prepare the inputs of the first run."""
+        super().setup()
+        self.ctx.inputs = dict(self.exposed_inputs(TrainCalculation))
+        options = self.inputs.options.get_dict() if "options" in self.inputs else {}
+        self.ctx.inputs["metadata"] = {"options": options}
+
+    @process_handler(priority=100)
+    def calm_down(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Lower the learning rates after NaN."""
+        if node.is_finished_ok or node.exit_status != TrainCalculation.exit_codes.ERROR_DIVERGED.status:
+            return None
+        settings = self.ctx.inputs["settings"].get_dict()
+        rates = {name: settings[name] * CALMER for name in ("lr", "fine_tune_lr") if name in settings}
+        if not rates:
+            return ProcessHandlerReport(do_break=True, exit_code=self.exit_codes.ERROR_UNHANDLED_FAILURE)
+        self.ctx.inputs["settings"] = orm.Dict(settings | rates)
+        self.report(f"{node.process_label}<{node.pk}> diverged; learning rates now {rates}.")
+        return ProcessHandlerReport(do_break=True)

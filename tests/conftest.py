@@ -16,7 +16,10 @@ PROTOCOLS = Path(__file__).parents[1] / "workchains" / "protocols"
 def engine_code(aiida_code_installed):
     """The worker of the Python tasks, installed beside this Python."""
     return aiida_code_installed(
-        label="haml-engine", default_calc_job_plugin="haml.teacher", filepath_executable=_beside_python("haml-engine")
+        label="haml-engine",
+        default_calc_job_plugin="haml.teacher",
+        filepath_executable=_beside_python("haml-engine"),
+        prepend_text=f"export PYTHONPATH={PROTOCOLS.parents[1]}",  # for the teachers that fail on purpose
     )
 
 

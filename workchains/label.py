@@ -47,6 +47,8 @@ class LabelWorkChain(BaseRestartWorkChain):
 
     @property
     def process_class(self) -> Any:
+        if "level" not in (self.inputs or {}):  # asked by the search for handlers, before there are inputs
+            return self._process_class
         return CalculationFactory(LABEL_ENGINES[self.inputs.level["engine"]])
 
     def setup(self) -> None:
@@ -66,6 +68,10 @@ class LabelWorkChain(BaseRestartWorkChain):
     def _set_recipe(self) -> None:
         if "solver" in self.process_class.spec().inputs:
             self.ctx.inputs["solver"] = orm.Dict(self.inputs.level["solver"][self.ctx.recipe])
+
+    def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Data]:
+        """Return what all engines give; the class, and so what it exposes, is known only from the inputs."""
+        return {name: node.outputs[name] for name in ("frames", "output_parameters")}
 
     @process_handler(priority=200)
     def keep_finished_frames(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:

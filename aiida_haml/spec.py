@@ -147,6 +147,13 @@ class Interface(_Strict):
         description="Distance between the facing planes, Angstrom; null: contact by atomic radii.",
     )
 
+    max_area_A2: Number = Field(
+        default=200.0,
+        gt=10,
+        le=2000,
+        description="Largest area of the interface searched for a match, Angstrom^2.",
+    )
+
     def structure(self) -> dict[str, Any]:
         """Return the settings as `aiida_haml.structures.candidates` takes them."""
         return {**self.model_dump(), "facet": [int(index) for index in self.facet]}
@@ -210,7 +217,9 @@ class ScreenSpec(_Strict):
     dopings: list[Annotated[Doping | None, BeforeValidator(_pristine)]] = Field(
         min_length=1, description="The dopings to compare; `pristine` or null is the undoped host."
     )
-    interface: Interface = Field(default=Interface(), description="The cell of metal and electrolyte.")
+    interface: Interface = Field(
+        default=Interface(), description="The metal and how it meets the electrolyte."
+    )
     temperature_K: Annotated[list[Annotated[Number, Field(gt=0, le=5000)]], BeforeValidator(_as_list)] = (
         Field(
             default=[300.0],
@@ -231,7 +240,9 @@ class ScreenSpec(_Strict):
         description="A preset, or `{teacher: {calculator: 'module:Class', parameters: {}}}`. `gfn1-xtb` "
         "exercises the pipeline and decides nothing; `pbe-szv` is DFT on a laptop; `pbe-dzvp` is production.",
     )
-    codes: Codes = Field(default=Codes(), description="The codes that do the work.")
+    codes: Codes = Field(
+        default=Codes(), description="Labels of the codes; the defaults are those of `aiida-haml setup`."
+    )
     max_in_flight: Integer = Field(
         default=2, ge=1, le=1000, description="Candidates that run at the same time."
     )
@@ -296,8 +307,8 @@ class ScreenSpec(_Strict):
         dict
             Slug (a valid AiiDA link label, sorting in the order of the specification) to
             ``{"label", "structure": {"host", "doping", "interface", "seed"}, "temperature_K", "seed"}``.
-            The label is for people; candidates that differ in their seed alone share it, and are pooled by the
-            ranking. It names the temperature only where there are several.
+            The label is for people; candidates that differ in their seed alone share it, and are pooled by
+            the ranking. It names the temperature only where there are several.
         """
         expanded: dict[str, dict[str, Any]] = {}
         for structure in self.structures():
@@ -314,6 +325,13 @@ class ScreenSpec(_Strict):
                         "seed": seed,
                     }
         return expanded
+
+    def elements(self) -> list[str]:
+        """Return the chemical symbols that occur in any candidate, in alphabetical order."""
+        from aiida_haml.structures import crystals
+
+        dopants = {doping.dopant for doping in self.dopings if doping is not None}
+        return sorted({*crystals.host(self.host).get_chemical_symbols(), self.interface.metal, *dopants})
 
     def structures(self) -> Iterator[dict[str, Any]]:
         """Yield ``{"host", "doping", "interface"}`` of each doping and configuration, in order."""
@@ -411,8 +429,8 @@ class _UniqueKeys(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        for (key_node, _), key in zip(node.value, keys, strict=True):
-            if keys.count(key) > 1:
+        for i, ((key_node, _), key) in enumerate(zip(node.value, keys, strict=True)):
+            if key in keys[:i]:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key '{key}' is given twice", key_node.start_mark
                 )

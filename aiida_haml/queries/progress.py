@@ -9,6 +9,7 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_haml.data.frames import FramesData
 from aiida_haml.queries.cost import CACHED_FROM, HYBRID, KINDS
 from aiida_haml.queries.training import LABEL_ENGINES
 from aiida_haml.queries.walks import CALLS, called_descendants, links_into
@@ -184,7 +185,7 @@ def _segments(states: Iterable[ProcessState]) -> Iterator[tuple[str, str, float]
     builder = orm.QueryBuilder()
     builder.append(orm.CalcJobNode, filters={"id": {"in": sorted(engines)}}, project="id", tag="job")
     builder.append(
-        orm.ArrayData,
+        FramesData,
         with_incoming="job",
         edge_filters={"label": "frames"},
         filters={"attributes.kind": {"in": ["burst", "stretch"]}},

@@ -122,8 +122,8 @@ def validate_isolated_atoms(atoms: Mapping[str, FramesData] | None, _: Any) -> s
     for symbol, node in (atoms or {}).items():
         if node.elements != [symbol] or node.n_atoms != 1:
             return (
-                f"`isolated_atoms.{symbol}` holds {node.n_atoms} atoms of {', '.join(node.elements)}; it has to "
-                f"be one {symbol} atom."
+                f"`isolated_atoms.{symbol}` holds {node.n_atoms} atoms of {', '.join(node.elements)}; it "
+                f"has to be one {symbol} atom."
             )
     return None
 
@@ -195,7 +195,7 @@ def _fault_of_initial(
         )
     if initial.elements != elements or initial.cutoff != settings.r_max:
         return (
-            f"`initial` knows {', '.join(initial.elements)} within {initial.cutoff:g} Å, and the settings ask "
-            f"for {', '.join(elements)} within {settings.r_max:g} Å; use the same, or train without it."
+            f"`initial` knows {', '.join(initial.elements)} within {initial.cutoff:g} Å, and the settings "
+            f"ask for {', '.join(elements)} within {settings.r_max:g} Å; use the same, or train without it."
         )
     return None

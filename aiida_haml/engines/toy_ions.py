@@ -25,25 +25,27 @@ ELEMENTS = ("Li", "P", "S", "Cl", "O", "F", "Se")
 #: handle them.
 ATOM_ENERGIES = {"Li": -2.0, "P": -5.0, "S": -4.0, "Cl": -3.0, "O": -4.5, "F": -3.5, "Se": -3.8}
 
-#: Bonds: depth (eV), distance (Angstrom), exponent (1/Angstrom) of a Morse potential.
+#: Bonds: depth of the well after the shift at the cutoff (eV), distance (Angstrom) and exponent (1/Angstrom)
+#: of a Morse potential. Steep for P, so that a fifth anion finds no place; soft and shallow for Li, so that
+#: an open framework keeps its shape for a while.
 BONDS: dict[tuple[str, str], tuple[float, float, float]] = {
-    ("P", "S"): (2.5, 2.02, 1.7),
-    ("P", "O"): (3.0, 1.54, 1.9),
-    ("P", "Se"): (2.2, 2.20, 1.6),
-    ("Li", "S"): (0.50, 2.477, 1.2),
-    ("Li", "O"): (0.70, 2.001, 1.4),
-    ("Li", "Se"): (0.45, 2.598, 1.2),
-    ("Li", "Cl"): (0.45, 2.570, 1.2),
-    ("Li", "F"): (0.65, 2.015, 1.4),
-    ("Li", "P"): (0.20, 2.462, 1.4),
-    ("Li", "Li"): (0.15, 3.040, 1.0),
+    ("P", "S"): (2.5, 2.02, 2.4),
+    ("P", "O"): (3.0, 1.54, 2.6),
+    ("P", "Se"): (2.2, 2.20, 2.3),
+    ("Li", "S"): (0.20, 2.477, 1.0),
+    ("Li", "O"): (0.35, 2.001, 1.2),
+    ("Li", "Se"): (0.18, 2.598, 1.0),
+    ("Li", "Cl"): (0.18, 2.570, 1.0),
+    ("Li", "F"): (0.30, 2.015, 1.2),
+    ("Li", "P"): (0.10, 2.462, 1.2),
+    ("Li", "Li"): (0.06, 3.040, 1.0),
 }
 
 #: Radii (Angstrom) whose sum is the distance at which two anions, or P with P or a halogen, repel with
 #: ``WALL`` eV.
 RADII = {"P": 1.50, "S": 1.65, "Cl": 1.67, "O": 1.26, "F": 1.19, "Se": 1.78}
-WALL = 0.10
-WALL_LENGTH = 0.30
+WALL = 0.25
+WALL_LENGTH = 0.35
 
 
 def _tables() -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -84,10 +86,26 @@ class ToyIons(Calculator):
         super().__init__(**kwargs)
         self.cutoff = float(cutoff)
         self._wall, self._steep, self._well, self._soft = _tables()
-        self._at_cutoff, self._slope_at_cutoff = self._bare(
-            np.full_like(self._wall, self.cutoff), self._wall, self._steep, self._well, self._soft
-        )
+        self._set_ends()
+        self._scale_wells()
         self._neighbours = NeighborList(cutoff=self.cutoff, full_list=True, n_threads=1)
+
+    def _set_ends(self) -> None:
+        """Note the bare energies and slopes at the cutoff, which the shift takes away."""
+        ends = np.full_like(self._wall, self.cutoff)
+        bare = self._bare(ends, self._wall, self._steep, self._well, self._soft)
+        self._at_cutoff, self._slope_at_cutoff = bare
+
+    def _scale_wells(self) -> None:
+        """Give each bond the depth of the table: the shift alone would halve the soft ones."""
+        r = np.linspace(1.0, self.cutoff, 4001)
+        for (first, second), (depth, _, _) in BONDS.items():
+            p, q = ELEMENTS.index(first), ELEMENTS.index(second)
+            energy, _ = self.pair(np.full(len(r), len(ELEMENTS) * p + q), r)
+            for pair in {(p, q), (q, p)}:
+                self._wall[pair] *= depth / -energy.min()
+                self._well[pair] *= depth / -energy.min()
+        self._set_ends()
 
     @staticmethod
     def _bare(

@@ -40,7 +40,7 @@ class CandidateSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.host not in HOSTS:
+        if not isinstance(self.host, str) or self.host not in HOSTS:
             raise StructureError(
                 "host", self.host, "is not a known host", f"Choose one of {', '.join(HOSTS)}."
             )
@@ -174,7 +174,6 @@ def build(spec: Mapping[str, Any]) -> tuple[Atoms, dict[str, Any]]:
         "label": doped.label,
         "formula": formula(doped.atoms),
         "formal_charge": formal_charge(doped.atoms),
-        "doping": _doping_report(doped),
         "interface": None,
         "regions": {"electrolyte": list(range(len(parent))), "metal": []},
     }
@@ -186,6 +185,7 @@ def build(spec: Mapping[str, Any]) -> tuple[Atoms, dict[str, Any]]:
         described = interface.to_dict()
         report["regions"] = described.pop("regions")
         report["interface"] = described
+    report["doping"] = _doping_report(atoms, doped, checked.doping)
     report["n_atoms"] = len(atoms)
     report["composition"] = atoms.get_chemical_formula(mode="hill")
     report["tetrahedra_intact"] = count_intact_tetrahedra(atoms)
@@ -200,9 +200,11 @@ def _dope(parent: Atoms, checked: CandidateSpec) -> DopedCell:
     return dope(parent, checked.doping, checked.seed)
 
 
-def _doping_report(doped: DopedCell) -> dict[str, Any]:
+def _doping_report(atoms: Atoms, doped: DopedCell, doping: Doping | None) -> dict[str, Any]:
+    """Say which atoms of the built cell, repeated or not, are dopants, and which arrangement they have."""
+    dopant = doping.dopant if doping is not None else None
     return {
-        "substituted": list(doped.substituted),
+        "substituted": [i for i, symbol in enumerate(atoms.get_chemical_symbols()) if symbol == dopant],
         "configuration": doped.index,
         "n_distinct": doped.n_distinct,
         "degeneracy": doped.degeneracy,

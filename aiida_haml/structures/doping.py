@@ -55,12 +55,12 @@ class Doping:
     configuration: int | None = 0
 
     def __post_init__(self) -> None:
-        if self.dopant not in MECHANISMS:
+        if not isinstance(self.dopant, str) or self.dopant not in MECHANISMS:
             known = ", ".join(MECHANISMS)
             raise StructureError(
                 "doping.dopant", self.dopant, "is not a known dopant", f"Choose one of {known}."
             )
-        if self.site not in SITE_ELEMENTS:
+        if not isinstance(self.site, str) or self.site not in SITE_ELEMENTS:
             known = ", ".join(f"{s} ({e})" for s, e in SITE_ELEMENTS.items())
             raise StructureError(
                 "doping.site", self.site, "is not a site that can be doped", f"Choose one of {known}."

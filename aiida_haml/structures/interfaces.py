@@ -99,13 +99,13 @@ class InterfaceSettings:
     metal_a_A: float | None = None  # noqa: N815
 
     def __post_init__(self) -> None:
-        if self.metal not in METALS:
+        if not isinstance(self.metal, str) or self.metal not in METALS:
             known = ", ".join(METALS)
             raise StructureError(
                 "interface.metal", self.metal, "is not a known metal", f"Choose one of {known}."
             )
         facet = self.facet
-        if not isinstance(facet, (list, tuple)) or tuple(facet) not in FACETS:
+        if not isinstance(facet, (list, tuple)) or list(facet) not in [list(known) for known in FACETS]:
             known = ", ".join(str(list(f)) for f in FACETS)
             raise StructureError(
                 "interface.facet", facet, "is not a facet that can be built", f"Choose one of {known}."

@@ -166,7 +166,7 @@ def best_match(electrolyte: Matrix, metal: Matrix, max_strain: float, max_area: 
     if found:
         return found[0]
     looser = find_matches(electrolyte, metal, HINT_STRAIN, max_area)
-    nearest = min(looser, key=lambda match: match.largest_strain, default=None)
+    nearest = min(looser, key=lambda match: (round(match.largest_strain, 6), match.rank()), default=None)
     remedy = "Allow a larger area (interface.max_area_A2)."
     if nearest is not None:
         remedy = (

@@ -8,7 +8,6 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 from numpy.typing import NDArray
-from vesin import NeighborList
 
 from aiida_haml.structures.errors import StructureError
 
@@ -31,6 +30,8 @@ class Pairs:
 
 def pairs_within(atoms: Atoms, cutoff: float) -> Pairs:
     """Return all directed pairs closer than ``cutoff`` (Angstrom), periodic images included."""
+    from vesin import NeighborList  # brings torch where that is installed; a specification is checked without
+
     neighbours = NeighborList(cutoff=cutoff, full_list=True, sorted=True)
     i, j, distances = neighbours.compute(
         points=atoms.positions, box=atoms.cell.array, periodic=atoms.pbc.tolist(), quantities="ijd"

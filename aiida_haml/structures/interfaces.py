@@ -32,24 +32,17 @@ FACETS = {(1, 0, 0): bcc100, (1, 1, 0): bcc110, (1, 1, 1): bcc111}
 METALS = {"Li": LITHIUM.a}
 
 
-def _nearest(phase: str, between: str) -> float:
-    atoms = REFERENCE_PHASES[phase].build()
-    pairs = pairs_within(atoms, 3.2)
-    symbols = np.array(atoms.get_chemical_symbols())
-    return float(pairs.distances[(symbols[pairs.i] == "Li") & (symbols[pairs.j] == between)].min())
-
-
 #: Nearest distance allowed between lithium metal and each element across a gap, Angstrom: the neighbour
 #: distance in the binary compound; for Li-Li that of Li2S (a / 2), which is between Li+ and Li+, not that of
 #: the metal.
 CONTACTS = {
-    "S": _nearest("Li2S", "S"),
-    "O": _nearest("Li2O", "O"),
-    "Se": _nearest("Li2Se", "Se"),
-    "Cl": _nearest("LiCl", "Cl"),
-    "F": _nearest("LiF", "F"),
-    "P": _nearest("Li3P", "P"),
-    "Li": _nearest("Li2S", "Li"),
+    "S": REFERENCE_PHASES["Li2S"].a * 3**0.5 / 4,
+    "O": REFERENCE_PHASES["Li2O"].a * 3**0.5 / 4,
+    "Se": REFERENCE_PHASES["Li2Se"].a * 3**0.5 / 4,
+    "Cl": REFERENCE_PHASES["LiCl"].a / 2,
+    "F": REFERENCE_PHASES["LiF"].a / 2,
+    "P": REFERENCE_PHASES["Li3P"].a / 3**0.5,
+    "Li": REFERENCE_PHASES["Li2S"].a / 2,
 }
 
 #: Steps of the search for the metal's place along each surface vector of its own lattice.

@@ -5,7 +5,7 @@ import pytest
 from pymatgen.analysis.interfaces.zsl import ZSLGenerator
 
 from aiida_haml.structures.checks import check, count_intact_tetrahedra, pairs_within
-from aiida_haml.structures.crystals import argyrodite
+from aiida_haml.structures.crystals import argyrodite, reference_phase
 from aiida_haml.structures.doping import Doping, dope
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.interfaces import (
@@ -199,3 +199,13 @@ def test_settings_that_make_no_sense_are_refused(settings, field):
     with pytest.raises(StructureError) as caught:
         InterfaceSettings(**settings)
     assert caught.value.field == field
+
+
+def test_contacts_are_the_neighbour_distances_of_the_binary_compounds():
+    compounds = {"S": "Li2S", "O": "Li2O", "Se": "Li2Se", "Cl": "LiCl", "F": "LiF", "P": "Li3P"}
+    for element, name in compounds.items():
+        atoms = reference_phase(name)
+        symbols = np.array(atoms.get_chemical_symbols())
+        pairs = pairs_within(atoms, 3.0)
+        between = (symbols[pairs.i] == "Li") & (symbols[pairs.j] == element)
+        assert pairs.distances[between].min() == pytest.approx(CONTACTS[element], abs=1e-6)

@@ -320,7 +320,7 @@ class ScreenSpec(_Strict):
                     slug = _slug(f"c{len(expanded):03d}_{name}_{temperature:g}K_s{seed}")
                     expanded[slug] = {
                         "label": label,
-                        "structure": {**structure, "seed": seed},
+                        "structure": {**structure, "seed": 0},  # its arrangement is fixed; none is drawn
                         "temperature_K": temperature,
                         "seed": seed,
                     }

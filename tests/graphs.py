@@ -154,11 +154,21 @@ def lay_screen(builder: Builder, structure_made_in_step: bool = False) -> Builde
 RANKING = {
     "candidates": [
         {
-            "label": "pristine", "rank": 1, "score": 0.5, "interval": [0.25, 0.75], "metrics": {"formation": 0.125},
-            "parts": {"formation": 0.5}, "simulated_fs": 12.0, "tied_with": [], "status": "ranked",
+            "label": "pristine",
+            "rank": 1,
+            "score": 0.5,
+            "interval": [0.25, 0.75],
+            "metrics": {"formation": 0.125},
+            "parts": {"formation": 0.5},
+            "simulated_fs": 12.0,
+            "tied_with": [],
+            "status": "ranked",
         }
     ],
     "metrics": {"formation": {"unit": "1", "direction": "high", "weight": 0.35, "description": "how fast"}},
-    "clusters": [], "distances": [[0.0]], "warnings": ["pristine: one seed only"], "level_of_theory": "key",
+    "clusters": [],
+    "distances": [[0.0]],
+    "warnings": ["pristine: one seed only"],
+    "level_of_theory": "key",
     "teacher": True,
-}  # fmt: skip
+}

@@ -4,7 +4,6 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.tools.graph.graph_traversers import traverse_graph
-from tests.graphs import N_STEPS, Builder, frames, lay_screen
 
 from aiida_haml.queries import (
     ancestors,
@@ -16,6 +15,7 @@ from aiida_haml.queries import (
     training_steps,
 )
 from aiida_haml.queries.progress import progress
+from tests.graphs import N_STEPS, Builder, frames, lay_screen
 
 
 @pytest.fixture
@@ -58,13 +58,13 @@ def test_called_descendants_are_all_processes_below(graph):
 
 
 def test_walks_stay_linear_where_paths_are_exponential(builder):
-    """Twenty-five generations of two labels each have 2^25 paths and a few hundred nodes."""
-    node = frames("structure", n=1).store()
-    for seed in range(25):
-        labels = [builder.burst(node, None, 0.0, seed), builder.burst(node, None, 0.0, seed + 1000)]
-        potential = builder.train({"a": labels[0], "b": labels[1]}, None)
-        node = builder.stretch(labels[0], potential, None, 0.0)
-    assert len(ancestors(node.pk)) > 25 * 6
+    """Ten generations, each of six nodes made from all six before: 6^10 paths over some seventy nodes."""
+    layer = {f"in_{i}": orm.Int(i).store() for i in range(6)}
+    for _ in range(10):
+        calculation = builder.process(orm.CalcFunctionNode, "haml.mix", layer)
+        layer = {f"in_{i}": orm.Int(i) for i in range(6)}
+        builder.create(calculation, **layer)
+    assert len(ancestors(layer["in_0"].pk)) == 6 + 9 * 7 + 1
 
 
 # -- training ------------------------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ def _start(spec: ScreenSpec, in_process: bool) -> Any:
     from aiida.engine import submit as submit_
 
     from aiida_haml.groups import ScreenGroup
+    from aiida_haml.report.collect import SPEC_EXTRA
     from aiida_haml.workchains.screen import ScreenWorkChain
 
     try:
@@ -122,6 +123,7 @@ def _start(spec: ScreenSpec, in_process: bool) -> Any:
         raise click.ClickException(f"the specification is refused: {error}") from error
     builder.metadata.label = spec.name
     node = run_get_node(builder)[1] if in_process else submit_(builder)
+    node.base.extras.set(SPEC_EXTRA, spec.model_dump(mode="json"))
     group, _ = ScreenGroup.collection.get_or_create(label=spec.name)
     group.add_nodes(node)
     return node
@@ -323,11 +325,11 @@ def _number(value: float | None) -> str:
 @with_profile
 def report(screen: str | None, output: Path | None) -> None:
     """Write the report of SCREEN as one self-contained HTML file."""
-    from aiida_haml.report import write_report
+    from aiida_haml.report import render
     from aiida_haml.report.collect import collect
 
     node = _find(screen)
     _ranking(node)
     path = output or Path(f"screen-{node.label or 'report'}-{node.pk}.html".replace(" ", "_"))
-    write_report(collect(node), path)
+    path.write_text(render(collect(node)), encoding="utf-8")
     click.echo(f"wrote {path}")

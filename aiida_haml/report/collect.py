@@ -1,0 +1,145 @@
+"""From the graph to what the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aiida import orm
+
+from aiida_haml.queries import AuditReport, CostReport, audit, cost
+from aiida_haml.queries.cost import HYBRID
+from aiida_haml.queries.training import LABEL_ENGINES
+from aiida_haml.queries.walks import called_descendants
+from aiida_haml.report.data import (
+    Audit,
+    Candidate,
+    Cost,
+    Cycle,
+    Level,
+    Reference,
+    ReportData,
+    Segment,
+    Work,
+)
+
+#: Extra of a screen's node that holds the specification it was submitted with.
+SPEC_EXTRA = "haml_spec"
+
+
+def collect(screen: orm.WorkChainNode) -> ReportData:
+    """Read all that the report of a screen shows.
+
+    Parameters
+    ----------
+    screen : WorkChainNode
+        A ``haml.screen`` with a ranking.
+
+    Raises
+    ------
+    ValueError
+        If the screen has no ranking.
+    """
+    if "ranking" not in screen.outputs:
+        raise ValueError(f"Screen <{screen.pk}> has no ranking, so that there is nothing to report.")
+    ranking: orm.Dict = screen.outputs.ranking
+    content = ranking.get_dict()
+    level = screen.inputs.level.get_dict() if "level" in screen.inputs else {}
+    return ReportData(
+        title=screen.label or f"Screen {screen.pk}",
+        ranking=content,
+        level=Level(level.get("name", "?"), content.get("level_of_theory") or "?", level.get("engine", "?")),
+        candidates=list(_candidates(screen, ranking)),
+        spec=screen.base.extras.get(SPEC_EXTRA, {}),
+        cost=_cost(cost(screen)),
+        audit=_audit(audit(screen)),
+        provenance=[
+            Reference("screen", screen.uuid, screen.pk),
+            Reference("ranking", ranking.uuid, ranking.pk),
+        ],
+        versions=_versions(screen),
+    )
+
+
+def _looked_up(screen: orm.WorkChainNode, ranking: orm.Dict) -> list[tuple[str, orm.Node]]:
+    return [("screen", screen), ("ranking", ranking)]
+
+
+def _candidates(screen: orm.WorkChainNode, ranking: orm.Dict) -> Iterator[Candidate]:
+    hybrids: dict[str, Any] = {
+        entry.link_label: entry.node
+        for entry in screen.base.links.get_outgoing().all()
+        if getattr(entry.node, "process_type", None) == HYBRID
+    }
+    rank: Any = ranking.creator
+    series = dict(rank.inputs.series) if rank is not None and "series" in rank.inputs else {}
+    for key, node in sorted(screen.inputs.candidates.items()):
+        yield _candidate(key, node.get_dict(), hybrids.get(key), series.get(key))
+
+
+def _candidate(key: str, content: Mapping[str, Any], hybrid: Any, series: orm.ArrayData | None) -> Candidate:
+    outputs: Any = hybrid.outputs if hybrid is not None else {}
+    history = outputs.history.get_dict() if "history" in outputs else {}
+    segments = [node for _, node in sorted(outputs.segments.items())] if "segments" in outputs else []
+    names = series.get_arraynames() if series is not None else []
+    return Candidate(
+        key=key,
+        label=content["label"],
+        uuid=hybrid.uuid if hybrid is not None else None,
+        formula=segments[0].base.attributes.get("formula") if segments else None,
+        temperature_K=content.get("temperature_K"),
+        seed=content.get("seed"),
+        simulated_fs=history.get("simulated_fs"),
+        segments=[_segment(node) for node in segments],
+        cycles=[_cycle(cycle) for cycle in history.get("cycles", [])],
+        series={name: series.get_array(name) for name in names} if series is not None else {},
+    )
+
+
+def _segment(node: orm.Node) -> Segment:
+    attributes = node.base.attributes
+    return Segment(
+        attributes.get("kind"), attributes.get("time_start"), attributes.get("time_end"), node.uuid
+    )
+
+
+def _cycle(cycle: Mapping[str, Any]) -> Cycle:
+    return Cycle(
+        cycle=cycle["cycle"],
+        burst_steps=cycle.get("burst_steps"),
+        force_rmse=(cycle.get("prequential") or {}).get("force_rmse"),
+        deviation_max=cycle.get("deviation_max"),
+        stretch_steps=cycle.get("stretch_steps"),
+        trusted_steps=cycle.get("trusted_steps"),
+        stopped_by=cycle.get("stopped_by"),
+    )
+
+
+def _cost(report: CostReport) -> Cost:
+    names = ("wall_s", "overhead_s", "spent_s", "aimd_alone_s", "speed_up", "seconds_per_step")
+    kinds = {name: Work(kind.n_jobs, kind.n_cached, kind.seconds) for name, kind in report.kinds.items()}
+    return Cost(kinds, **{name: getattr(report, name) for name in names})
+
+
+def _audit(report: AuditReport) -> Audit:
+    return Audit(
+        n_cut=report.n_cut,
+        n_untraced=report.n_untraced,
+        n_data=report.n_data,
+        n_training_frames=report.n_training_frames,
+        problems=[str(problem) for problem in (*report.cut, *report.untraced)],
+    )
+
+
+def _versions(screen: orm.WorkChainNode) -> dict[str, str]:
+    """Return the version of the code behind the labels, as the code itself said it."""
+    filters = {"id": {"in": sorted(called_descendants(screen))}, "process_type": {"in": list(LABEL_ENGINES)}}
+    builder = orm.QueryBuilder().append(orm.CalcJobNode, filters=filters, tag="job")
+    builder.append(
+        orm.Dict,
+        with_incoming="job",
+        edge_filters={"label": "output_parameters"},
+        project="attributes.code_version",
+    )
+    versions = sorted({str(version) for (version,) in builder.iterall() if version})
+    return {"labels": ", ".join(versions)} if versions else {}

@@ -1,0 +1,212 @@
+"""The command line, on a graph laid by hand and on specifications that cannot run."""
+
+import csv
+import io
+import json
+
+import pytest
+from aiida import orm
+from click.testing import CliRunner
+
+from aiida_haml.cli import haml
+from aiida_haml.report.collect import collect
+from tests.graphs import N_STEPS, Builder, frames, lay_screen
+
+SPEC = "name: tried\ndopings: [pristine, {dopant: O, site: 16e, fraction: 0.25}]\n"
+
+
+@pytest.fixture
+def builder(aiida_localhost, tmp_path):
+    return Builder(aiida_localhost, tmp_path)
+
+
+@pytest.fixture
+def graph(builder):
+    return lay_screen(builder).made
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(haml, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result.output
+
+
+def count_nodes():
+    return orm.QueryBuilder().append(orm.Node).count()
+
+
+# -- setup and submit ----------------------------------------------------------------------------------------
+
+
+def test_setup_registers_codes_once(aiida_profile_clean, tmp_path):
+    program = tmp_path / "cp2k.psmp"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert "registered" in run("setup", "--cp2k", program)
+    before = count_nodes()
+    again = run("setup", "--cp2k", program)
+    assert again.count("unchanged") == 3
+    assert count_nodes() == before
+    assert orm.load_code("cp2k@localhost").with_mpi is False
+    assert "OMP_NUM_THREADS=1" in orm.load_code("haml-engine@localhost").prepend_text
+
+
+def test_setup_replaces_a_code_that_moved(aiida_profile_clean, tmp_path):
+    paths = []
+    for name in ("old", "new"):
+        paths.append(tmp_path / name)
+        paths[-1].write_text("#!/bin/sh\n")
+    run("setup", "--cp2k", paths[0])
+    assert "replaced" in run("setup", "--cp2k", paths[1])
+    assert str(orm.load_code("cp2k@localhost").filepath_executable) == str(paths[1])
+
+
+def test_setup_enables_caching_and_patience(aiida_profile_clean):
+    from aiida.manage.configuration import get_config
+
+    run("setup")
+    scope = aiida_profile_clean.name
+    assert "aiida.calculations:haml.*" in get_config().get_option("caching.enabled_for", scope=scope)
+    assert get_config().get_option("daemon.timeout", scope=scope) == 30
+
+
+def test_dry_run_prints_candidates_and_stores_nothing(aiida_profile_clean, tmp_path):
+    run("setup")
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC)
+    before = count_nodes()
+    output = run("screen", "submit", path, "--dry-run")
+    assert "c000_Li6PS5Cl_300K_s1" in output
+    assert "2 candidates at gfn1-xtb" in output
+    assert count_nodes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            SPEC + "codes: {engine: nowhere@localhost}\n",
+            ["codes.engine", "'nowhere@localhost'", "aiida-haml setup"],
+        ),
+        (SPEC + "protocol: quik\n", ["protocol", "Did you mean 'quick'?"]),
+        (SPEC + "overrides: {dynamics: {timestep: 1}}\n", ["dynamics.timestep", "timestep_fs"]),
+        ("name: [\n", ["not valid YAML"]),
+    ],
+)
+def test_a_bad_specification_is_refused_before_anything_is_stored(
+    aiida_profile_clean, tmp_path, text, wanted
+):
+    run("setup")
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    before = count_nodes()
+    output = run("screen", "submit", path, code=1)
+    for part in wanted:
+        assert part in output
+    assert count_nodes() == before
+
+
+# -- following and reading -----------------------------------------------------------------------------------
+
+
+def test_status_and_watch_show_each_candidate(graph):
+    for command in ("status", "watch"):
+        output = run("screen", command, graph["screen"].pk)
+        assert "c000" in output
+        assert "12.0" in output
+    assert "labels" in output, "watch tells of each job"
+
+
+def test_rank_as_table_json_and_csv(graph):
+    pk = graph["screen"].pk
+    table = run("screen", "rank", pk)
+    assert "TEACHER" in table
+    assert "pristine" in table
+    assert "formation: 0.125 1 (high is better, weight 0.35)  adds 0.5" in table
+    assert json.loads(run("screen", "rank", pk, "--format", "json")) == graph["ranking"].get_dict()
+    (row,) = csv.DictReader(io.StringIO(run("screen", "rank", pk, "--format", "csv")))
+    assert (row["rank"], row["label"], row["formation [1]"]) == ("1", "pristine", "0.125")
+
+
+def test_rank_of_an_unfinished_screen_says_where_to_look(builder):
+    screen = builder.process(
+        orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})}, state="running"
+    )
+    assert "has no ranking; it is running" in run("screen", "rank", screen.pk, code=1)
+
+
+def test_the_newest_screen_is_meant_where_none_is_named(builder):
+    lay_screen(builder)
+    newest = lay_screen(builder).made["screen"]
+    assert run("screen", "pk").strip() == str(newest.pk)
+
+
+def test_report_holds_what_the_graph_holds(graph, tmp_path):
+    data = collect(graph["screen"])
+    (candidate,) = data.candidates
+    assert (candidate.key, candidate.label, candidate.simulated_fs) == ("c000", "pristine", 12.0)
+    assert (candidate.segments[0].kind, candidate.segments[0].time_end) == ("burst", 2.0)
+    assert data.audit.n_cut == data.audit.n_untraced == 0
+    assert data.cost.seconds_per_step == 2.0
+    run("screen", "report", graph["screen"].pk, "-o", tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "pristine" in text
+    assert "TEACHER" in text
+
+
+# -- provenance ----------------------------------------------------------------------------------------------
+
+
+def test_audit_exits_with_zero_or_one(builder):
+    good = lay_screen(builder).made["screen"]
+    bad = lay_screen(builder, structure_made_in_step=True).made
+    assert "without a creator: 0" in run("audit", good.pk)
+    output = run("audit", bad["screen"].pk, code=1)
+    assert f"FramesData<{bad['structure'].pk}>" in output
+    assert "without a creator: 1" in output
+
+
+def test_trace_names_the_step_behind_a_frame(graph):
+    output = run("trace", graph["first"].pk, "--frame", 2)
+    assert "step 2 of CP2K calculation" in output
+    assert f"frames 0 to {N_STEPS}" in run("trace", graph["first"].pk, "--frame", 99, code=1)
+
+
+def test_cost_in_words_and_as_json(graph):
+    assert "speed-up over AIMD alone: 48 s" in run("cost", graph["screen"].pk)
+    assert json.loads(run("cost", graph["screen"].pk, "--json"))["aimd_alone_s"] == pytest.approx(48.0)
+
+
+def test_unknown_nodes_are_named_in_a_sentence(aiida_profile_clean):
+    assert "There is no node '999999'" in run("cost", 999999, code=1)
+    assert "neither a node nor a group 'nothing'" in run("audit", "nothing", code=1)
+    assert "not a process" in run("cost", orm.Int(1).store().pk, code=1)
+
+
+# -- frames and potentials -----------------------------------------------------------------------------------
+
+
+def test_frames_go_out_and_come_back(aiida_profile, tmp_path):
+    node = frames("burst").store()
+    path = tmp_path / "frames.xyz"
+    run("frames", "export", node.pk, path)
+    output = run("frames", "import", path, "--level-of-theory", "key")
+    again = orm.load_node(int(output.split()[-1]))
+    assert again.kind == "imported"
+    assert again.frames.forces == pytest.approx(node.frames.forces, abs=1e-7)
+    assert again.frames.times == pytest.approx(node.frames.times)
+
+
+def test_text_that_is_no_xyz_is_refused(aiida_profile, tmp_path):
+    path = tmp_path / "frames.xyz"
+    path.write_text("nothing of the kind\n")
+    assert "cannot be read as extended XYZ" in run("frames", "import", path, code=1)
+
+
+def test_trust_is_given_to_files_by_their_hash(builder):
+    potential = builder.potential().store()
+    assert not potential.is_trusted
+    assert potential.sha256[0] in run("potential", "trust", potential.pk, "--yes")
+    assert potential.is_trusted
+    assert "trusted already" in run("potential", "trust", potential.pk)
+    assert "not a potential" in run("potential", "trust", orm.Int(1).store().pk, code=1)

@@ -17,6 +17,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from dscribe.descriptors import SOAP
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits
 
 from aiida_haml.analysis.references import ReferencePhase, disordered, mixtures, reference_phases
 from aiida_haml.analysis.settings import DescriptionSettings
@@ -97,12 +98,19 @@ class Basis:
     species: dict[int, SpeciesBasis]
 
 
-def basis_key(settings: DescriptionSettings) -> str:
-    """Return a hash of what decides the projection and the phase answers."""
+def basis_key(settings: DescriptionSettings, phases: list[ReferencePhase]) -> str:
+    """Return a hash of what decides the projection and the phase answers: the settings and the phases."""
     names = ("elements", "r_cut", "n_max", "l_max", "sigma", "n_components", "reference_seed",
-             "reference_temperatures_K")  # fmt: skip
+             "reference_temperatures_K", "none_threshold")  # fmt: skip
     chosen = {name: settings.to_dict()[name] for name in names} | {"version": BASIS_VERSION}
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
+    for phase in phases:
+        digest.update(phase.name.encode() + phase.atoms.numbers.astype("<i8").tobytes())
+        # Rounded, so that the last digits of another machine's arithmetic do not matter; + 0.0 unites -0 and
+        # 0.
+        for array in (phase.atoms.positions, phase.atoms.cell.array):
+            digest.update((np.round(array, 4) + 0.0).astype("<f8").tobytes())
+    return digest.hexdigest()[:16]
 
 
 @lru_cache(maxsize=4)
@@ -131,12 +139,13 @@ def make_basis(settings: DescriptionSettings) -> Basis:
     phases = reference_phases(settings.elements, settings.reference_seed)
     roles = {p.name: p.role for p in phases}
     samples = _Samples(soap(settings), list(roles))
-    _fill(samples, phases, settings)
-    species = {
-        atomic_numbers[e]: _fit_species(samples, atomic_numbers[e], settings.n_components)
-        for e in settings.elements
-    }
-    return Basis(basis_key(settings), settings, tuple(roles), tuple(roles.values()), species)
+    numbers = [atomic_numbers[e] for e in settings.elements]
+    with threadpool_limits(
+        1
+    ):  # one order of summation on every machine; and threads fight for these small sizes
+        _fill(samples, phases, settings)
+        species = {z: _fit_species(samples, z, settings.n_components) for z in numbers}
+    return Basis(basis_key(settings, phases), settings, tuple(roles), tuple(roles.values()), species)
 
 
 class _Samples:
@@ -182,7 +191,7 @@ def _fit_species(samples: _Samples, central: int, n_components: int) -> SpeciesB
     return SpeciesBasis(
         mean=mean,
         components=components,
-        points=np.concatenate(points),
+        points=np.concatenate([np.empty((0, n_components), dtype=np.float32), *points]),
         phase=np.repeat(np.arange(n_phases), [len(x) for x in points]),
         radii=np.array(radii, dtype=np.float32),
     )

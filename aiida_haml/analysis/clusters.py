@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import squareform
 from sklearn.cluster import HDBSCAN, MiniBatchKMeans
 
@@ -26,6 +26,8 @@ from aiida_haml.frames import FloatArray
 
 #: Environments needed for each centre of the first stage.
 ENVIRONMENTS_PER_CENTRE = 20
+#: Most groups that the environments of one species between its dense clusters are divided into.
+MAX_BETWEEN = 8
 #: Rows that are assigned to clusters at a time.
 ASSIGN_ROWS = 100_000
 NEW = "new"
@@ -55,13 +57,16 @@ class Described:
 
 @dataclass(frozen=True, eq=False)
 class SpeciesClusters:
-    """Centres of one central species and the cluster that each belongs to, counted from `offset`."""
+    """Centres of one central species and the cluster that each belongs to, counted from `offset`.
+
+    The first `n_dense` clusters are dense, the rest lies between them.
+    """
 
     central: int
     offset: int
     model: MiniBatchKMeans | None
     cluster_of_centre: NDArray[np.int64]
-    noise: int | None
+    n_dense: int
     n_clusters: int
 
     def assign(self, projected: Float32Array) -> NDArray[np.int64]:
@@ -82,7 +87,8 @@ class Clusters:
     nearest_phase : list of str
         Phase that more than half of the cluster's environments resemble, or 'new'.
     noise : (K,) bool array
-        Whether it collects what HDBSCAN put into no cluster of its species.
+        Whether it collects what HDBSCAN put into no cluster of its species: environments in between, or all
+        of them where they form a continuum. These are divided by Ward's method.
     distribution : (N, B, K) array
         Share of each cluster in each candidate and time bin; zero rows where a candidate has no frame.
     time_edges : (B + 1,) array
@@ -140,19 +146,29 @@ def _sample(
 def _fit_species(
     central: int, rows: Float32Array, n_centres: int, offset: int, settings: RankingSettings
 ) -> SpeciesClusters:
-    if n_centres < 2 * settings.min_cluster_centres:  # too few to speak of density: one cluster
-        return SpeciesClusters(central, offset, None, np.zeros(1, dtype=int), None, 1)
+    smallest = settings.min_cluster_centres
+    if n_centres < 2 * smallest:  # too few to speak of density: one cluster
+        return SpeciesClusters(central, offset, None, np.zeros(1, dtype=int), 1, 1)
     model = MiniBatchKMeans(n_centres, random_state=settings.seed, n_init=1, batch_size=4096).fit(rows)
-    labels = HDBSCAN(min_cluster_size=settings.min_cluster_centres, min_samples=2, copy=True).fit_predict(
-        model.cluster_centers_
+    found = HDBSCAN(min_cluster_size=smallest, min_samples=2, copy=True).fit_predict(model.cluster_centers_)
+    n_dense = int(found.max()) + 1
+    between = found < 0
+    groups = _grouped(model.cluster_centers_[between], smallest)
+    cluster_of_centre = found.astype(np.int64)
+    cluster_of_centre[between] = n_dense + groups
+    return SpeciesClusters(
+        central, offset, model, cluster_of_centre, n_dense, int(cluster_of_centre.max()) + 1
     )
-    n_dense = int(labels.max()) + 1
-    if n_dense == 0:
-        return SpeciesClusters(central, offset, None, np.zeros(1, dtype=int), None, 1)
-    has_noise = bool((labels < 0).any())
-    cluster_of_centre = np.where(labels < 0, n_dense, labels)
-    noise = offset + n_dense if has_noise else None
-    return SpeciesClusters(central, offset, model, cluster_of_centre, noise, n_dense + has_noise)
+
+
+def _grouped(centres: FloatArray, smallest: int) -> NDArray[np.int64]:
+    """Divide centres between the dense clusters by Ward's method, so that they too tell candidates apart."""
+    count = min(MAX_BETWEEN, len(centres) // smallest)
+    if count < 2:
+        return np.zeros(len(centres), dtype=np.int64)
+    return np.asarray(
+        fcluster(linkage(centres, method="ward"), count, criterion="maxclust") - 1, dtype=np.int64
+    )
 
 
 def _chunks(candidate: Described) -> Iterator[slice]:
@@ -186,7 +202,7 @@ def _count(
         central=np.concatenate([np.full(s.n_clusters, s.central) for s in species]),
         size=size,
         nearest_phase=[phases[best[i]] if clear[i] else NEW for i in range(n_clusters)],
-        noise=np.isin(np.arange(n_clusters), [s.noise for s in species if s.noise is not None]),
+        noise=np.concatenate([np.arange(s.n_clusters) >= s.n_dense for s in species]),
         distribution=np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0),
         time_edges=edges,
     )

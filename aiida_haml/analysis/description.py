@@ -202,6 +202,6 @@ def _framework_displacement(frames: Frames, origin: Frames) -> FloatArray:
     return np.asarray(np.sqrt((moved**2).sum(axis=2).mean(axis=1)))
 
 
-def explained_variance(check: VarianceCheck) -> dict[str, float]:
+def explained_variance(check: VarianceCheck, basis: Basis) -> dict[str, float]:
     """Return the share of variance of a candidate's own environments that is kept, by element."""
-    return {chemical_symbols[z]: share for z, share in sorted(check.explained().items())}
+    return {chemical_symbols[z]: share for z, share in sorted(check.explained(basis).items())}

@@ -90,16 +90,19 @@ class VarianceCheck:
         for central, sums in other.sums.items():
             self.sums[central] = self.sums.get(central, 0.0) + sums
 
-    def explained(self) -> dict[int, float]:
+    def explained(self, basis: Basis) -> dict[int, float]:
         """Return, by atomic number, the share of variance about the candidate's own mean that is kept.
 
         A species whose environments are all alike has no variance, and 1 is returned.
         """
         shares = {}
         for central, n in self.n.items():
-            own = self.total[central] - float((self.sums[central] ** 2).sum()) / n
-            # What is lost is counted about the basis' mean: a lower bound of the share kept.
-            shares[central] = 1.0 if own < 1e-9 * n else max(0.0, 1 - self.lost[central] / own)
+            mean = self.sums[central] / n
+            components = basis.species[central].components
+            lost_of_mean = mean - components @ (mean @ components)
+            own = self.total[central] - n * float(mean @ mean)
+            lost = self.lost[central] - n * float(lost_of_mean @ lost_of_mean)
+            shares[central] = 1.0 if own < 1e-9 * n else float(np.clip(1 - lost / own, 0, 1))
         return shares
 
 

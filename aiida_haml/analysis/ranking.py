@@ -26,12 +26,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_haml.analysis.metrics import METRICS, Metric, declared_metrics
 from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.frames import FloatArray
 
@@ -39,59 +40,10 @@ from aiida_haml.frames import FloatArray
 MIN_BLOCKS = 12
 
 
-@dataclass(frozen=True)
-class Metric:
-    """What a metric is, where good lies, and what it counts.
+#: Metrics whose samples, widened about their mean, must not fall below zero.
+NON_NEGATIVE = np.array([name != "formation" for name in METRICS])
 
-    Attributes
-    ----------
-    unit : str
-    direction : str
-        'high' or 'low': which is better.
-    weight : float
-        Share of the score, before division by the sum of weights.
-    scale : float
-        Difference that counts as the full weight, in `unit`.
-    description : str
-    """
-
-    unit: str
-    direction: str
-    weight: float
-    scale: float
-    description: str
-
-
-METRICS: dict[str, Metric] = {
-    "formation": Metric(
-        "1", "high", 0.35, 0.1,
-        "How fast the interphase forms: share of atoms other than Li that no longer resemble the "
-        "electrolyte, above its share at the start, averaged over the compared time.",
-    ),
-    "product_similarity": Metric(
-        "1", "high", 0.30, 0.1,
-        "How much the late interface resembles a known product (Li2S, Li3P, LiCl, Li2O, LiF, Li2Se): mean "
-        "place of atoms other than Li between the electrolyte (0) and the nearest product (1).",
-    ),
-    "late_drift": Metric(
-        "1", "low", 0.20, 0.05,
-        "Whether the layer has become stable: total change of the phase fractions of atoms other than Li "
-        "from the first to the second half of the late time.",
-    ),
-    "instability_offset": Metric(
-        "Å", "low", 0.15, 0.1,
-        "Moderate structural instability helps: distance of the late root mean square displacement of atoms "
-        "other than Li from the declared target.",
-    ),
-    "ps4_loss": Metric(
-        "1", "low", 0.0, 0.1, "Late share of P atoms that are not bonded to exactly four of S, O, Se.",
-    ),
-    "p_chalcogen_bonds": Metric(
-        "1", "high", 0.0, 1.0, "Late mean number of bonds from P to S, O and Se.",
-    ),
-}  # fmt: skip
-
-#: Metrics that cells without P lack.
+#: Series that the metrics are made of.
 _SCALARS = (
     "reacted_fraction",
     "product_score",
@@ -127,29 +79,7 @@ class Member:
         return float(times[-1] - times[0])
 
 
-def declared_metrics(weights: dict[str, float]) -> dict[str, Metric]:
-    """Return the metrics with the user's weights, divided by their sum.
-
-    Raises
-    ------
-    ValueError
-        If a metric is unknown, a weight negative or none positive.
-    """
-    unknown = sorted(set(weights) - set(METRICS))
-    if unknown:
-        raise ValueError(f"weights names the unknown metrics {unknown}; choose from {sorted(METRICS)}.")
-    negative = sorted(name for name, w in weights.items() if not np.isfinite(w) or w < 0)
-    if negative:
-        raise ValueError(f"The weights of {negative} are negative or not finite; give numbers from 0 up.")
-    merged = {name: float(weights.get(name, metric.weight)) for name, metric in METRICS.items()}
-    total = sum(merged.values())
-    if total <= 0:
-        raise ValueError("All weights are zero; give at least one metric a positive weight.")
-    return {name: replace(metric, weight=merged[name] / total) for name, metric in METRICS.items()}
-
-
-# -- blocks
-# ----------------------------------------------------------------------------------------------------
+# -- blocks ----------------------------------------------------------------------------------------------
 
 
 def block_means(times: FloatArray, values: FloatArray, edges: FloatArray) -> FloatArray:
@@ -283,8 +213,7 @@ def _sampled(
     return point, metric_values(means + np.stack(noise, axis=1), sizes, blocks.start, target)
 
 
-# -- labels
-# ----------------------------------------------------------------------------------------------------
+# -- labels ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,11 +231,12 @@ def pool(members: Sequence[Blocks], label: str, settings: RankingSettings) -> Po
     k = len(points)
     point = np.mean(points, axis=0)
     if k == 1:
-        return Pooled(point, samples[0])
+        return Pooled(point, np.where(NON_NEGATIVE, samples[0].clip(0), samples[0]))
     drawn = rng.integers(0, k, (settings.n_bootstrap, k))
     rows = np.arange(settings.n_bootstrap)[:, None]
     resampled = np.stack(samples, axis=1)[rows, drawn].mean(axis=1)
-    return Pooled(point, point + np.sqrt(k / (k - 1)) * (resampled - point))
+    widened = point + np.sqrt(k / (k - 1)) * (resampled - point)
+    return Pooled(point, np.where(NON_NEGATIVE, widened.clip(0), widened))
 
 
 def rank(members: Sequence[Member], settings: RankingSettings) -> dict[str, Any]:
@@ -336,6 +266,7 @@ def rank(members: Sequence[Member], settings: RankingSettings) -> dict[str, Any]
         m for m in members if m.simulated_fs + 1e-6 >= settings.min_simulated_fs and m.simulated_fs > 0
     ]
     horizon = min((m.simulated_fs for m in long_enough), default=0.0)
+    members = sorted(members, key=lambda m: (m.label, m.key))
     labels = list(dict.fromkeys(m.label for m in members))
     warnings: list[str] = []
     rows: list[dict[str, Any]] = []

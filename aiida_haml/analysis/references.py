@@ -115,14 +115,13 @@ def disordered(phase: ReferencePhase, temperature: float, rng: np.random.Generat
     return atoms
 
 
-# -- what lies between the phases
-# ------------------------------------------------------------------------------
+# -- what lies between the phases ------------------------------------------------------------------------
 
 
 def mixtures(
     elements: tuple[str, ...], phases: list[ReferencePhase], seed: int, count: int = 12
 ) -> Iterator[Atoms]:
-    """Yield disordered cells between the phases: solid solutions, molten phases and random mixtures.
+    """Yield disordered cells between the phases: melts, solid solutions, contacts and random mixtures.
 
     Parameters
     ----------
@@ -130,14 +129,44 @@ def mixtures(
     phases : list of ReferencePhase
     seed : int
     count : int
-        Random mixtures, solid solutions each.
+        Random mixtures.
     """
     rng = np.random.default_rng([seed, 1])
     for phase in phases:
         yield disordered(phase, 3000.0, rng)
         yield _shuffled(phase.atoms, elements, rng)
+    for first, second in _contacts(phases):
+        yield joined(first.atoms, second.atoms, rng)
     for _ in range(count):
         yield random_mixture(elements, rng)
+
+
+def _contacts(phases: list[ReferencePhase]) -> Iterator[tuple[ReferencePhase, ReferencePhase]]:
+    """Yield what meets in a cell: the metal with everything, the electrolyte with the products."""
+    yield from ((a, b) for a in phases for b in phases if a.role == METAL and b.role != METAL)
+    hosts = [p for p in phases if p.role == ELECTROLYTE][:1]
+    yield from ((a, b) for a in hosts for b in phases if b.role == PRODUCT)
+
+
+def joined(first: Atoms, second: Atoms, rng: np.random.Generator) -> Atoms:
+    """Return a cell of which one crystal fills the lower half and another one the upper half, both displaced.
+
+    Atoms of the second that would overlap with the first are left out.
+    """
+    cell = second.cell
+    length = np.linalg.norm(first.cell.array, axis=1).max()
+    tiled = make_supercell(second, np.diag(np.ceil(1.5 * length / cell.lengths()).astype(int)))
+    tiled.positions += rng.random(3) @ cell.array - 0.25 * length
+    place = first.cell.scaled_positions(tiled.positions)
+    upper = tiled[np.all((place >= 0) & (place < 1), axis=1) & (place[:, 2] >= 0.5)]
+    lower = first[first.get_scaled_positions()[:, 2] < 0.5]
+    both = lower + upper
+    radii = covalent_radii[both.numbers]
+    distances = get_distances(both.positions, cell=both.cell, pbc=True)[1] + 10 * np.eye(len(both))
+    close = np.triu(distances < 0.8 * (radii[:, None] + radii[None, :])).any(axis=0)
+    both = both[~close]
+    both.positions += rng.standard_normal((len(both), 3)) * 0.15
+    return both
 
 
 def _shuffled(atoms: Atoms, elements: tuple[str, ...], rng: np.random.Generator) -> Atoms:
@@ -168,12 +197,14 @@ def random_mixture(elements: tuple[str, ...], rng: np.random.Generator, n_atoms:
     others = [e for e in elements if e != "Li"] or ["Li"]
     symbols = ["Li"] * lithium + list(rng.choice(others, n_atoms - lithium))
     length = (n_atoms / rng.uniform(0.045, 0.08)) ** (1 / 3)
-    atoms = Atoms(symbols, rng.random((n_atoms, 3)) * length, cell=[length] * 3, pbc=True)
+    positions = rng.random((n_atoms, 3)) * length
     radii = np.array([covalent_radii[atomic_numbers[s]] for s in symbols])
     wanted = 0.95 * (radii[:, None] + radii[None, :])
     for _ in range(60):
-        vectors, distances = get_distances(atoms.positions, cell=atoms.cell, pbc=True)
+        vectors = positions[None] - positions[:, None]
+        vectors -= length * np.round(vectors / length)
+        distances = np.sqrt((vectors**2).sum(axis=2))
         np.fill_diagonal(distances, np.inf)
-        overlap = np.clip(wanted - distances, 0, None) / distances
-        atoms.positions -= 0.25 * np.einsum("ij,ijk->ik", overlap, vectors)
-    return atoms
+        overlap = np.clip(wanted - distances, 0, None) / np.maximum(distances, 1e-9)
+        positions -= 0.25 * np.einsum("ij,ijk->ik", overlap, vectors)
+    return Atoms(symbols, positions, cell=[length] * 3, pbc=True)

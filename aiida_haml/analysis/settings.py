@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from aiida_haml.analysis.metrics import declared_metrics
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -108,7 +110,7 @@ class RankingSettings(Settings):
     Parameters
     ----------
     weights : dict
-        Metric name -> weight, over the defaults of `aiida_haml.analysis.ranking.METRICS`; zero shows a metric
+        Metric name -> weight, over the defaults of `aiida_haml.analysis.metrics.METRICS`; zero shows a metric
         without counting it.
     min_simulated_fs : float
         Shortest simulated time that is ranked, fs.
@@ -149,6 +151,7 @@ class RankingSettings(Settings):
     time_bins: int = 8
 
     def __post_init__(self) -> None:
+        declared_metrics(self.weights)
         self._need("min_simulated_fs", self.min_simulated_fs >= 0, "a time in fs")
         self._need("late_fraction", 0 < self.late_fraction < 1, "a share between 0 and 1")
         self._need(

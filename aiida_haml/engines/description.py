@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from aiida_haml.analysis.basis import Basis, make_basis
 from aiida_haml.analysis.description import (
@@ -40,7 +41,8 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     started = time.perf_counter()
     basis = make_basis(DescriptionSettings.from_dict(task.get("settings")))
     fitted = time.perf_counter()
-    description, names = _describe(folder / "inputs", basis)
+    with threadpool_limits(1):
+        description, names = _describe(folder / "inputs", basis)
     _save(folder / "environments", _environment_arrays(description, basis))
     _save(folder / "series", _series_arrays(description, basis))
     ended = time.perf_counter()
@@ -56,7 +58,7 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         "time_end_fs": float(description.times[-1]),
         "basis_key": basis.key,
         "phases": list(basis.phases),
-        "explained_variance": explained_variance(description.check),
+        "explained_variance": explained_variance(description.check, basis),
         "settings": basis.settings.to_dict(),
     })  # fmt: skip
 

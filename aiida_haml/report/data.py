@@ -1,0 +1,212 @@
+"""What the report shows, as plain values: whoever reads the database fills these in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One burst or stretch of a hybrid trajectory.
+
+    Parameters
+    ----------
+    kind : str
+        'burst' or 'stretch'.
+    time_start, time_end : float
+        fs on the trajectory's time line.
+    uuid : str, optional
+        Of the node that holds its frames.
+    """
+
+    kind: str
+    time_start: float
+    time_end: float
+    uuid: str | None = None
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """One round of burst, test, training and stretch.
+
+    Parameters
+    ----------
+    cycle : int
+    burst_steps, stretch_steps, trusted_steps : int, optional
+        `trusted_steps` is what was left of the stretch after the rollback.
+    force_rmse : float, optional
+        Prequential error: of the potential on the burst that it had not seen, eV / Angstrom.
+    deviation_max : float, optional
+        Largest per-atom deviation of the committee in the stretch, eV / Angstrom.
+    stopped_by : str, optional
+        What ended the stretch early.
+    """
+
+    cycle: int
+    burst_steps: int | None = None
+    force_rmse: float | None = None
+    deviation_max: float | None = None
+    stretch_steps: int | None = None
+    trusted_steps: int | None = None
+    stopped_by: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One candidate of the screen.
+
+    Parameters
+    ----------
+    key : str
+        Unique in the screen.
+    label : str
+        Shared by candidates that differ only in seed.
+    uuid : str, optional
+        Of the process that ran it.
+    formula : str, optional
+    temperature_K : float, optional
+    seed : int, optional
+    simulated_fs : float, optional
+    segments : sequence of Segment
+    cycles : sequence of Cycle
+    series : mapping
+        Arrays of the description: ``time`` (T,) in fs, ``phases`` (P,), ``framework_fractions`` (T, P + 1)
+        and the rest by name. Empty where the candidate was not described.
+    """
+
+    key: str
+    label: str
+    uuid: str | None = None
+    formula: str | None = None
+    temperature_K: float | None = None  # noqa: N815 -- unit of the field
+    seed: int | None = None
+    simulated_fs: float | None = None
+    segments: Sequence[Segment] = ()
+    cycles: Sequence[Cycle] = ()
+    series: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Jobs of one kind: how many ran, how many came from the cache, their engines' seconds."""
+
+    n_jobs: int
+    n_cached: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Where the time went, all in seconds.
+
+    Parameters
+    ----------
+    kinds : mapping
+        Kind of work -> `Work`.
+    wall_s : float
+        From start to end of the screen.
+    overhead_s : float
+        Part of it in which no engine ran.
+    spent_s : float
+        Time spent on the trajectories one after another, everything included.
+    aimd_alone_s : float, optional
+        What AIMD alone would have needed for the same simulated time.
+    speed_up : float, optional
+        ``aimd_alone_s / spent_s``.
+    seconds_per_step : float, optional
+        Measured for one step of AIMD.
+    """
+
+    kinds: Mapping[str, Work]
+    wall_s: float
+    overhead_s: float
+    spent_s: float
+    aimd_alone_s: float | None = None
+    speed_up: float | None = None
+    seconds_per_step: float | None = None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Whether every number can be walked back.
+
+    Parameters
+    ----------
+    n_cut : int
+        Nodes that carry science, have no creator and were given by no user.
+    n_untraced : int
+        Training frames that no AIMD step explains.
+    n_data, n_training_frames : int
+        How much was looked at.
+    problems : sequence of str
+        One sentence for each.
+    """
+
+    n_cut: int
+    n_untraced: int
+    n_data: int = 0
+    n_training_frames: int = 0
+    problems: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Level:
+    """The level of theory of the labels.
+
+    Parameters
+    ----------
+    name : str
+        As in the specification, e.g. 'pbe-dzvp'.
+    key : str
+        Its hash.
+    engine : str
+        'cp2k' or 'teacher'.
+    """
+
+    name: str
+    key: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A node that the reader may want to look up."""
+
+    what: str
+    uuid: str
+    pk: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ReportData:
+    """All that the report shows.
+
+    Parameters
+    ----------
+    title : str
+    ranking : mapping
+        As made by `aiida_haml.engines.ranking`.
+    level : Level
+    candidates : sequence of Candidate
+    spec : mapping
+        The screen's specification, to run it again.
+    cost : Cost, optional
+    audit : Audit, optional
+    provenance : sequence of Reference
+    versions : mapping
+        Code -> version.
+    """
+
+    title: str
+    ranking: Mapping[str, Any]
+    level: Level
+    candidates: Sequence[Candidate] = ()
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    cost: Cost | None = None
+    audit: Audit | None = None
+    provenance: Sequence[Reference] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)

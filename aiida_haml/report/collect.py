@@ -44,6 +44,7 @@ def collect(screen: orm.WorkChainNode) -> ReportData:
         raise ValueError(f"Screen <{screen.pk}> has no ranking, so that there is nothing to report.")
     ranking: orm.Dict = screen.outputs.ranking
     content = ranking.get_dict()
+    looked_up: dict[str, orm.Node] = {"screen": screen, "ranking": ranking}
     level = screen.inputs.level.get_dict() if "level" in screen.inputs else {}
     return ReportData(
         title=screen.label or f"Screen {screen.pk}",
@@ -59,10 +60,6 @@ def collect(screen: orm.WorkChainNode) -> ReportData:
         ],
         versions=_versions(screen),
     )
-
-
-def _looked_up(screen: orm.WorkChainNode, ranking: orm.Dict) -> list[tuple[str, orm.Node]]:
-    return [("screen", screen), ("ranking", ranking)]
 
 
 def _candidates(screen: orm.WorkChainNode, ranking: orm.Dict) -> Iterator[Candidate]:

@@ -44,7 +44,6 @@ def collect(screen: orm.WorkChainNode) -> ReportData:
         raise ValueError(f"Screen <{screen.pk}> has no ranking, so that there is nothing to report.")
     ranking: orm.Dict = screen.outputs.ranking
     content = ranking.get_dict()
-    looked_up: dict[str, orm.Node] = {"screen": screen, "ranking": ranking}
     level = screen.inputs.level.get_dict() if "level" in screen.inputs else {}
     return ReportData(
         title=screen.label or f"Screen {screen.pk}",

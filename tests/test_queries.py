@@ -1,5 +1,7 @@
 """The questions one asks of the graph, on graphs laid by hand."""
 
+import time
+
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
@@ -166,6 +168,15 @@ def test_cost_adds_up_what_the_engines_say(graph):
     assert (report.simulated_fs, report.simulated_steps) == (12.0, 24.0)
     assert report.aimd_alone_s == pytest.approx(48.0)
     assert report.speed_up == pytest.approx(48.0 / report.spent_s)
+
+
+def test_cost_of_a_running_process_counts_up_to_now(builder):
+    screen = builder.process(
+        orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})}, state="running"
+    )
+    before = cost(screen).wall_s
+    time.sleep(0.05)
+    assert cost(screen).wall_s > before + 0.04
 
 
 def test_cost_counts_a_cached_job_at_the_price_it_once_had(graph):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from aiida import orm
+from aiida.common import timezone
 
 from aiida_haml.queries.training import LABEL_ENGINES
 from aiida_haml.queries.walks import called_descendants, pk_of
@@ -44,7 +44,7 @@ class CostReport:
     kinds : dict
         Kind of work -> `KindCost`.
     wall_s : float
-        From the creation of the process to its last change, s.
+        From the creation of the process to its end, or to now, s.
     busy_s : float
         Time in which at least one engine ran, s.
     spent_s : float
@@ -162,11 +162,14 @@ def _nodes(pks: set[int], cls: type[orm.Node], process_type: str | None = None) 
 
 
 def _interval(node: orm.ProcessNode) -> tuple[float, float]:
-    return node.ctime.timestamp(), node.mtime.timestamp()
+    """Return the seconds since the epoch at which a process was made and ended; now, if it still runs."""
+    end = node.mtime if node.is_terminated else timezone.now()
+    return node.ctime.timestamp(), end.timestamp()
 
 
 def _wall(node: orm.ProcessNode) -> float:
-    return (node.mtime - node.ctime) / timedelta(seconds=1)
+    start, end = _interval(node)
+    return end - start
 
 
 def _union(intervals: Iterable[tuple[float, float]]) -> float:

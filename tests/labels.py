@@ -13,7 +13,7 @@ from aiida_haml.frames import Frames
 QUICK = {
     "num_channels": 8,
     "r_max": 4.0,
-    "max_epochs": 12,
+    "max_epochs": 16,
     "fine_tune_epochs": 6,
     "lr": 0.02,
     "batch_size": 2,

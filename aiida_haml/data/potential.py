@@ -35,12 +35,27 @@ def trust(sha256: str) -> None:
     ValueError
         If it is no SHA-256.
     """
+    _record(sha256, trusted=True)
+
+
+def distrust(sha256: str) -> None:
+    """Take back what `trust` said.
+
+    Raises
+    ------
+    ValueError
+        If it is no SHA-256.
+    """
+    _record(sha256, trusted=False)
+
+
+def _record(sha256: str, *, trusted: bool) -> None:
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ValueError(
             f"sha256 is {sha256!r}; give the 64 lower-case hexadecimal digits of a model file's hash."
         )
     get_manager().get_profile_storage().set_global_variable(
-        _TRUST_KEY.format(sha256=sha256), True, description="A model file that this profile may load"
+        _TRUST_KEY.format(sha256=sha256), trusted, description="Whether this profile may load a model file"
     )
 
 

@@ -11,13 +11,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
 from aiida_haml.report.data import Candidate, Cost
 
 #: Points kept of a curve: more cannot be seen and make the page heavy.
-MAX_POINTS = 300
+MAX_POINTS = 200
+MAX_COMPARED_POINTS = 120
+MAX_AREA_POINTS = 80
 #: Colours that colour-blind readers tell apart (Okabe and Ito), told apart in print by the line styles.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
@@ -56,6 +59,8 @@ def svg(figure: Figure, name: str, description: str) -> str:
     text = re.sub(r"url\(#", f"url(#{name}-", text)
     text = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # Hundredths of a point are enough, and half the page.
+    text = re.sub(r' d="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m.group()), text)
     label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
@@ -70,9 +75,9 @@ def style(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index // len(COLOURS) % len(STYLES)]}
 
 
-def thinned(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most `MAX_POINTS` samples, the first and the last among them; times in ps."""
-    chosen = np.unique(np.linspace(0, len(times) - 1, min(len(times), MAX_POINTS)).astype(int))
+def thinned(times: np.ndarray, values: np.ndarray, limit: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most `limit` samples, the first and the last among them; times in ps."""
+    chosen = np.unique(np.linspace(0, len(times) - 1, min(len(times), limit)).astype(int))
     return np.asarray(times)[chosen] / 1000, np.asarray(values)[chosen]
 
 
@@ -85,7 +90,7 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> str:
         axes.plot([low, high], [place, place], lw=2.5, color=COLOURS[0], solid_capstyle="butt")
         axes.plot([row["score"]], [place], "o", color="black", ms=5)
     axes.set_yticks(range(len(rows)), [plain(f"{r['rank']}. {r['label']}") for r in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("score")
     axes.grid(axis="x", alpha=0.3)
     return svg(figure, "scores", "Score of each candidate with its interval, best on top.")
@@ -97,7 +102,7 @@ def comparison(candidates: Sequence[Candidate]) -> str:
     for axes, (name, label) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         for index, candidate in enumerate(candidates):
             if name in candidate.series and np.isfinite(candidate.series[name]).any():
-                time, values = thinned(candidate.series["time"], candidate.series[name])
+                time, values = thinned(candidate.series["time"], candidate.series[name], MAX_COMPARED_POINTS)
                 axes.plot(time, values, lw=1.2, label=plain(candidate.key), **style(index))
         axes.set_xlabel("time / ps")
         axes.set_ylabel(label)
@@ -150,7 +155,7 @@ def _phases(axes: Axes, candidate: Candidate) -> None:
     shares = candidate.series.get("framework_fractions")
     if shares is None or not len(shares) or not np.isfinite(shares).any():
         return
-    time, shares = thinned(candidate.series["time"], np.nan_to_num(shares))
+    time, shares = thinned(candidate.series["time"], np.nan_to_num(shares), MAX_AREA_POINTS)
     names = [*(str(p) for p in candidate.series["phases"]), "none"]
     shown = [i for i in range(len(names)) if shares[:, i].any()]
     colours = [PHASE_COLOURS.get(names[i], COLOURS[i % len(COLOURS)]) for i in shown]
@@ -181,7 +186,7 @@ def learning(candidates: Sequence[Candidate]) -> str:
                           color=style(index)["color"], label=plain(candidate.key))  # fmt: skip
         axes.set_xlabel("cycle")
         axes.set_ylabel(label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     _legend(figure, len(candidates))

@@ -16,7 +16,7 @@ from aiida_haml.report.data import Candidate, ReportData
 
 #: Candidates drawn together, and drawn by themselves: the rest is in the tables.
 MAX_TOGETHER = 12
-MAX_DETAILED = 12
+MAX_DETAILED = 8
 TEACHER = "TEACHER"
 PIPELINE_ONLY = "pipeline only"
 #: Levels of theory that show that the pipeline runs, and nothing of chemistry.

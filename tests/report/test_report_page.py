@@ -1,0 +1,241 @@
+"""The report: complete, escaped, marked where its numbers mean nothing, and free of the network."""
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from aiida_haml.analysis.ranking import Member, rank
+from aiida_haml.analysis.settings import RankingSettings
+from aiida_haml.report import (
+    Audit,
+    Candidate,
+    Cost,
+    Cycle,
+    Level,
+    Reference,
+    ReportData,
+    Segment,
+    Work,
+    render,
+)
+
+EVIL = "<script>alert('x')</script> & $x$"
+PHASES = np.array(["Li2S", "Li6PS5Cl"])
+
+
+def series(level, n=200, seed=0):
+    rng = np.random.default_rng(seed)
+    time = np.linspace(0, 2000, n)
+    reacted = level * (1 - np.exp(-time / 500)) + 0.01 * rng.standard_normal(n)
+    shares = np.column_stack([reacted / 2, 1 - reacted, reacted / 2]).clip(0)
+    return {
+        "time": time, "reacted_fraction": reacted, "product_score": reacted, "ps4_fraction": 1 - reacted,
+        "framework_displacement": 0.4 + reacted, "p_chalcogen_bonds": 4 - reacted,
+        "framework_fractions": shares / shares.sum(axis=1, keepdims=True), "phases": PHASES,
+    }  # fmt: skip
+
+
+def candidate(key, label, level, seed=1):
+    return Candidate(
+        key=key, label=label, uuid=f"uuid-{key}", formula="Li6PS5Cl", temperature_K=300.0, seed=seed,
+        simulated_fs=2000.0, series=series(level, seed=seed),
+        segments=[Segment("burst", 0, 200), Segment("stretch", 200, 900), Segment("burst", 900, 1000),
+                  Segment("stretch", 1000, 2000)],
+        cycles=[Cycle(0, 200, None, 0.3, 700, 700), Cycle(1, 100, 0.12, 0.2, 1000, 900, "deviation")],
+    )  # fmt: skip
+
+
+def screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-dzvp"):
+    candidates = [candidate(f"c{i}", label, 0.2 + 0.3 * i) for i, label in enumerate(labels)]
+    members = [Member(c.key, c.label, dict(c.series)) for c in candidates]
+    ranking = rank(members, RankingSettings(min_simulated_fs=0, n_bootstrap=100))
+    n = len(labels)
+    ranking |= {"distances": (1 - np.eye(n)).tolist(), "teacher": engine == "teacher"}
+    return ReportData(
+        title="Screen of dopings", ranking=ranking, level=Level(name, "abc123", engine),
+        candidates=candidates,
+        spec={"name": "demo", "dopings": [{"dopant": "O", "fraction": 0.25}]},
+        cost=Cost({"label": Work(4, 0, 120.0), "train": Work(2, 1, 60.0)},
+                  wall_s=300, overhead_s=30, spent_s=280, aimd_alone_s=900, speed_up=3.21,
+                  seconds_per_step=0.5),
+        audit=Audit(0, 0, 50, 400), provenance=[Reference("ranking", "1234-uuid", 17)],
+        versions={"CP2K": "2023.1"},
+    )  # fmt: skip
+
+
+def undrawn(data):
+    """Return the data without series: tables are fast, figures are not."""
+    return dataclasses.replace(data, candidates=[dataclasses.replace(c, series={}) for c in data.candidates])
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text, and checks that what is opened is closed."""
+
+    VOID = ("meta", "br", "img", "hr", "link", "input")
+
+    def __init__(self, text):
+        super().__init__()
+        self.stack, self.tags, self.ids, self.texts = [], [], [], []
+        self.feed(text)
+        assert self.stack == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [v for k, v in attrs if k == "id"]
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [v for k, v in attrs if k == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.fixture(scope="module")
+def html():
+    return render(screen())
+
+
+def test_the_page_is_whole_and_small(html):
+    page = Page(html)
+    assert html.startswith("<!DOCTYPE html>")
+    assert len(html.encode()) < 1_000_000
+    assert sum(tag == "svg" for tag, _ in page.tags) == 5 + 3  # of the screen, and of each candidate
+    assert {t for t, _ in page.tags} >= {"main", "nav", "caption", "figure", "figcaption", "h1", "h2"}
+
+
+def test_labels_from_the_database_are_escaped(html):
+    assert not re.search(r"<script", html, re.IGNORECASE)
+    assert not any(
+        tag == "script" or any(k.startswith("on") for k in attrs) for tag, attrs in Page(html).tags
+    )
+    assert "&lt;script&gt;alert(" in html
+    assert EVIL in Page(html).text  # dollars too stand as they were written, in tables and figures
+
+
+def test_nothing_is_fetched_from_the_network(html):
+    for _, attrs in Page(html).tags:
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            assert not (attrs.get(name) or "#").startswith(("http", "//")), attrs
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+
+
+def test_the_same_data_gives_the_same_text(html):
+    assert render(screen()) == html
+
+
+def test_ids_are_unique_and_referred_to(html):
+    page = Page(html)
+    assert len(page.ids) == len(set(page.ids))
+    for _, attrs in page.tags:
+        for name in ("href", "xlink:href"):
+            if (attrs.get(name) or "").startswith("#"):
+                assert attrs[name][1:] in page.ids
+
+
+def test_readers_without_mouse_or_eyes_get_everything(html):
+    page = Page(html)
+    assert all(a.get("role") == "img" and a.get("aria-label") for t, a in page.tags if t == "svg")
+    assert all(a.get("scope") in ("col", "row") for t, a in page.tags if t == "th")
+    scrolled = [a for _, a in page.tags if a.get("class") == "scroll"]
+    assert scrolled
+    assert all(a.get("tabindex") == "0" and a.get("aria-label") for a in scrolled)
+    assert "@media print" in html
+    assert ("html", {"lang": "en"}) in page.tags
+
+
+def test_rank_interval_cost_audit_and_provenance_are_told(html):
+    text = Page(html).text
+    pieces = [
+        "Speed-up over AIMD alone: 3.21", "1234-uuid", "uuid-c0", "CP2K 2023.1", "dopant: O", "abc123",
+        "without a creator: 0", "one seed only", "How fast the interphase forms",
+    ]  # fmt: skip
+    for piece in pieces:
+        assert piece in text, piece
+    first = screen().ranking["candidates"][0]
+    assert f"{first['interval'][0]:.3g} … {first['interval'][1]:.3g}" in text
+
+
+def test_handovers_and_bursts_are_marked(html):
+    assert html.count("burst (AIMD)") == 3
+    assert html.count(">handover<") == 3
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "banner"),
+    [("teacher", "teacher", "TEACHER"), ("cp2k", "gfn1-xtb", "PIPELINE ONLY"), ("cp2k", "pbe-dzvp", None)],
+)
+def test_numbers_that_mean_nothing_are_marked(engine, name, banner):
+    text = render(undrawn(screen(("a", "b"), engine, name)))
+    if banner is None:
+        assert 'class="banner"' not in text
+        assert 'class="mark"' not in text
+        return
+    assert f"<strong>{banner}</strong>" in text
+    sections = text.count("<h2")
+    assert text.lower().count(f'<span class="mark">{banner.lower()}</span>') == sections
+    captions = re.findall(r"<caption>(?:Candidates|Parts|Cycles|Work).*?</caption>", text)
+    assert len(captions) == 4
+    assert all(banner.lower() in c.lower() for c in captions)
+
+
+def test_a_ranking_made_by_a_teacher_is_marked_whatever_the_level_says():
+    data = screen(("a", "b"))
+    data.ranking["teacher"] = True
+    assert "<strong>TEACHER</strong>" in render(undrawn(data))
+
+
+def test_undetermined_candidates_show_their_reason():
+    data = screen(("a", "b"))
+    row = data.ranking["candidates"][1]
+    row |= {"rank": None, "score": None, "interval": [None, None], "status": "undetermined: simulated 5 fs"}
+    row["parts"] = dict.fromkeys(row["parts"])
+    text = render(undrawn(data))
+    assert "undetermined: simulated 5 fs" in text
+    Page(text)
+
+
+def test_a_screen_that_has_just_begun_has_a_report():
+    text = render(ReportData("Empty", {}, Level("pbe-dzvp", "key", "cp2k"), [Candidate("a", "a")]))
+    page = Page(text)
+    for piece in (
+        "no ranking yet",
+        "Not described",
+        "No cycle",
+        "No account",
+        "No audit",
+        "No specification",
+    ):
+        assert piece in page.text, piece
+
+
+def test_many_long_candidates_stay_small():
+    base = screen(tuple(f"doping {i}" for i in range(40)))
+    long = [dataclasses.replace(c, series=series(0.3, n=20_000)) for c in base.candidates]
+    text = render(dataclasses.replace(base, candidates=long))
+    assert len(text.encode()) < 1_000_000
+    assert "32 more candidates are not drawn" in text
+
+
+def test_series_of_nothing_but_nan_are_left_out():
+    data = screen(("a",))
+    nothing = dict(data.candidates[0].series)
+    nothing |= {k: np.full_like(v, np.nan) for k, v in nothing.items() if v.dtype.kind == "f" and k != "time"}
+    Page(
+        render(
+            dataclasses.replace(data, candidates=[dataclasses.replace(data.candidates[0], series=nothing)])
+        )
+    )

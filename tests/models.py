@@ -7,7 +7,13 @@ from pathlib import Path
 
 
 def tiny_mace(
-    path: Path, elements: list[str], seed: int = 0, dtype: str = "float64", scale: float = 1.0
+    path: Path,
+    elements: list[str],
+    seed: int = 0,
+    dtype: str = "float64",
+    scale: float = 1.0,
+    channels: int = 4,
+    cutoff: float = 4.0,
 ) -> Path:
     """Write a MACE model of random weights, in a second and without training.
 
@@ -23,6 +29,10 @@ def tiny_mace(
         ``float64`` or ``float32``.
     scale : float
         Factor on the interaction energy, eV; it sets how large the forces are.
+    channels : int
+        Width of the model: scalar channels.
+    cutoff : float
+        Angstrom.
 
     Returns
     -------
@@ -43,7 +53,7 @@ def tiny_mace(
         model = modules.ScaleShiftMACE(
             atomic_inter_scale=scale,
             atomic_inter_shift=0.0,
-            r_max=4.0,
+            r_max=cutoff,
             num_bessel=6,
             num_polynomial_cutoff=5,
             max_ell=2,
@@ -51,8 +61,8 @@ def tiny_mace(
             interaction_cls_first=interaction,
             num_interactions=2,
             num_elements=len(numbers),
-            hidden_irreps=o3.Irreps("4x0e"),
-            MLP_irreps=o3.Irreps("4x0e"),
+            hidden_irreps=o3.Irreps(f"{channels}x0e"),
+            MLP_irreps=o3.Irreps(f"{channels}x0e"),
             gate=torch.nn.functional.silu,
             atomic_energies=np.array([-float(z) for z in numbers]),
             avg_num_neighbors=10.0,

@@ -46,8 +46,13 @@ from aiida_haml.learning.errors import force_deviation
 
 FloatArray = NDArray[np.float64]
 
+#: Why a run ended: kind, step and a sentence.
+End = tuple[str, int, str]
+
 #: Name of the fix that carries the potential.
 FIX = "haml"
+#: Steps in which TorchScript still compiles the model, left out of the time of a step.
+WARM_UP = 5
 #: What a run may end by without having failed.
 GOOD_ENDS = (None, "deviation", "temperature", "distance", "wall_time")
 
@@ -157,8 +162,8 @@ class Driver:
         self.cutoff = max(model.cutoff for model in models)
         self.n_atoms = len(watchman.numbers)
         self.seconds = 0.0
-        #: Why the run is to end: kind, step and a sentence.
-        self.end: tuple[str, int, str] | None = None
+        self._calls, self._warm_cpu, self._last_cpu = 0, 0.0, 0.0
+        self.end: End | None = None
 
     def __call__(
         self,
@@ -171,6 +176,9 @@ class Driver:
     ) -> None:
         """Write the forces of one step into ``forces``, in LAMMPS' order of the atoms."""
         start = time.perf_counter()
+        self._calls, self._last_cpu = self._calls + 1, time.process_time()
+        if self._calls == WARM_UP:
+            self._warm_cpu = self._last_cpu
         try:
             self._step(step, n_local, tags, positions, forces)
         except StoppedError as stopped:
@@ -178,6 +186,12 @@ class Driver:
         except Exception as error:  # C would drop it
             self._stop("lammps_error", step, f"At step {step} the potential failed: {error!r}.", forces)
         self.seconds += time.perf_counter() - start
+
+    @property
+    def cpu_s_per_step(self) -> float | None:
+        """CPU time of a whole step of LAMMPS once the model is warm, s; None for a run too short to tell."""
+        counted = self._calls - WARM_UP
+        return (self._last_cpu - self._warm_cpu) / counted if counted > 0 else None
 
     def terminate(self, *_: Any) -> None:
         """End the run after the current step: the scheduler's time is up."""
@@ -362,22 +376,14 @@ def run(deck: Path, arguments: list[str]) -> dict[str, Any]:
     start = time.perf_counter()
     lammps = _library(arguments)
     driver: Driver | None = None
+    end: End | None
     try:
         model, elements, rest = open_deck(lammps, deck.read_text())
         driver = attach(lammps, Path.cwd(), model, elements)
-        signal.signal(signal.SIGTERM, driver.terminate)
-        with tempfile.NamedTemporaryFile("w", suffix=".in") as handle:
-            handle.write(rest)
-            handle.flush()
-            lammps.file(handle.name)
+        play(lammps, driver, rest)
         end = driver.end
-    except StoppedError as stopped:
-        end = (stopped.kind, _step_of(lammps), str(stopped))
-    except ModelRefusedError as refused:
-        end = ("model_refused", 0, str(refused))
     except Exception as error:  # LAMMPS raises Exception itself
-        kind = "lost_atoms" if "Lost atoms" in str(error) else "lammps_error"
-        end = (driver and driver.end) or (kind, _step_of(lammps), f"LAMMPS stopped: {str(error).strip()}")
+        end = (driver and driver.end) or _failure(error, _step_of(lammps))
     steps_done = _step_of(lammps)
     last_step = None if driver is None else driver.watchman.last_step
     if end is None and last_step is not None and steps_done < last_step:
@@ -395,8 +401,31 @@ def run(deck: Path, arguments: list[str]) -> dict[str, Any]:
         "wall_time_s": time.perf_counter() - start,
         "forces_s": 0.0 if driver is None else driver.seconds - driver.watchman.seconds,
         "watch_s": 0.0 if driver is None else driver.watchman.seconds,
+        "cpu_s_per_step": None if driver is None else driver.cpu_s_per_step,
         "versions": {name: version(name) for name in ("lammps", "mace-torch", "torch")},
     }
+
+
+def play(lammps: Any, driver: Driver, commands: str) -> None:
+    """Run the rest of a deck; LAMMPS reads it itself, with its loops and labels."""
+    previous = signal.signal(signal.SIGTERM, driver.terminate)
+    try:
+        with tempfile.NamedTemporaryFile("w", suffix=".in") as handle:
+            handle.write(commands)
+            handle.flush()
+            lammps.file(handle.name)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _failure(error: Exception, step: int) -> End:
+    """Say in one sentence what went wrong."""
+    if isinstance(error, StoppedError):
+        return error.kind, step, str(error)
+    if isinstance(error, ValueError):  # of a model, or of watch.json
+        return "model_refused", step, str(error)
+    kind = "lost_atoms" if "Lost atoms" in str(error) else "lammps_error"
+    return kind, step, f"LAMMPS stopped: {str(error).strip()}"
 
 
 def _library(arguments: list[str]) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import vesin
 from ase.data import atomic_numbers
+from mace.tools.torch_tools import default_dtype
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
@@ -109,20 +110,14 @@ class MaceModel:
         self._graph_of_atoms = self._constants(symbols)
 
     @classmethod
-    def load(cls, path: Path, symbols: list[str], sha256: str | None = None) -> MaceModel:
-        """Read a model file.
-
-        Unpickling it runs whatever code is in it, so its hash is compared before the file is opened.
+    def load(cls, path: Path, symbols: list[str]) -> MaceModel:
+        """Read a model file. Unpickling runs whatever code is in it: compare its hash first (`check_sha256`).
 
         Raises
         ------
         ModelRefusedError
-            If the file is missing, its hash differs from ``sha256``, or it holds no MACE model.
+            If the file cannot be read, or holds no MACE model.
         """
-        if not path.is_file():
-            raise ModelRefusedError(f"The model file {path.name} is missing; copy it beside the input deck.")
-        if sha256 is not None:
-            check_sha256(path, sha256)
         try:
             module = torch.load(path, map_location=_device(), weights_only=False)
         except Exception as error:  # a broken pickle can raise anything
@@ -137,9 +132,11 @@ class MaceModel:
         edges = torch.as_tensor(np.stack([graph.senders, graph.receivers]), device=_device())
         # With all atoms at the origin, an edge's vector is its shift alone.
         shifts = {"shifts": vectors, "unit_shifts": torch.zeros_like(vectors), "edge_index": edges}
-        output = self.module(self._graph_of_atoms | shifts, compute_force=False)
-        (gradient,) = torch.autograd.grad(output["interaction_energy"].sum(), vectors)
-        gradient = gradient.double()
+        with default_dtype(
+            self.dtype
+        ):  # some of MACE's constants are of the default type, whatever the model's
+            output = self.module(self._graph_of_atoms | shifts, compute_force=False)
+        gradient = torch.autograd.grad(output["interaction_energy"].sum(), vectors)[0].double()
         forces = torch.zeros((graph.n_atoms, 3), dtype=torch.float64, device=_device())
         forces.index_add_(0, edges[0], gradient).index_add_(0, edges[1], -gradient)
         return Evaluation(
@@ -170,25 +167,33 @@ class MaceModel:
 
 
 def load_committee(folder: Path, hashes: dict[str, str | None], symbols: list[str]) -> list[MaceModel]:
-    """Load models by file name, all hashes checked before the first file is opened.
+    """Load the members of a committee, after all their hashes were compared.
+
+    Parameters
+    ----------
+    folder : Path
+    hashes : dict of str to str or None
+        File names, and the sha256 of each; None where nothing was declared.
+    symbols : list of str
+        Chemical symbol of each atom.
 
     Raises
     ------
     ModelRefusedError
-        If one is refused, or they differ in precision.
+        If a file is missing or refused, or the members differ in precision.
     """
     for name, sha256 in hashes.items():
-        if sha256 is not None and (folder / name).is_file():
+        if not (folder / name).is_file():
+            raise ModelRefusedError(f"The model file {name} is missing; copy it beside the input deck.")
+        if sha256 is not None:
             check_sha256(folder / name, sha256)
-    models = [MaceModel.load(folder / name, symbols, sha256) for name, sha256 in hashes.items()]
+    models = [MaceModel.load(folder / name, symbols) for name in hashes]
     precisions = {str(model.dtype) for model in models}
     if len(precisions) > 1:
         raise ModelRefusedError(
             f"The members of the committee differ in precision ({', '.join(sorted(precisions))}); "
             "train them with the same default_dtype."
         )
-    # Parts of MACE make tensors of the default type as they go.
-    torch.set_default_dtype(models[0].dtype)
     return models
 
 

@@ -116,11 +116,13 @@ class LammpsMdParser(Parser):
         return Ending("not_watched", None, "") if ending.kind is None and has_watch and not checks else ending
 
     def _trusted_step(self, ending: Ending, checks: Sequence[Check], dumped: Sequence[DumpedFrame]) -> int:
+        """Return the step of the last frame that is trusted; the initial one always is."""
         if "watch" in self.node.inputs:
-            return max((check.step for check in checks if check.breach is None), default=0)
-        if ending.kind in (None, "wall_time", "killed"):
-            return dumped[-1].step if dumped else 0
-        return 0
+            limit = max((check.step for check in checks if check.breach is None), default=0)
+        else:
+            is_sound = ending.kind in (None, "wall_time", "killed")
+            limit = self.node.inputs.md["steps"] if is_sound else 0
+        return max((frame.step for frame in dumped if frame.step <= limit), default=0)
 
     # -- writing ----------------------------------------------------------------------------------------
 
@@ -191,6 +193,7 @@ def _parameters(
         "trusted_steps": trusted_step,
         "wall_time_s": results.get("wall_time_s", cpu[-1] if cpu else None),
         "seconds_per_step": log.seconds_per_step,
+        "cpu_s_per_step": results.get("cpu_s_per_step"),
         "forces_s": results.get("forces_s"),
         "watch_s": results.get("watch_s"),
         "versions": results.get("versions", {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,7 +45,9 @@ def salt(skewed: bool = False) -> Frames:
     """Sixteen atoms of rattled LiCl at 120 fs, some of them outside the cell."""
     atoms = bulk("LiCl", "rocksalt", a=5.13, cubic=True) * (2, 1, 1)
     if skewed:
-        atoms.set_cell(atoms.cell.array + [[0, 0.4, 0.2], [0.3, 0, 0.1], [0.5, -0.3, 0]], scale_atoms=True)
+        atoms.set_cell(
+            atoms.cell.array + np.array([[0, 0.4, 0.2], [0.3, 0, 0.1], [0.5, -0.3, 0]]), scale_atoms=True
+        )
         atoms.rotate(37.0, (1.0, 2.0, 0.5), rotate_cell=True)
     atoms.rattle(0.05, seed=1)
     atoms.positions[0] -= 2 * atoms.cell[0]
@@ -63,17 +66,6 @@ def inputs(lammps_code, potential):
         "md": orm.Dict(MD),
         "watch": orm.Dict({"every": 5, "max_deviation": 50.0, "max_temperature_K": 5000.0}),
     }
-
-
-@pytest.fixture
-def builder_of():
-    def build(inputs):
-        builder = CalculationFactory("haml.lammps").get_builder()
-        for name, value in inputs.items():
-            setattr(builder, name, value)
-        return builder
-
-    return build
 
 
 def refuse(inputs) -> str:
@@ -201,13 +193,13 @@ def test_equal_inputs_are_served_from_the_cache(inputs):
     assert second.base.caching.is_created_from_cache
 
 
-def test_the_plan_names_every_member_with_its_hash(inputs, builder_of, tmp_path):
-    builder = builder_of(inputs)
+def test_the_plan_names_every_member_with_its_hash(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a dry run writes into the current folder
+    builder = CalculationFactory("haml.lammps").get_builder()
+    builder.update(inputs)
     builder.metadata.dry_run = True
     builder.metadata.store_provenance = False
     _, node = run_get_node(builder)
-    from pathlib import Path
-
     folder = Path(node.dry_run_info["folder"])
     plan = json.loads((folder / "watch.json").read_text())
     assert list(plan["models"].values()) == inputs["potential"].sha256

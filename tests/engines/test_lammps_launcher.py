@@ -1,0 +1,278 @@
+"""LAMMPS with MACE through the launcher, against ASE and against physics."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import bulk
+
+from aiida_haml.engines import lammps_files, watch
+from aiida_haml.engines.lammps_files import Dynamics
+from aiida_haml.engines.watch import Plan, Thresholds, read_checks
+from aiida_haml.frames import Frames, maxwell_boltzmann
+from tests.models import tiny_mace
+
+pytestmark = pytest.mark.engine
+
+NVE = "fix thermostat all temp/csvr"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("committee")
+    return [tiny_mace(folder / f"member_{seed}.model", ["Cl", "Li"], seed) for seed in range(3)]
+
+
+def salt(repeat=(2, 1, 1), temperature=300.0) -> Frames:
+    atoms = bulk("LiCl", "rocksalt", a=5.13, cubic=True) * repeat
+    atoms.rattle(0.05, seed=1)
+    frames = Frames.from_ase(atoms)
+    velocities = maxwell_boltzmann(frames.masses, temperature, seed=1)
+    return dataclasses.replace(frames, velocities=velocities[None])
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def launch(tmp_path, monkeypatch, models):
+    """Return a function that runs a deck in this process and gives back its results."""
+    from mace.tools.torch_tools import default_dtype
+
+    from aiida_haml.engines import lammps_launcher
+
+    monkeypatch.chdir(tmp_path)
+
+    def start(frames, dynamics, thresholds=None, replace=(), members=None):
+        members = models if members is None else members
+        for path in members:
+            Path(path.name).write_bytes(path.read_bytes())
+        Path(lammps_files.STRUCTURE).write_text(lammps_files.data_file(frames))
+        Plan({p.name: sha256(p) for p in members}, dynamics.steps, thresholds).write(Path(lammps_files.WATCH))
+        deck = lammps_files.deck(frames.elements, members[0].name, dynamics)
+        for old, new in replace:
+            assert old in deck
+            deck = deck.replace(old, new)
+        Path("input.in").write_text(deck)
+        return lammps_launcher.run(Path("input.in"), ["-log", lammps_files.LOG, "-screen", "none"])
+
+    # MACE under ASE is exact to 1e-8 only if its constants are of the model's precision.
+    with default_dtype("float64"):
+        yield start
+
+
+def dynamics(**changes) -> Dynamics:
+    settings = {"steps": 20, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 50.0}
+    return Dynamics(**{**settings, "seed": 1, "save_every": 10, **changes})
+
+
+def thermo():
+    return {
+        k: np.array(v) for k, v in lammps_files.read_log(Path(lammps_files.LOG).read_text()).thermo.items()
+    }
+
+
+def dumped(n_atoms):
+    return list(lammps_files.read_dump(Path(lammps_files.TRAJECTORY), n_atoms))
+
+
+def ase_results(frames: Frames, dump, model):
+    from mace.calculators import MACECalculator
+
+    _, rotation = lammps_files.lower_triangular(frames.cells[0])
+    atoms = Atoms(frames.numbers, dump.positions @ rotation.T, cell=frames.cells[0], pbc=True)
+    atoms.calc = MACECalculator(model_paths=[str(model)], device="cpu", default_dtype="float64")
+    return atoms
+
+
+@pytest.mark.parametrize("skew", [0.0, 0.6])
+def test_forces_energy_and_pressure_are_those_of_ase(launch, models, skew):
+    frames = salt()
+    cell = frames.cells.copy()
+    cell[0, 1, 0] += skew
+    frames = dataclasses.replace(frames, cells=cell)
+    launch(frames, dynamics())
+    columns = thermo()
+    for k, dump in enumerate(dumped(frames.n_atoms)):
+        atoms = ase_results(frames, dump, models[0])
+        np.testing.assert_allclose(dump.forces, atoms.get_forces(), atol=1e-11, rtol=0)
+        assert columns["PotEng"][k] == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+        stress = atoms.get_stress(voigt=False)
+        # LAMMPS adds the ideal-gas part, N_f kB T / 3V, with its own degrees of freedom.
+        volume, freedom = atoms.get_volume(), 3 * len(atoms) - 3
+        kinetic = freedom * units.kB * columns["Temp"][k] / (3 * volume)
+        pressure = (kinetic - np.trace(stress) / 3) / units.bar
+        assert columns["Press"][k] == pytest.approx(pressure, rel=1e-5)
+
+
+def test_a_float32_model_runs_in_float32(launch, tmp_path):
+    single = tiny_mace(tmp_path / "single.model", ["Cl", "Li"], 0, dtype="float32")
+    frames = salt()
+    launch(frames, dynamics(), members=[single])
+    atoms = ase_results(frames, dumped(frames.n_atoms)[-1], single)  # ASE takes it to float64
+    error = np.abs(dumped(frames.n_atoms)[-1].forces - atoms.get_forces()).max()
+    assert 0 < error < 1e-4
+
+
+def test_energy_is_conserved_without_a_thermostat(launch):
+    frames = salt(temperature=600.0)
+    launch(frames, dynamics(steps=200, timestep_fs=0.5), replace=[(NVE, "# "), (" f_thermostat", "")])
+    columns = thermo()
+    total = columns["PotEng"] + columns["KinEng"]
+    assert np.ptp(total) / frames.n_atoms < 1e-4
+    assert np.ptp(columns["PotEng"]) > 100 * np.ptp(total)
+
+
+def test_the_thermostat_reaches_its_temperature_and_keeps_its_constant(launch):
+    frames = salt(temperature=50.0)
+    launch(frames, dynamics(steps=600, temperature_K=400.0, thermostat_time_fs=10.0, save_every=5))
+    columns = thermo()
+    conserved = columns["PotEng"] + columns["KinEng"] + columns["f_thermostat"]
+    assert np.ptp(conserved) / frames.n_atoms < 1e-3
+    # Canonical spread: T sqrt(2 / N_f), 45 degrees of freedom; neighbouring frames are correlated.
+    mean = columns["Temp"][40:].mean()
+    assert mean == pytest.approx(400.0, abs=5 * 400 * np.sqrt(2 / 45) / np.sqrt(20))
+    assert 0.4 < columns["Temp"][40:].std() / (400 * np.sqrt(2 / 45)) < 2.0
+
+
+def test_the_centre_of_mass_stays_where_it_is(launch):
+    frames = salt()
+    launch(frames, dynamics(steps=150))
+    velocities = dumped(frames.n_atoms)[-1].velocities
+    assert np.abs(frames.masses @ velocities).max() / frames.masses.sum() < 1e-8
+
+
+def test_the_deviation_is_that_of_the_members_forces(launch, models):
+    frames = salt()
+    launch(frames, dynamics(), Thresholds(every=5, max_deviation=1e3))
+    checks = {check.step: check for check in read_checks(Path(lammps_files.CHECKS).read_text())}
+    assert sorted(checks) == [0, 5, 10, 15, 20]
+    dump = dumped(frames.n_atoms)[1]
+    forces = [ase_results(frames, dump, model).get_forces() for model in models]
+    per_atom = np.sqrt(np.var(forces, axis=0).sum(axis=1))
+    assert checks[10].deviation == pytest.approx(per_atom.max(), rel=1e-9)
+    assert checks[10].atom == per_atom.argmax()
+    assert checks[10].energy == pytest.approx(thermo()["PotEng"][1], abs=1e-9)
+
+
+def test_a_breach_ends_the_run_after_its_step(launch):
+    frames = salt()
+    results = launch(frames, dynamics(steps=40, save_every=1), Thresholds(every=5, max_deviation=1e-6))
+    assert results["stopped_by"] == "deviation"
+    assert results["stopped_at_step"] == 0
+    results = launch(frames, dynamics(steps=40, save_every=1), Thresholds(every=5, max_temperature_K=200.0))
+    assert results["stopped_by"] == "temperature"
+
+
+def test_close_atoms_are_seen_between_two_checks(launch):
+    frames = salt()
+    velocities = frames.velocities.copy()
+    velocities[0, 0, 0] = 0.3  # one atom shot at its neighbour: 0.3 A a step
+    frames = dataclasses.replace(frames, velocities=velocities)
+    results = launch(frames, dynamics(save_every=1), Thresholds(every=1000, min_distance_ratio=0.7))
+    assert results["stopped_by"] == "distance"
+    assert 0 < results["stopped_at_step"] < 10
+    assert len(dumped(frames.n_atoms)) == results["stopped_at_step"] + 1
+
+
+def test_decks_see_the_deviation_and_lammps_can_halt_on_it(launch):
+    halt = "variable spread equal f_haml[1]\nfix halt all halt 1 v_spread > 1e-9 error soft message yes\nrun "
+    results = launch(salt(), dynamics(), Thresholds(every=5), replace=[("run ", halt)])
+    assert results["steps_done"] < 20
+    assert results["stopped_by"] == "wall_time"  # the launcher sees a run that ended early
+
+
+def test_loops_and_labels_below_the_pair_style_are_lammps_own(launch):
+    loop = "variable turn loop 2\nlabel again\nrun 5\nnext turn\njump SELF again\nrun "
+    results = launch(salt(), dynamics(), replace=[("run ", loop)])
+    assert results["steps_done"] == 30
+
+
+def test_a_changed_model_is_not_opened(launch, models):
+    bad = Path("bad.model")
+    bad.write_bytes(models[0].read_bytes())
+    results = launch(salt(), dynamics(), members=[bad])
+    assert results["stopped_by"] is None
+    Path("bad.model").write_bytes(b"changed" + models[0].read_bytes())
+    from aiida_haml.engines import lammps_launcher
+
+    results = lammps_launcher.run(Path("input.in"), ["-log", "none", "-screen", "none"])
+    assert results["stopped_by"] == "model_refused"
+    assert "sha256" in results["reason"]
+
+
+def test_forces_that_are_not_finite_end_the_run(launch, models, tmp_path):
+    import torch
+
+    module = torch.load(models[0], weights_only=False)
+    with torch.no_grad():
+        module.scale_shift.scale.fill_(float("nan"))
+    torch.save(module, tmp_path / "broken.model")
+    results = launch(salt(), dynamics(), members=[tmp_path / "broken.model"])
+    assert results["stopped_by"] == "not_finite"
+    assert results["steps_done"] == 0
+
+
+def test_lost_atoms_end_the_run_with_what_was_finished(launch):
+    frames = salt()
+    velocities = frames.velocities.copy()
+    velocities[0, 0, 0] = -0.5
+    frames = dataclasses.replace(frames, velocities=velocities, positions=frames.positions + 0.3)
+    results = launch(
+        frames, dynamics(steps=200, save_every=1), replace=[("boundary p p p", "boundary f f f")]
+    )
+    assert results["stopped_by"] == "lost_atoms"
+    assert len(dumped(frames.n_atoms)) >= 1
+
+
+def test_a_faulty_deck_is_lammps_error(launch):
+    results = launch(salt(), dynamics(), replace=[("fix integrator all nve", "fix integrator all nvx")])
+    assert results["stopped_by"] == "lammps_error"
+    assert "nvx" in results["reason"]
+
+
+def test_the_wall_time_ends_the_run_with_files_complete(launch):
+    frames = salt()
+    results = launch(frames, dynamics(steps=100000, max_wall_time_s=2.0))
+    assert results["stopped_by"] == "wall_time"
+    assert 0 < results["steps_done"] < 100000
+    log = lammps_files.read_log(Path(lammps_files.LOG).read_text())
+    assert log.seconds_per_step > 0
+    assert dumped(frames.n_atoms)[-1].step == results["steps_done"] // 10 * 10
+
+
+def test_the_program_says_why_it_stopped_and_exits_accordingly(launch, tmp_path):
+    launch(salt(), dynamics(), Thresholds(max_deviation=1e-6))
+    program = str(Path(sys.executable).parent / "haml-lammps")
+    breached = subprocess.run([program, "-in", "input.in"], capture_output=True, text=True, check=False)
+    assert breached.returncode == 0
+    assert "deviate by" in breached.stdout
+    (tmp_path / "member_1.model").unlink()
+    refused = subprocess.run([program, "-in", "input.in"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "member_1.model is missing" in refused.stdout
+    assert json.loads(Path(lammps_files.RESULTS).read_text())["stopped_by"] == "model_refused"
+
+
+def test_an_atom_alone_has_its_own_energy_and_no_force(models):
+    from aiida_haml.engines.mace_forces import Graph, MaceModel
+
+    graph = Graph.within(4.0, np.zeros((1, 3)), 20 * np.eye(3), np.ones(3, dtype=bool))
+    evaluation = MaceModel.load(models[0], ["Li"]).evaluate(graph)
+    assert np.isfinite(evaluation.energy)
+    assert not evaluation.forces.any()
+    assert not evaluation.virial.any()
+
+
+def test_nan_counts_as_a_breach():
+    check = watch.Check(step=3, energy=0.0, deviation=float("nan"), atom=1)
+    assert watch.breach(Thresholds(max_deviation=1.0), check) is not None

@@ -59,7 +59,7 @@ class SpeciesBasis:
     points : (R, C) array
         Reference environments, thermally disordered.
     phase : (R,) int array
-        Index of each point's phase in `Basis.phases`.
+        Index of each point's phase in `Basis.phases`; ascending.
     radii : (P,) array
         How far a thermal environment of a phase lies from that phase's points (its 99th percentile); infinite
         for phases without this species.
@@ -73,7 +73,7 @@ class SpeciesBasis:
 
     def project(self, descriptors: Float32Array) -> Float32Array:
         """Return the (M, C) coordinates of (M, D) descriptors."""
-        return np.asarray((descriptors - self.mean) @ self.components, dtype=np.float32)
+        return np.asarray(descriptors @ self.components - self.mean @ self.components, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,14 +72,14 @@ class VarianceCheck:
         self, central: int, descriptors: Float32Array, projected: Float32Array, basis: SpeciesBasis
     ) -> None:
         """Take in (M, D) descriptors and their (M, C) projection."""
-        centred = descriptors - basis.mean
-        squares = float((centred**2).sum(dtype=np.float64))
-        self.n[central] = self.n.get(central, 0) + len(centred)
+        n, mean = len(descriptors), basis.mean.astype(np.float64)
+        total = (np.ones(n, dtype=np.float32) @ descriptors).astype(np.float64)
+        # Squares about the mean without a centred copy of the descriptors, the largest array here.
+        squares = float(np.vdot(descriptors, descriptors)) - 2 * float(total @ mean) + n * float(mean @ mean)
+        self.n[central] = self.n.get(central, 0) + n
         self.total[central] = self.total.get(central, 0.0) + squares
-        self.lost[central] = (
-            self.lost.get(central, 0.0) + squares - float((projected**2).sum(dtype=np.float64))
-        )
-        self.sums[central] = self.sums.get(central, 0.0) + centred.sum(axis=0, dtype=np.float64)
+        self.lost[central] = self.lost.get(central, 0.0) + squares - float(np.vdot(projected, projected))
+        self.sums[central] = self.sums.get(central, 0.0) + total - n * mean
 
     def merge(self, other: VarianceCheck) -> None:
         """Take in another check, of another segment."""

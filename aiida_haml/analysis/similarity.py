@@ -46,11 +46,11 @@ def phase_distances(species: SpeciesBasis, projected: Float32Array, n_phases: in
     distances = np.full((len(projected), n_phases), np.inf, dtype=np.float32)
     if not len(species.points):
         return distances
-    squared = (projected**2).sum(axis=1)[:, None] + (species.points**2).sum(axis=1)[None]
-    squared -= 2 * projected @ species.points.T
-    for p in np.unique(species.phase):
-        nearest = squared[:, species.phase == p].min(axis=1).clip(0)
-        distances[:, p] = np.sqrt(nearest) / species.radii[p]
+    held, starts = np.unique(species.phase, return_index=True)  # points lie in the order of their phases
+    squared = projected @ (-2 * species.points.T)
+    squared += (species.points**2).sum(axis=1)
+    nearest = np.minimum.reduceat(squared, starts, axis=1) + (projected**2).sum(axis=1)[:, None]
+    distances[:, held] = np.sqrt(nearest.clip(0)) / species.radii[held]
     return distances
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 from ase.calculators.emt import EMT
 
+from aiida_haml.engines.toy_ions import ToyIons
+
 
 class BreaksAfter(EMT):
     """Gives NaN after a number of evaluations."""
@@ -15,4 +17,13 @@ class BreaksAfter(EMT):
         super().calculate(*args, **kwargs)
         self.left -= 1
         if self.left < 0:
+            self.results["energy"] = np.nan
+
+
+class RefusesOxygen(ToyIons):
+    """Gives NaN for cells with oxygen, but not for an isolated atom of it."""
+
+    def calculate(self, atoms=None, *args, **kwargs):
+        super().calculate(atoms, *args, **kwargs)
+        if len(self.atoms) > 1 and "O" in self.atoms.get_chemical_symbols():
             self.results["energy"] = np.nan

@@ -121,7 +121,7 @@ class HybridWorkChain(WorkChain):
         """Set the counters; the context holds nodes and settings, never content."""
         settings = self.inputs.settings.get_dict()
         self.ctx.settings = settings
-        self.ctx.cycle = 0
+        self.ctx.cycle = -1  # the first burst makes it 0
         self.ctx.segments = {}
         self.ctx.untrusted = {}
         self.ctx.records = {}
@@ -194,6 +194,7 @@ class HybridWorkChain(WorkChain):
 
     def run_burst(self) -> ToContext:
         """Follow the interface ab initio."""
+        self.ctx.cycle += 1
         steps = min(self.ctx.plan["n_burst"], self.ctx.steps_wanted - self.ctx.steps_done)
         self.report(f"cycle {self.ctx.cycle}: burst of {steps} steps from {self._now():g} fs")
         child = self.submit(
@@ -267,8 +268,8 @@ class HybridWorkChain(WorkChain):
         self.report(f"cycle {self.ctx.cycle}: {self.ctx.plan['reason']}")
 
     def wants_stretch(self) -> bool:
-        """Whether the plan holds a stretch."""
-        return not self.ctx.over
+        """Whether the plan holds a stretch: near the end there may be time for a last burst alone."""
+        return self.ctx.plan["n_stretch"] > 0
 
     def train(self) -> ToContext:
         """Train a committee on all labels so far, from the present one if there is one."""
@@ -328,7 +329,6 @@ class HybridWorkChain(WorkChain):
                 f"cycle {self.ctx.cycle}: stretch stopped by {parameters['stopped_by']} and rolled back to step "
                 f"{parameters['trusted_steps']}"
             )
-        self.ctx.cycle += 1
         return None
 
     # -- end -----------------------------------------------------------------------------------------------

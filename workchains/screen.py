@@ -183,7 +183,7 @@ class ScreenWorkChain(WorkChain):
             DescribeCalculation,
             code=self.inputs.codes.engine,
             segments=dict(child.outputs.segments),
-            settings=orm.Dict(self.ctx.settings["description"]),
+            settings=orm.Dict(self.ctx.settings["analysis"]),
             metadata={
                 "call_link_label": f"describe_{slug}",
                 "options": self.ctx.settings["options"]["analysis"],

@@ -22,7 +22,7 @@ DEFAULT_PROTOCOL = "fast"
 TYPED_SECTIONS = {
     "controller": ControllerSettings,
     "training": TrainingSettings,
-    "description": DescriptionSettings,
+    "analysis": DescriptionSettings,
     "ranking": RankingSettings,
 }
 
@@ -49,7 +49,7 @@ def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] 
     Returns
     -------
     dict
-        By section: ``dynamics``, ``watch``, ``controller``, ``hybrid``, ``training``, ``description``, ``ranking``,
+        By section: ``dynamics``, ``watch``, ``controller``, ``hybrid``, ``training``, ``analysis``, ``ranking``,
         ``options``.
 
     Raises

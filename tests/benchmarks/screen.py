@@ -1,0 +1,59 @@
+"""What does the platform itself cost? A teacher screen of 12 candidates, 3 in flight, one daemon worker.
+
+Prints the wall time and the share of it in which no engine was running; --quick runs 4 candidates. There is no aim
+stated but that all candidates end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from _workplace import hybrids, run_screen, workplace
+
+SPEC = """
+name: overhead
+dopings:
+  - pristine
+  - {{dopant: O, site: 16e, fraction: 0.25}}
+  - {{dopant: Se, site: 16e, fraction: 0.25}}
+  - {{dopant: F, site: 4a, fraction: 0.25}}
+interface: {{layers: 1}}
+temperature_K: 300
+seeds: {seeds}
+protocol: quick
+level_of_theory: teacher
+max_in_flight: 3
+"""
+
+
+def main() -> int:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="4 candidates")
+    seeds = [1] if parser.parse_args().quick else [1, 2, 3]
+    with workplace(workers=1):
+        from aiida_haml.queries import cost
+
+        node, wall = run_screen(SPEC.format(seeds=seeds))
+        runs = hybrids(node)
+        ended = sum(run.is_finished_ok for run in runs.values())
+        account = cost(node)
+    met = node.is_finished_ok and ended == 4 * len(seeds)
+    result = {
+        "candidates": len(runs),
+        "ended_well": ended,
+        "in_flight": 3,
+        "workers": 1,
+        "wall_time_s": wall,
+        "share_without_an_engine": account.overhead_share,
+        "met": met,
+        "cost": account.as_dict(),
+    }
+    print(json.dumps(result, default=str))
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

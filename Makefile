@@ -11,7 +11,7 @@ export OMP_NUM_THREADS = 1
 BIN := $(VENV)/bin
 APT := $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
 
-.PHONY: demo test check study bench docs venv cp2k
+.PHONY: demo test check study bench known-bench docs venv cp2k
 .NOTPARALLEL:
 
 demo: cp2k venv
@@ -29,16 +29,18 @@ check: venv
 study: cp2k venv
 	$(BIN)/python -m pytest -m slow
 
-bench: cp2k venv
-	@test -f "tests/benchmarks/$(NAME).py" || { echo "NAME=$(NAME) is no benchmark; there are:" $(basename $(notdir $(filter-out tests/benchmarks/_%,$(wildcard tests/benchmarks/*.py)))); exit 2; }
+bench: known-bench cp2k venv
 	$(BIN)/python tests/benchmarks/$(NAME).py $(ARGS)
+
+known-bench:
+	@test -f "tests/benchmarks/$(NAME).py" || { echo "NAME=$(NAME) is no benchmark; there are:" $(basename $(notdir $(filter-out tests/benchmarks/_%,$(wildcard tests/benchmarks/*.py)))); exit 2; }
 
 docs: venv
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 venv: $(VENV)/.installed
 
-# The CPU build of torch comes first and pinned: otherwise pip resolves to gigabytes of CUDA.
+# torch comes first and pinned, in its CPU build where the package index has one: MACE would pull any other.
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(APT) install -y python3-venv \
 	  || { echo "Python has no venv; install python3-venv, or name another one: make PYTHON=python3.12"; exit 1; }

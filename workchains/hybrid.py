@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
+from aiida.common import timezone
 from aiida.engine import ToContext, WorkChain, if_, while_
 
 from aiida_haml.calculations.evaluate import EvaluateCalculation
@@ -262,6 +263,8 @@ class HybridWorkChain(WorkChain):
         stretch = self.ctx.records.get(f"stretch_{self.ctx.cycle - 1:03d}")
         if stretch is not None:
             inputs["stretch"] = stretch
+        if self.ctx.settings["controller"].get("max_wall_time_s") is not None:
+            inputs["wall_time_s"] = orm.Float((timezone.now() - self.node.ctime).total_seconds())
         self.ctx.plan = control(self._controller(), **inputs)
         self.ctx.records[f"plan_{self.ctx.cycle:03d}"] = self.ctx.plan
         self.ctx.over = self.ctx.plan["n_burst"] == 0 and self.ctx.plan["n_stretch"] == 0

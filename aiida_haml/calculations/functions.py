@@ -47,18 +47,18 @@ def control(settings: orm.Dict, **observed: Any) -> orm.Dict:
         Of the controller.
     **observed
         None for the first plan; else `previous` (the plan before), `remaining_steps`, `n_labels` and, where there
-        were any, `errors` (of the test) and `stretch` (output parameters of the last stretch).
+        were any, `errors` (of the test), `stretch` (output parameters of the last stretch) and `wall_time_s` (spent so
+        far; given only where there is a budget of it, as it makes every run different).
     """
     chosen = ControllerSettings.from_dict(settings.get_dict())
     if not observed:
         return orm.Dict(first_plan(chosen).to_dict())
-    errors = observed["errors"].get_dict() if "errors" in observed else {}
-    observation = Observation(
-        force_rmse=errors.get("force_rmse"),
-        alpha=(errors.get("calibration") or {}).get("alpha"),
+    observation = Observation.from_errors(
+        observed["errors"].get_dict() if "errors" in observed else None,
         stopped_by=observed["stretch"].get_dict().get("stopped_by") if "stretch" in observed else None,
         n_labels=observed["n_labels"].value,
         remaining_steps=observed["remaining_steps"].value,
+        wall_time_s=observed["wall_time_s"].value if "wall_time_s" in observed else 0.0,
     )
     return orm.Dict(next_plan(chosen, Plan.from_dict(observed["previous"].get_dict()), observation).to_dict())
 

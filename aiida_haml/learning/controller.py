@@ -231,11 +231,15 @@ def _over(settings: ControllerSettings, observed: Observation) -> str | None:
 def _direction(settings: ControllerSettings, observed: Observation) -> tuple[int, str]:
     """Return +1 (trust the potential more), -1 or 0, and the reason."""
     error, tolerance = observed.force_rmse, settings.force_rmse_tolerance
-    if observed.stopped_by is not None:
-        return -1, f"The last stretch was stopped by {observed.stopped_by}: shorter stretch, longer burst."
+    stopped = f"The last stretch was stopped by {observed.stopped_by}" if observed.stopped_by else None
     if error is None:
+        if stopped:
+            return -1, f"{stopped}: shorter stretch, longer burst."
         return 0, "No potential has been tested yet: same lengths again."
     compared = f"The prequential force error {error:.3f} eV/Å"
+    if stopped and error <= tolerance:
+        # The burst went on from where the stretch was cut back, and found the potential good there.
+        return 0, f"{stopped}, but {compared[0].lower()}{compared[1:]} is within {tolerance:g}: same lengths again."
     if error <= tolerance:
         return 1, f"{compared} is within {tolerance:g}: longer stretch, shorter burst."
     return -1, f"{compared} exceeds {tolerance:g}: shorter stretch, longer burst."

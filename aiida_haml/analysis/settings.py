@@ -2,43 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Self
 
 from aiida_haml.analysis.metrics import declared_metrics
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Base of the settings below: built from a dictionary, unknown keys refused."""
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any] | None) -> Self:
-        """Build from JSON-like values; lists become tuples.
-
-        Raises
-        ------
-        ValueError
-            If a key is unknown or a value out of its range.
-        """
-        values = dict(values or {})
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(
-                f"Unknown {cls.__name__} keys {unknown}: remove or rename them. Known are {sorted(known)}."
-            )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
-
-    def _need(self, name: str, good: bool, what: str) -> None:
-        if not good:
-            raise ValueError(f"{type(self).__name__}.{name} is {getattr(self, name)!r}; give {what}.")
-
+from aiida_haml.settings import Settings
 
 #: Elements of the host, of lithium metal and of the three dopings of the paper. With this default every
 #: candidate made of them shares one projection, so that adding a doping to a screen recomputes nothing.
@@ -92,15 +59,15 @@ class DescriptionSettings(Settings):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
-        self._need("elements", len(self.elements) > 0, "at least one chemical symbol")
-        self._need("every_fs", self.every_fs >= 0, "a time in fs, or 0 for all frames")
-        self._need("r_cut", self.r_cut > 1, "a cutoff above 1 Angstrom")
+        self.need("elements", len(self.elements) > 0, "at least one chemical symbol")
+        self.need("every_fs", self.every_fs >= 0, "a time in fs, or 0 for all frames")
+        self.need("r_cut", self.r_cut > 1, "a cutoff above 1 Angstrom")
         for name in ("n_max", "n_components", "z_bins", "time_bins", "chunk"):
-            self._need(name, getattr(self, name) >= 1, "a positive number")
-        self._need(
+            self.need(name, getattr(self, name) >= 1, "a positive number")
+        self.need(
             "reference_temperatures_K", min(self.reference_temperatures_K, default=0) > 0, "temperatures in K"
         )
-        self._need("none_threshold", self.none_threshold > 0, "a positive number of thermal radii")
+        self.need("none_threshold", self.none_threshold > 0, "a positive number of thermal radii")
 
 
 @dataclass(frozen=True)
@@ -152,13 +119,13 @@ class RankingSettings(Settings):
 
     def __post_init__(self) -> None:
         declared_metrics(self.weights)
-        self._need("min_simulated_fs", self.min_simulated_fs >= 0, "a time in fs")
-        self._need("late_fraction", 0 < self.late_fraction < 1, "a share between 0 and 1")
-        self._need(
+        self.need("min_simulated_fs", self.min_simulated_fs >= 0, "a time in fs")
+        self.need("late_fraction", 0 < self.late_fraction < 1, "a share between 0 and 1")
+        self.need(
             "blocks", self.blocks >= 12, "at least 12 blocks, four of which fall into the default late part"
         )
-        self._need("n_bootstrap", self.n_bootstrap >= 100, "at least 100 samples")
-        self._need("confidence", 0.5 < self.confidence < 1, "a probability between 0.5 and 1")
-        self._need("min_cluster_centres", self.min_cluster_centres >= 2, "at least 2")
+        self.need("n_bootstrap", self.n_bootstrap >= 100, "at least 100 samples")
+        self.need("confidence", 0.5 < self.confidence < 1, "a probability between 0.5 and 1")
+        self.need("min_cluster_centres", self.min_cluster_centres >= 2, "at least 2")
         for name in ("max_centres", "max_fit_environments", "time_bins"):
-            self._need(name, getattr(self, name) >= 1, "a positive number")
+            self.need(name, getattr(self, name) >= 1, "a positive number")

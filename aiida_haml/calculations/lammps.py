@@ -20,7 +20,7 @@ from aiida_haml.data.potential import PotentialData
 from aiida_haml.engines import lammps_files
 from aiida_haml.engines.watch import Plan, Thresholds
 from aiida_haml.frames import Frames, maxwell_boltzmann
-from aiida_haml.learning.settings import require_integer
+from aiida_haml.settings import require_integer
 
 #: What `settings` may hold, and of which type.
 SETTINGS = {"cmdline": list, "additional_retrieve_list": list, "model_file": str}

@@ -13,7 +13,7 @@ from ase import units
 from ase.data import covalent_radii
 from numpy.typing import NDArray
 
-from aiida_haml.learning.settings import Settings, require_integer, require_number
+from aiida_haml.settings import Settings, require_integer, require_number
 
 FloatArray = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiida_haml.learning.settings import Settings, require_integer, require_number
+from aiida_haml.settings import Settings, require_integer, require_number
 
 
 @dataclass(frozen=True)

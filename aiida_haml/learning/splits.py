@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from aiida_haml.learning.settings import require_integer, require_number
+from aiida_haml.settings import require_integer, require_number
 
 #: The names of the parts, in the order in which they are reported.
 PARTS = ("train", "valid", "held_out")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ase.data import atomic_numbers
 
-from aiida_haml.learning.settings import Settings, require_choice, require_integer, require_number
+from aiida_haml.settings import Settings, require_choice, require_integer, require_number
 
 
 @dataclass(frozen=True)

@@ -174,4 +174,4 @@ def test_nan_positions_are_refused(tmp_path):
 def test_unknown_elements_and_settings_are_refused(tmp_path):
     walk(crystals.REFERENCE_PHASES["LiF"].build(), 2).save(tmp_path / "inputs" / "segment_000")
     assert "['F']" in refused(tmp_path)
-    assert "Unknown DescriptionSettings keys" in refused(tmp_path, {"stride": 2})
+    assert "stride is not a setting of DescriptionSettings" in refused(tmp_path, {"stride": 2})

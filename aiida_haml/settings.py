@@ -15,8 +15,8 @@ class Settings:
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make the settings from a dictionary; what it leaves out keeps its default.
+    def from_dict(cls, values: Mapping[str, Any] | None) -> Self:
+        """Make the settings from a dictionary; what it leaves out keeps its default, and lists become tuples.
 
         Raises
         ------
@@ -24,19 +24,30 @@ class Settings:
             If a key is unknown, a needed one is missing, or a value is refused.
         """
         known = [f.name for f in fields(cls)]
-        for key in values:
+        given = {key: tuple(v) if isinstance(v, list) else v for key, v in (values or {}).items()}
+        for key in given:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"it has to be one of {', '.join(known)}."
                 raise ValueError(f"{key} is not a setting of {cls.__name__}; {hint}")
         try:
-            return cls(**values)
+            return cls(**given)
         except TypeError as error:
             raise ValueError(f"The settings of {cls.__name__} are incomplete: {error}.") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all settings as a plain dictionary."""
-        return asdict(self)
+        """Return all settings as a plain dictionary of JSON's types."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    def need(self, name: str, good: bool, what: str) -> None:
+        """Refuse the value of a setting that is not good.
+
+        Raises
+        ------
+        ValueError
+        """
+        if not good:
+            raise ValueError(f"{name} is {getattr(self, name)!r}; give {what}.")
 
 
 def require_integer(name: str, value: Any, low: int, high: int | None = None) -> None:

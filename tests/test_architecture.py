@@ -10,17 +10,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "aiida_haml"
 
 #: Rooms that know nothing of AiiDA, and single modules that do not either.
-PURE = ("frames", "spec", "structures", "learning", "analysis", "engines")
+PURE = ("frames", "settings", "spec", "structures", "learning", "analysis", "engines")
 #: Modules of the bridge that only hold or draw plain values.
 PURE_MODULES = ("report.data", "report.figures", "report.page")
 BRIDGE = ("data", "calculations", "parsers", "groups", "queries", "report", "cli")
 #: What a room may import of the package, besides itself.
 ALLOWED = {
     "frames": set(),
-    "structures": {"frames"},
-    "learning": {"frames"},
-    "analysis": {"frames", "structures"},
-    "engines": {"frames", "structures", "learning", "analysis"},
+    "settings": set(),
+    "structures": {"frames", "settings"},
+    "learning": {"frames", "settings"},
+    "analysis": {"frames", "settings", "structures"},
+    "engines": {"frames", "settings", "structures", "learning", "analysis"},
     "spec": {"structures", "analysis"},
     **{room: {*PURE, *BRIDGE} - {"cli"} for room in BRIDGE},
 }

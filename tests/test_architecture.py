@@ -49,17 +49,11 @@ def imported(path):
                 yield from (f"aiida_haml.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), [m for m in modules() if m[0] != "__init__"], ids=lambda v: str(v)[-40:]
-)
+@pytest.mark.parametrize(("name", "path"), [m for m in modules() if m[0] != "__init__"], ids=lambda v: str(v)[-40:])
 def test_imports_point_one_way(name, path):
     room = name.split(".")[0]
     if room in PURE or name in PURE_MODULES:
-        foreign = [
-            m
-            for m in imported(path)
-            if m.split(".")[0].startswith("aiida") and not m.startswith("aiida_haml")
-        ]
+        foreign = [m for m in imported(path) if m.split(".")[0].startswith("aiida") and not m.startswith("aiida_haml")]
         assert not foreign, f"{name} is a pure part and imports {foreign}"
     rooms = {m.split(".")[1] for m in imported(path) if m.startswith("aiida_haml.")} - {room}
     assert rooms <= ALLOWED[room], f"{name} imports {sorted(rooms - ALLOWED[room])}"
@@ -82,10 +76,7 @@ def test_help_is_shown_without_loading_aiida():
 
 def test_pure_parts_import_without_aiida():
     """What runs on a computing machine must not need the database's package at all."""
-    names = [
-        f"aiida_haml.{name}"
-        for name in ("frames", "spec", "structures.candidates", "engines", "learning.splits")
-    ]
+    names = [f"aiida_haml.{name}" for name in ("frames", "spec", "structures.candidates", "engines", "learning.splits")]
     block = "import sys; sys.modules['aiida'] = None; import importlib; "
     code = block + f"[importlib.import_module(n) for n in {names}]"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -29,8 +29,7 @@ def test_runnable_snippet_runs(language, text):
         assert language == "console", f"snippets in {language} cannot be run"
         lines = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
         commands = [
-            [_beside_python(word) if i == 0 else word for i, word in enumerate(shlex.split(li))]
-            for li in lines
+            [_beside_python(word) if i == 0 else word for i, word in enumerate(shlex.split(li))] for li in lines
         ]
     assert commands
     for command in commands:

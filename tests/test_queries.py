@@ -171,9 +171,7 @@ def test_cost_adds_up_what_the_engines_say(graph):
 
 
 def test_cost_of_a_running_process_counts_up_to_now(builder):
-    screen = builder.process(
-        orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})}, state="running"
-    )
+    screen = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})}, state="running")
     before = cost(screen).wall_s
     time.sleep(0.05)
     assert cost(screen).wall_s > before + 0.04
@@ -228,3 +226,14 @@ def test_progress_shows_what_runs(builder, graph):
     builder.train({"a": graph["first"]}, graph["hybrid"], state="running")
     (candidate,) = progress(graph["screen"]).candidates
     assert candidate.running == ["training"]
+
+
+def test_progress_does_not_take_a_job_from_the_cache_for_done_before_it_is(builder, graph):
+    """Such a job is stored with the state of its source, goes through its own life, and is sealed at the end."""
+    job = builder.process(orm.CalcJobNode, "haml.train", {"labels__a": graph["first"]}, graph["hybrid"])
+    state = progress(graph["screen"]).processes[-1]
+    assert (state.pk, state.ended) == (job.pk, False)
+    job.base.extras.set("_aiida_cached_from", "some-uuid")
+    builder.end()
+    state = progress(graph["screen"]).processes[-1]
+    assert (state.ended, state.verdict) == (True, "from cache")

@@ -7,8 +7,8 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ToContext, WorkChain, if_
 
-from aiida_haml.calculations.levels import level_key
 from aiida_haml.calculations.functions import build_isolated_atom
+from aiida_haml.calculations.levels import level_key
 from aiida_haml.data.frames import FramesData
 from aiida_haml.queries.labels import isolated_atom
 from aiida_haml.workchains.label import LabelWorkChain

@@ -45,7 +45,11 @@ class HybridWorkChain(WorkChain):
         spec.input("codes.lammps", valid_type=orm.AbstractCode, help="haml-lammps, or a LAMMPS with ML-IAP.")
         spec.input_namespace("isolated_atoms", dynamic=True, required=False, valid_type=FramesData)
         spec.input_namespace(
-            "labels", dynamic=True, required=False, valid_type=FramesData, help="Labels to learn from at the start."
+            "labels",
+            dynamic=True,
+            required=False,
+            valid_type=FramesData,
+            help="Labels to learn from at the start.",
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="Committee to start from.")
         for port in GAUSSIAN_PORTS:
@@ -69,7 +73,9 @@ class HybridWorkChain(WorkChain):
             cls.finish,
         )
         spec.exit_code(410, "ERROR_LABEL_FAILED", message="The burst of cycle {cycle} gave no labels: {message}")
-        spec.exit_code(411, "ERROR_TEST_FAILED", message="The potential could not be tested in cycle {cycle}: {message}")
+        spec.exit_code(
+            411, "ERROR_TEST_FAILED", message="The potential could not be tested in cycle {cycle}: {message}"
+        )
         spec.exit_code(412, "ERROR_TRAINING_FAILED", message="The training of cycle {cycle} failed: {message}")
         spec.exit_code(413, "ERROR_STRETCH_FAILED", message="The stretch of cycle {cycle} left no frame: {message}")
         spec.exit_code(414, "ERROR_ATOMS_FAILED", message="The isolated atoms could not be labelled.")
@@ -257,7 +263,11 @@ class HybridWorkChain(WorkChain):
     def plan(self) -> None:
         """Let the controller decide on the stretch and on the burst after it."""
         remaining = self.ctx.steps_wanted - self.ctx.steps_done
-        inputs = {"previous": self.ctx.plan, "remaining_steps": orm.Int(remaining), "n_labels": orm.Int(self.ctx.n_labels)}
+        inputs = {
+            "previous": self.ctx.plan,
+            "remaining_steps": orm.Int(remaining),
+            "n_labels": orm.Int(self.ctx.n_labels),
+        }
         if self.ctx.errors is not None:
             inputs["errors"] = self.ctx.errors
         stretch = self.ctx.records.get(f"stretch_{self.ctx.cycle - 1:03d}")
@@ -276,7 +286,10 @@ class HybridWorkChain(WorkChain):
 
     def train(self) -> ToContext:
         """Train a committee on all labels so far, from the present one if there is one."""
-        settings = self.ctx.settings["training"] | {"elements": self._elements(), "seed": self.inputs.seed.value}
+        settings = self.ctx.settings["training"] | {
+            "elements": self._elements(),
+            "seed": self.inputs.seed.value,
+        }
         inputs = {"initial": self.ctx.potential} if self.ctx.potential is not None else {}
         self.report(f"cycle {self.ctx.cycle}: training on {sum(map(len, self.ctx.labels.values()))} labels")
         child = self.submit(

@@ -34,7 +34,13 @@ class LabelWorkChain(BaseRestartWorkChain):
         spec.input("code", valid_type=orm.AbstractCode, help="The engine's code.")
         spec.input("initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start.")
         spec.input("level", valid_type=orm.Dict, validator=validate_level, help="Level of theory, with its recipes.")
-        spec.input("md", valid_type=orm.Dict, required=False, validator=validate_md, help="AIMD; else one evaluation.")
+        spec.input(
+            "md",
+            valid_type=orm.Dict,
+            required=False,
+            validator=validate_md,
+            help="AIMD; else one evaluation.",
+        )
         spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
         for port in OPTIONAL_PORTS:
             spec.input_namespace(port, dynamic=True, required=False, valid_type=orm.Data)
@@ -42,7 +48,9 @@ class LabelWorkChain(BaseRestartWorkChain):
         spec.output("output_parameters", valid_type=orm.Dict, help="Times, steps, the code's version.")
         spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
         spec.exit_code(
-            410, "ERROR_NO_LABELS", message="No SCF recipe of the level of theory gave a label; last: {message}"
+            410,
+            "ERROR_NO_LABELS",
+            message="No SCF recipe of the level of theory gave a label; last: {message}",
         )
 
     @property

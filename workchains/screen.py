@@ -38,7 +38,12 @@ class ScreenWorkChain(WorkChain):
             help="By slug: `label`, `structure`, `temperature_K`, `seed`. They run in the order of their slugs.",
         )
         spec.input("max_in_flight", valid_type=orm.Int, default=lambda: orm.Int(2), help="Candidates at a time.")
-        spec.input("share_learning", valid_type=orm.Bool, default=lambda: orm.Bool(True), help="Learn from ended ones.")
+        spec.input(
+            "share_learning",
+            valid_type=orm.Bool,
+            default=lambda: orm.Bool(True),
+            help="Learn from ended ones.",
+        )
         spec.output("ranking", valid_type=orm.Dict, required=False, help="The ranking, with its parts.")
         spec.output("clusters", valid_type=orm.ArrayData, required=False, help="Environments over all candidates.")
         spec.output_namespace("candidates", dynamic=True, help="What each hybrid trajectory gave, by slug.")
@@ -54,7 +59,9 @@ class ScreenWorkChain(WorkChain):
         spec.exit_code(400, "ERROR_ATOMS_FAILED", message="The isolated atoms could not be labelled.")
         spec.exit_code(401, "ERROR_ALL_CANDIDATES_FAILED", message="Not one candidate was followed to its end.")
         spec.exit_code(402, "ERROR_RANKING_FAILED", message="The ranking failed: {message}")
-        spec.exit_code(410, "ERROR_SOME_CANDIDATES_FAILED", message="Ranked without the candidates that failed: {names}.")
+        spec.exit_code(
+            410, "ERROR_SOME_CANDIDATES_FAILED", message="Ranked without the candidates that failed: {names}."
+        )
 
     @classmethod
     def get_builder_from_spec(cls, spec: ScreenSpec, cp2k_data: Path = Path("/usr/share/cp2k")) -> Any:

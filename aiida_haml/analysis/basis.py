@@ -133,16 +133,12 @@ def make_basis(settings: DescriptionSettings) -> Basis:
     """
     unknown = sorted(set(settings.elements) - set(chemical_symbols[1:]))
     if unknown:
-        raise ValueError(
-            f"DescriptionSettings.elements holds {unknown}, which are no chemical symbols; correct them."
-        )
+        raise ValueError(f"DescriptionSettings.elements holds {unknown}, which are no chemical symbols; correct them.")
     phases = reference_phases(settings.elements, settings.reference_seed)
     roles = {p.name: p.role for p in phases}
     samples = _Samples(soap(settings), list(roles))
     numbers = [atomic_numbers[e] for e in settings.elements]
-    with threadpool_limits(
-        1
-    ):  # one order of summation on every machine; and threads fight for these small sizes
+    with threadpool_limits(1):  # one order of summation on every machine; and threads fight for these small sizes
         _fill(samples, phases, settings)
         species = {z: _fit_species(samples, z, settings.n_components) for z in numbers}
     return Basis(basis_key(settings, phases), settings, tuple(roles), tuple(roles.values()), species)
@@ -160,11 +156,7 @@ class _Samples:
 
     def take(self, use: str, central: int, phase: int) -> Float32Array:
         parts = [x[z == central] for u, p, z, x in self.rows if u == use and p == phase]
-        return (
-            np.concatenate(parts)
-            if parts
-            else np.empty((0, self.descriptor.get_number_of_features()), np.float32)
-        )
+        return np.concatenate(parts) if parts else np.empty((0, self.descriptor.get_number_of_features()), np.float32)
 
 
 def _fill(samples: _Samples, phases: list[ReferencePhase], settings: DescriptionSettings) -> None:

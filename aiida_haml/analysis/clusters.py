@@ -128,9 +128,7 @@ def find_clusters(
     return _count(candidates, species, list(phases), horizon_fs, settings)
 
 
-def _sample(
-    candidates: Sequence[Described], settings: RankingSettings
-) -> tuple[Float32Array, NDArray[np.int16]]:
+def _sample(candidates: Sequence[Described], settings: RankingSettings) -> tuple[Float32Array, NDArray[np.int16]]:
     """Draw environments evenly over the candidates."""
     quota = max(1, settings.max_fit_environments // len(candidates))
     rows, central = [], []
@@ -156,9 +154,7 @@ def _fit_species(
     groups = _grouped(model.cluster_centers_[between], smallest)
     cluster_of_centre = found.astype(np.int64)
     cluster_of_centre[between] = n_dense + groups
-    return SpeciesClusters(
-        central, offset, model, cluster_of_centre, n_dense, int(cluster_of_centre.max()) + 1
-    )
+    return SpeciesClusters(central, offset, model, cluster_of_centre, n_dense, int(cluster_of_centre.max()) + 1)
 
 
 def _grouped(centres: FloatArray, smallest: int) -> NDArray[np.int64]:
@@ -166,9 +162,7 @@ def _grouped(centres: FloatArray, smallest: int) -> NDArray[np.int64]:
     count = min(MAX_BETWEEN, len(centres) // smallest)
     if count < 2:
         return np.zeros(len(centres), dtype=np.int64)
-    return np.asarray(
-        fcluster(linkage(centres, method="ward"), count, criterion="maxclust") - 1, dtype=np.int64
-    )
+    return np.asarray(fcluster(linkage(centres, method="ward"), count, criterion="maxclust") - 1, dtype=np.int64)
 
 
 def _chunks(candidate: Described) -> Iterator[slice]:
@@ -187,9 +181,7 @@ def _count(
     for k, candidate in enumerate(candidates):
         for part in _chunks(candidate):
             cluster = _assign(species, candidate, part)
-            np.add.at(
-                votes, (cluster, np.asarray(candidate.phase[part]).astype(int)), 1
-            )  # -1 is the last column
+            np.add.at(votes, (cluster, np.asarray(candidate.phase[part]).astype(int)), 1)  # -1 is the last column
             time = np.asarray(candidate.time[part])
             inside = time <= edges[-1] + 1e-6
             time_bin = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, settings.time_bins - 1)

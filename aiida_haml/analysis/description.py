@@ -56,9 +56,7 @@ def check_segments(segments: dict[str, Frames]) -> None:
     previous: float | None = None
     for name, frames in segments.items():
         if frames.times is None:
-            raise ValueError(
-                f"{name} has no times; give each frame its time in fs, else nothing can be said of rates."
-            )
+            raise ValueError(f"{name} has no times; give each frame its time in fs, else nothing can be said of rates.")
         if not np.array_equal(frames.numbers, first.numbers):
             raise ValueError(
                 f"{name} holds other atoms than {first_name}; all segments of a candidate hold the same "
@@ -138,9 +136,7 @@ def join_segments(parts: Sequence[SegmentDescription]) -> SegmentDescription:
     shared = [name for name in parts[0].series if all(name in p.series for p in parts)]
     series = {name: np.concatenate([p.series[name] for p in parts]) for name in shared}
     series["segment"] = np.repeat(np.arange(len(parts), dtype=float), [len(p.times) for p in parts])
-    return SegmentDescription(
-        Environments.join(environments), np.concatenate([p.times for p in parts]), series, check
-    )
+    return SegmentDescription(Environments.join(environments), np.concatenate([p.times for p in parts]), series, check)
 
 
 def profile(description: SegmentDescription, basis: Basis) -> dict[str, FloatArray]:
@@ -174,9 +170,7 @@ def _phase_series(environments: Environments, n_frames: int, basis: Basis) -> di
     host = [i for i, role in enumerate(basis.roles) if role == ELECTROLYTE]
     scored = (environments.central != LITHIUM) & np.isfinite(environments.product)
     weight = np.bincount(environments.frame[scored], minlength=n_frames)
-    score = np.bincount(
-        environments.frame[scored], environments.product[scored].astype(float), minlength=n_frames
-    )
+    score = np.bincount(environments.frame[scored], environments.product[scored].astype(float), minlength=n_frames)
     shares = _normalised(framework)
     return {
         "phase_fractions": _normalised(counts.sum(axis=1)),

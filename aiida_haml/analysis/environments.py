@@ -68,9 +68,7 @@ class VarianceCheck:
     def empty(cls) -> VarianceCheck:
         return cls({}, {}, {}, {})
 
-    def add(
-        self, central: int, descriptors: Float32Array, projected: Float32Array, basis: SpeciesBasis
-    ) -> None:
+    def add(self, central: int, descriptors: Float32Array, projected: Float32Array, basis: SpeciesBasis) -> None:
         """Take in (M, D) descriptors and their (M, C) projection."""
         n, mean = len(descriptors), basis.mean.astype(np.float64)
         total = (np.ones(n, dtype=np.float32) @ descriptors).astype(np.float64)
@@ -106,9 +104,7 @@ class VarianceCheck:
         return shares
 
 
-def stream_environments(
-    frames: Frames, basis: Basis, check: VarianceCheck | None = None
-) -> Iterator[Environments]:
+def stream_environments(frames: Frames, basis: Basis, check: VarianceCheck | None = None) -> Iterator[Environments]:
     """Describe frames, a few at a time.
 
     Parameters
@@ -148,9 +144,7 @@ def _chunks(n_frames: int, n_atoms: int, size: int) -> Iterator[list[tuple[int, 
     """Yield lists of (frame, atoms) with about `size` environments each."""
     atoms = np.arange(n_atoms)
     if n_atoms > size:
-        yield from (
-            [(f, part)] for f in range(n_frames) for part in np.array_split(atoms, -(-n_atoms // size))
-        )
+        yield from ([(f, part)] for f in range(n_frames) for part in np.array_split(atoms, -(-n_atoms // size)))
         return
     step = max(1, size // n_atoms)
     for start in range(0, n_frames, step):

@@ -223,9 +223,7 @@ def metric_values(strata: FloatArray, sizes: FloatArray, start: FloatArray, targ
     return np.stack(columns, axis=-1)
 
 
-def _sampled(
-    blocks: Blocks, settings: RankingSettings, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
+def _sampled(blocks: Blocks, settings: RankingSettings, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Return the (M,) metrics of one member and (S, M) bootstrap samples of them."""
     residuals = _widened_residuals(blocks)
     strata = blocks.strata()
@@ -294,9 +292,7 @@ def rank(members: Sequence[Member], settings: RankingSettings) -> dict[str, Any]
     if not members:
         raise ValueError("No candidates to rank: give the description of at least one.")
     metrics = declared_metrics(settings.weights)
-    long_enough = [
-        m for m in members if m.simulated_fs + 1e-6 >= settings.min_simulated_fs and m.simulated_fs > 0
-    ]
+    long_enough = [m for m in members if m.simulated_fs + 1e-6 >= settings.min_simulated_fs and m.simulated_fs > 0]
     horizon = min((m.simulated_fs for m in long_enough), default=0.0)
     members = sorted(members, key=lambda m: (m.label, m.key))
     labels = list(dict.fromkeys(m.label for m in members))
@@ -332,9 +328,7 @@ def rank(members: Sequence[Member], settings: RankingSettings) -> dict[str, Any]
     }
 
 
-def _refusal(
-    own: list[Member], usable: list[Member], blocks: list[Blocks], settings: RankingSettings
-) -> str | None:
+def _refusal(own: list[Member], usable: list[Member], blocks: list[Blocks], settings: RankingSettings) -> str | None:
     if not usable:
         longest = max(m.simulated_fs for m in own)
         needed = settings.min_simulated_fs
@@ -352,9 +346,7 @@ def _pool_warnings(label: str, own: list[Member], blocks: list[Blocks]) -> list[
     if len(own) == 1:
         found.append(f"{label}: one seed only, so its interval does not hold the spread between seeds.")
     if len(blocks) < len(own):
-        found.append(
-            f"{label}: {len(own) - len(blocks)} of {len(own)} seeds are too short and were left out."
-        )
+        found.append(f"{label}: {len(own) - len(blocks)} of {len(own)} seeds are too short and were left out.")
     return found
 
 
@@ -402,9 +394,7 @@ def _fill_scores(
         row["score"] = _number(points[label])
         row["interval"] = [_number(q) for q in np.quantile(samples[label], [tail, 1 - tail])]
         parts = pooled[label].point * _factors(metrics)
-        row["parts"] = {
-            n: 0.0 if metrics[n].weight == 0 else _number(p) for n, p in zip(metrics, parts, strict=True)
-        }
+        row["parts"] = {n: 0.0 if metrics[n].weight == 0 else _number(p) for n, p in zip(metrics, parts, strict=True)}
         bounds = np.quantile(pooled[label].samples, [tail, 1 - tail], axis=0).T
         row["metric_intervals"] = {n: [_number(v) for v in b] for n, b in zip(metrics, bounds, strict=True)}
         for other in order:

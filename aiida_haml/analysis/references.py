@@ -104,9 +104,7 @@ def disordered(phase: ReferencePhase, temperature: float, rng: np.random.Generat
     """
     atoms: Atoms = phase.atoms.copy()
     amplitudes = AMPLITUDES_300K | ({"Li": METAL_AMPLITUDE_300K} if phase.role == METAL else {})
-    widths = np.array([amplitudes.get(s, 0.10) for s in atoms.get_chemical_symbols()]) * np.sqrt(
-        temperature / 300
-    )
+    widths = np.array([amplitudes.get(s, 0.10) for s in atoms.get_chemical_symbols()]) * np.sqrt(temperature / 300)
     if phase.role == METAL:
         widths = np.minimum(widths, MELTING_RATIO * 3.0)
     atoms.positions += rng.standard_normal((len(atoms), 3)) * widths[:, None]
@@ -118,9 +116,7 @@ def disordered(phase: ReferencePhase, temperature: float, rng: np.random.Generat
 # -- what lies between the phases ------------------------------------------------------------------------
 
 
-def mixtures(
-    elements: tuple[str, ...], phases: list[ReferencePhase], seed: int, count: int = 12
-) -> Iterator[Atoms]:
+def mixtures(elements: tuple[str, ...], phases: list[ReferencePhase], seed: int, count: int = 12) -> Iterator[Atoms]:
     """Yield disordered cells between the phases: melts, solid solutions, contacts and random mixtures.
 
     Parameters

@@ -64,9 +64,7 @@ class DescriptionSettings(Settings):
         self.need("r_cut", self.r_cut > 1, "a cutoff above 1 Angstrom")
         for name in ("n_max", "n_components", "z_bins", "time_bins", "chunk"):
             self.need(name, getattr(self, name) >= 1, "a positive number")
-        self.need(
-            "reference_temperatures_K", min(self.reference_temperatures_K, default=0) > 0, "temperatures in K"
-        )
+        self.need("reference_temperatures_K", min(self.reference_temperatures_K, default=0) > 0, "temperatures in K")
         self.need("none_threshold", self.none_threshold > 0, "a positive number of thermal radii")
 
 
@@ -121,9 +119,7 @@ class RankingSettings(Settings):
         declared_metrics(self.weights)
         self.need("min_simulated_fs", self.min_simulated_fs >= 0, "a time in fs")
         self.need("late_fraction", 0 < self.late_fraction < 1, "a share between 0 and 1")
-        self.need(
-            "blocks", self.blocks >= 12, "at least 12 blocks, four of which fall into the default late part"
-        )
+        self.need("blocks", self.blocks >= 12, "at least 12 blocks, four of which fall into the default late part")
         self.need("n_bootstrap", self.n_bootstrap >= 100, "at least 100 samples")
         self.need("confidence", 0.5 < self.confidence < 1, "a probability between 0.5 and 1")
         self.need("min_cluster_centres", self.min_cluster_centres >= 2, "at least 2")

@@ -36,18 +36,25 @@ class Cp2kLabelCalculation(Cp2kCalculation):
     CACHE_VERSION = 1
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: CalcJobProcessSpec) -> None:
         super().define(spec)
-        for port in ("parameters", "structure", "trajectory", "kpoints", "file", "pseudos_upf", "parent_calc_folder"):
+        for port in (
+            "parameters",
+            "structure",
+            "trajectory",
+            "kpoints",
+            "file",
+            "pseudos_upf",
+            "parent_calc_folder",
+        ):
             del spec.inputs[port]
         spec.input("initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start.")
         spec.input("level", valid_type=orm.Dict, validator=validate_level, help="Level of theory.")
-        spec.input(
-            "solver", valid_type=orm.Dict, required=False, help="CP2K keywords that lead to a converged SCF."
-        )
+        spec.input("solver", valid_type=orm.Dict, required=False, help="CP2K keywords that lead to a converged SCF.")
         spec.input("md", valid_type=orm.Dict, required=False, validator=validate_md, help="Settings of the AIMD.")
         spec.inputs.validator = validate_inputs
-        options = spec.inputs["metadata"]["options"]
+        ports: Any = spec.inputs
+        options = ports["metadata"]["options"]
         options["parser_name"].default = "haml.cp2k"
         options["withmpi"].default = False
         options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
@@ -80,13 +87,21 @@ class Cp2kLabelCalculation(Cp2kCalculation):
         # writing the file; it is never stored.
         view = AttributeDict(dict(given))
         view.parameters = orm.Dict(parameters)
-        view.structure = orm.StructureData(ase=Atoms(frame.numbers, frame.positions[0], cell=frame.cells[0], pbc=frame.pbc))
+        view.structure = orm.StructureData(
+            ase=Atoms(frame.numbers, frame.positions[0], cell=frame.cells[0], pbc=frame.pbc)
+        )
         self._parsed_inputs = view
         try:
             calcinfo = super().prepare_for_submission(folder)
         finally:
             self._parsed_inputs = given
-        calcinfo.retrieve_list = ["aiida.out", "aiida-pos-1.xyz", "aiida-vel-1.xyz", "aiida-frc-1.xyz", "aiida-1.ener"]
+        calcinfo.retrieve_list = [
+            "aiida.out",
+            "aiida-pos-1.xyz",
+            "aiida-vel-1.xyz",
+            "aiida-frc-1.xyz",
+            "aiida-1.ener",
+        ]
         return calcinfo
 
 
@@ -129,9 +144,9 @@ def build_parameters(
     force_eval["PRINT"] = {"FORCES": {"_": "ON"}}
     if "STRESS_TENSOR" in force_eval and not isolated:
         force_eval["PRINT"]["STRESS_TENSOR"] = {"_": "ON"}
-    force_eval.setdefault("SUBSYS", {})["CELL"] = {"PERIODIC": "".join(
-        axis for axis, periodic in zip("XYZ", frame.pbc, strict=True) if periodic
-    ) or "NONE"}
+    force_eval.setdefault("SUBSYS", {})["CELL"] = {
+        "PERIODIC": "".join(axis for axis, periodic in zip("XYZ", frame.pbc, strict=True) if periodic) or "NONE"
+    }
     if md is not None:
         parameters["GLOBAL"]["SEED"] = int(md["seed"])
         parameters["MOTION"] = motion_section(md)
@@ -205,7 +220,8 @@ def _odd_electrons(inputs: Any) -> str | None:
     electrons = int(np.sum(inputs["initial"].get_array("numbers"))) - int(dft.get("CHARGE", 0))
     if paired and electrons % 2:
         return (
-            f"The cell {inputs['initial'].base.attributes.get('formula')} has an odd number of electrons, and the level "
-            f"of theory {inputs['level']['name']!r} pairs all spins; change the cell by one atom, or take a level with smearing."
+            f"The cell {inputs['initial'].base.attributes.get('formula')} has an odd number of electrons, and the "
+            f"level of theory {inputs['level']['name']!r} pairs all spins; change the cell by one atom, or take a "
+            "level with smearing."
         )
     return None

@@ -22,7 +22,11 @@ class DescribeCalculation(EngineCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
         super().define(spec)
         spec.input_namespace(
-            "segments", dynamic=True, valid_type=FramesData, validator=validate_segments, help="In the order of time."
+            "segments",
+            dynamic=True,
+            valid_type=FramesData,
+            validator=validate_segments,
+            help="In the order of time.",
         )
         spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="Of the description.")
         spec.output("environments", valid_type=orm.ArrayData, required=False, help="Projected environments.")

@@ -41,9 +41,7 @@ class EvaluateCalculation(EngineCalculation):
         spec.default_output_node = "errors"
         checks_of_a_job: Any = spec.inputs.validator
         spec.inputs.validator = lambda value, ctx: checks_of_a_job(value, ctx) or validate_inputs(value)
-        spec.exit_code(
-            320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}"
-        )
+        spec.exit_code(320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}")
         spec.exit_code(410, "ERROR_DIVERGED", message="The potential cannot be used: {message}")
 
     def task(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def summarize(**nodes: Any) -> orm.Dict:
         (frames in the order of time).
     """
     segments = [node for name, node in sorted(nodes.items()) if name.startswith("segment_")]
-    cycles = []
+    cycles: list[dict[str, Any]] = []
     while f"burst_{len(cycles):03d}" in nodes:
         cycles.append(_cycle(len(cycles), nodes))
     start, end = segments[0].base.attributes.get("time_start"), segments[-1].base.attributes.get("time_end")
@@ -92,7 +92,9 @@ def _cycle(number: int, nodes: dict[str, Any]) -> dict[str, Any]:
         "burst_steps": content("burst")["steps_done"],
         "prequential": errors or None,
         "deviation_max": errors.get("deviation_max"),
-        "training": {kind: content("training").get(kind) for kind in ("train", "valid", "held_out")} if content("training") else None,
+        "training": {kind: content("training").get(kind) for kind in ("train", "valid", "held_out")}
+        if content("training")
+        else None,
         "max_deviation": plan.get("max_deviation"),
         "reason": plan.get("reason"),
         "stretch_steps": plan.get("n_stretch") if stretch else None,

@@ -57,9 +57,7 @@ class LammpsMdCalculation(LammpsRawCalculation):
         options["environment_variables"].default = lambda: {"OMP_NUM_THREADS": "1"}
         ports["code"].required = True
         ports["settings"].validator = validate_settings
-        spec.input(
-            "initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start."
-        )
+        spec.input("initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start.")
         spec.input(
             "potential",
             valid_type=PotentialData,
@@ -79,15 +77,9 @@ class LammpsMdCalculation(LammpsRawCalculation):
             validator=validate_watch,
             help="every (steps), max_deviation (eV/A), max_temperature_K, min_distance_A and _ratio.",
         )
-        spec.output(
-            "frames", valid_type=FramesData, help="Trusted frames; the first one is the initial frame."
-        )
-        spec.output(
-            "untrusted", valid_type=FramesData, required=False, help="What came after the last trusted frame."
-        )
-        spec.output(
-            "output_parameters", valid_type=orm.Dict, help="How it ended, times, temperatures, checks."
-        )
+        spec.output("frames", valid_type=FramesData, help="Trusted frames; the first one is the initial frame.")
+        spec.output("untrusted", valid_type=FramesData, required=False, help="What came after the last trusted frame.")
+        spec.output("output_parameters", valid_type=orm.Dict, help="How it ended, times, temperatures, checks.")
         spec.default_output_node = "output_parameters"
         _define_exit_codes(spec)
 
@@ -169,9 +161,7 @@ def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
         invalidates_cache=True,
         message="Not one frame after the initial one could be kept: {message}",
     )
-    spec.exit_code(
-        320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}"
-    )
+    spec.exit_code(320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}")
     spec.exit_code(
         330,
         "ERROR_NOT_WATCHED",

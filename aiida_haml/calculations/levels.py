@@ -87,7 +87,7 @@ def pin(level: Mapping[str, Any], data_folder: Path) -> tuple[dict[str, Any], di
 
 
 def _gaussian_node(entry_point: str, element: str, name: str, path: Path) -> orm.Data:
-    cls = DataFactory(entry_point)
+    cls: Any = DataFactory(entry_point)
     if not path.is_file():
         raise ValueError(f"CP2K's data file {path} does not exist; set `cp2k_data` to the folder of CP2K's data.")
     with path.open() as handle:
@@ -103,7 +103,9 @@ def _gaussian_node(entry_point: str, element: str, name: str, path: Path) -> orm
     return found[0].store()
 
 
-def check_pinned(level: Mapping[str, Any], nodes: Mapping[str, Mapping[str, orm.Data]], elements: list[str]) -> str | None:
+def check_pinned(
+    level: Mapping[str, Any], nodes: Mapping[str, Mapping[str, orm.Data]], elements: list[str]
+) -> str | None:
     """Return why the given nodes are not the basis sets and pseudopotentials of the level, or None.
 
     Parameters

@@ -59,7 +59,7 @@ def validate_level(node: orm.Dict | None, _: Any) -> str | None:
         return None
     level = node.get_dict()
     if level.get("engine") != "teacher":
-        return f"The level of theory {level.get('name')!r} belongs to the engine {level.get('engine')!r}, not to a teacher."
+        return f"The level {level.get('name')!r} belongs to the engine {level.get('engine')!r}, not to a teacher."
     if ":" not in str(level.get("theory", {}).get("calculator", "")):
-        return "The level of theory of a teacher names its `calculator` as `module:Class`, such as `ase.calculators.emt:EMT`."
+        return "A teacher's level names its `calculator` as `module:Class`, such as `ase.calculators.emt:EMT`."
     return None

@@ -77,9 +77,7 @@ class TrainCalculation(EngineCalculation):
 
     def folders(self) -> dict[str, orm.Node]:
         """Return labels, isolated atoms and the models to start from."""
-        folders: dict[str, orm.Node] = {
-            f"inputs/labels/{key}": node for key, node in self.inputs.labels.items()
-        }
+        folders: dict[str, orm.Node] = {f"inputs/labels/{key}": node for key, node in self.inputs.labels.items()}
         folders |= {f"inputs/isolated_atoms/{key}": node for key, node in self.inputs.isolated_atoms.items()}
         if "initial" in self.inputs:
             folders["inputs/initial"] = self.inputs.initial
@@ -87,12 +85,8 @@ class TrainCalculation(EngineCalculation):
 
 
 def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
-    spec.exit_code(
-        310, "ERROR_TRAINING_FAILED", invalidates_cache=True, message="The training failed: {message}"
-    )
-    spec.exit_code(
-        320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}"
-    )
+    spec.exit_code(310, "ERROR_TRAINING_FAILED", invalidates_cache=True, message="The training failed: {message}")
+    spec.exit_code(320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}")
     spec.exit_code(
         400,
         "ERROR_OUT_OF_WALLTIME",
@@ -152,9 +146,7 @@ def _fault_of_levels(labels: Mapping[str, FramesData], atoms: Mapping[str, Frame
     n_frames = sum(len(node) for node in labels.values())
     if n_frames < MIN_LABELS:
         return f"`labels` holds {n_frames} frames; training and validation need at least {MIN_LABELS}."
-    nodes = {f"labels.{k}": n for k, n in labels.items()} | {
-        f"isolated_atoms.{k}": n for k, n in atoms.items()
-    }
+    nodes = {f"labels.{k}": n for k, n in labels.items()} | {f"isolated_atoms.{k}": n for k, n in atoms.items()}
     levels: dict[str | None, str] = {}
     for name, node in nodes.items():
         if not node.has_labels:

@@ -19,9 +19,7 @@ R = TypeVar("R")
 
 
 @click.group("haml", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "-p", "--profile", default=None, help="AiiDA profile to work in; the default profile otherwise."
-)
+@click.option("-p", "--profile", default=None, help="AiiDA profile to work in; the default profile otherwise.")
 @click.version_option(aiida_haml.__version__, package_name="aiida-haml")
 @click.pass_context
 def haml(context: click.Context, profile: str | None) -> None:
@@ -87,9 +85,7 @@ def find_process(identifier: str) -> Any:
 
     node = find_node(identifier)
     if not isinstance(node, ProcessNode):
-        raise click.ClickException(
-            f"Node {identifier} is {type(node).__name__}, not a process; give a process's pk."
-        )
+        raise click.ClickException(f"Node {identifier} is {type(node).__name__}, not a process; give a process's pk.")
     return node
 
 

@@ -37,9 +37,7 @@ def screen() -> None:
 
 @screen.command()
 @click.argument("spec", metavar="SPEC.yaml", type=click.Path(path_type=Path))
-@click.option(
-    "--dry-run", "how", flag_value="dry-run", help="Check everything, print the candidates, store nothing."
-)
+@click.option("--dry-run", "how", flag_value="dry-run", help="Check everything, print the candidates, store nothing.")
 @click.option("--run", "how", flag_value="run", help="Run here and now, without the daemon.")
 @click.option(
     "--resume",
@@ -95,9 +93,7 @@ def _missing_codes(spec: ScreenSpec) -> Iterator[Any]:
 
 def _print_candidates(spec: ScreenSpec) -> None:
     for slug, candidate in spec.candidates().items():
-        click.echo(
-            f"{slug}  {candidate['label']}, {candidate['temperature_K']:g} K, seed {candidate['seed']}"
-        )
+        click.echo(f"{slug}  {candidate['label']}, {candidate['temperature_K']:g} K, seed {candidate['seed']}")
     count = f"{len(spec.candidates())} candidates at {spec.level_name}, protocol {spec.protocol}"
     click.echo(f"{count}; nothing was stored")
 
@@ -208,18 +204,12 @@ def _event(state: ProcessState, seen: dict[int, str]) -> str | None:
     if state.kind is None and (not state.ended or state.ok):
         return None
     where = f"{state.candidate}: " if state.candidate else ""
-    took = (
-        f" in {(state.changed - state.started).total_seconds():.0f} s"
-        if state.ended and not state.cached
-        else ""
-    )
+    took = f" in {(state.changed - state.started).total_seconds():.0f} s" if state.ended and not state.cached else ""
     return f"{where}{state.kind or state.label} <{state.pk}> {stage}{took}"
 
 
 def _running(now: Progress) -> str:
-    parts = [
-        f"{c.slug} {', '.join(c.running)} ({c.simulated_fs:.0f} fs)" for c in now.candidates if c.running
-    ]
+    parts = [f"{c.slug} {', '.join(c.running)} ({c.simulated_fs:.0f} fs)" for c in now.candidates if c.running]
     return "; ".join(parts) or "preparing the next step"
 
 
@@ -282,9 +272,7 @@ def _csv(ranking: dict[str, Any]) -> str:
     for c in ranking["candidates"]:
         low, high = c.get("interval") or (None, None)
         values = [c["metrics"].get(m) for m in metrics]
-        writer.writerow(
-            [c.get("rank"), c["label"], c.get("score"), low, high, c["simulated_fs"], c["status"], *values]
-        )
+        writer.writerow([c.get("rank"), c["label"], c.get("score"), low, high, c["simulated_fs"], c["status"], *values])
     return text.getvalue()
 
 
@@ -301,9 +289,7 @@ def _print_ranking(ranking: dict[str, Any], pk: int) -> None:
         interval = f"[{_number(low)}, {_number(high)}]"
         click.echo(f"{head}  {interval:<18}{c['simulated_fs']:>9.1f}  {c['status']}{tied}")
         for name, value in c["metrics"].items():
-            click.echo(
-                f"        {_metric_line(name, value, ranking['metrics'][name], c.get('parts', {}).get(name))}"
-            )
+            click.echo(f"        {_metric_line(name, value, ranking['metrics'][name], c.get('parts', {}).get(name))}")
     for warning in ranking.get("warnings", []):
         click.echo(f"! {warning}")
     click.echo(f"level of theory {ranking.get('level_of_theory')}; walk it back with 'aiida-haml trace {pk}'")

@@ -70,11 +70,7 @@ def setup(**given: Path | None) -> None:
             click.echo(f"{choice.label}@localhost: not found. {choice.missing}", err=True)
         else:
             click.echo(f"{choice.label}@localhost: {_register(choice, computer, path.absolute())} ({path})")
-    click.echo(
-        f"Profile '{profile_name()}' is ready."
-        if not missing
-        else f"{missing} of {len(CODES)} codes missing."
-    )
+    click.echo(f"Profile '{profile_name()}' is ready." if not missing else f"{missing} of {len(CODES)} codes missing.")
 
 
 def _set_options() -> None:

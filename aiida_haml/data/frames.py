@@ -21,7 +21,7 @@ KINDS = ("structure", "burst", "stretch", "untrusted", "isolated_atom", "importe
 
 
 class FramesData(orm.ArrayData):
-    """Frames of one system, stored as one ``.npy`` file an array under fixed names, so that equal content hashes equally.
+    """Frames of one system, one ``.npy`` file an array under fixed names: equal content has an equal hash.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ class FramesData(orm.ArrayData):
             orm_to_model=lambda node: node.base.attributes.get("elements"),
         )
         formula: str = OrmMetadataField(
-            description="Hill formula of the cell", orm_to_model=lambda node: node.base.attributes.get("formula")
+            description="Hill formula of the cell",
+            orm_to_model=lambda node: node.base.attributes.get("formula"),
         )
         time_start: float | None = OrmMetadataField(
             None,
@@ -175,7 +176,9 @@ class FramesData(orm.ArrayData):
         return buffer.getvalue().encode(), {}
 
     @classmethod
-    def from_ase(cls, images: Atoms | list[Atoms], kind: str = "structure", level_of_theory: str | None = None) -> FramesData:
+    def from_ase(
+        cls, images: Atoms | list[Atoms], kind: str = "structure", level_of_theory: str | None = None
+    ) -> FramesData:
         """Make an unstored node from ASE atoms that hold the same atoms in the same order."""
         return cls(Frames.from_ase(images), kind=kind, level_of_theory=level_of_theory)
 

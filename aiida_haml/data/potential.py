@@ -51,9 +51,7 @@ def distrust(sha256: str) -> None:
 
 def _record(sha256: str, *, trusted: bool) -> None:
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
-        raise ValueError(
-            f"sha256 is {sha256!r}; give the 64 lower-case hexadecimal digits of a model file's hash."
-        )
+        raise ValueError(f"sha256 is {sha256!r}; give the 64 lower-case hexadecimal digits of a model file's hash.")
     get_manager().get_profile_storage().set_global_variable(
         _TRUST_KEY.format(sha256=sha256), trusted, description="Whether this profile may load a model file"
     )
@@ -165,9 +163,7 @@ class PotentialData(orm.Data):
         super()._validate()
         hashes = self.base.attributes.get("sha256", None)
         if not hashes:
-            raise ValidationError(
-                "A potential without models cannot be stored; make it with PotentialData.from_files."
-            )
+            raise ValidationError("A potential without models cannot be stored; make it with PotentialData.from_files.")
         found = [hashlib.sha256(self.read_member(i)).hexdigest() for i in range(len(hashes))]
         if found != hashes:
             raise ValidationError(f"The model files have the hashes {found}, the attributes say {hashes}.")

@@ -89,9 +89,7 @@ def data_file(frame: Frames) -> str:
     if frame.velocities is None:
         raise ValueError("the frame has no velocities; draw them first")
     if not frame.pbc.all():
-        raise ValueError(
-            f"the cell's pbc is {frame.pbc.tolist()}; put the vacuum into the cell and make it periodic"
-        )
+        raise ValueError(f"the cell's pbc is {frame.pbc.tolist()}; put the vacuum into the cell and make it periodic")
     lower, rotation = lower_triangular(frame.cells[0])
     types = {symbol: i for i, symbol in enumerate(frame.elements, start=1)}
     masses = dict(zip(frame.symbols, frame.masses, strict=True))
@@ -102,9 +100,7 @@ def data_file(frame: Frames) -> str:
     lines += ["", "Masses", "", *(f"{i} {float(masses[symbol])!r}" for symbol, i in types.items())]
     positions = frame.positions[0] @ rotation
     lines += ["", "Atoms # atomic", ""]
-    lines += [
-        f"{i} {types[s]} {_row(x)}" for i, (s, x) in enumerate(zip(frame.symbols, positions, strict=True), 1)
-    ]
+    lines += [f"{i} {types[s]} {_row(x)}" for i, (s, x) in enumerate(zip(frame.symbols, positions, strict=True), 1)]
     velocities = frame.velocities[0] @ rotation * PICOSECOND
     lines += ["", "Velocities", "", *(f"{i} {_row(v)}" for i, v in enumerate(velocities, start=1))]
     return "\n".join(lines) + "\n"

@@ -201,9 +201,7 @@ class Driver:
         self, step: int, n_local: int, tags: NDArray[np.int64], positions: FloatArray, forces: FloatArray
     ) -> None:
         if n_local != self.n_atoms:
-            raise StoppedError(
-                "lost_atoms", f"{self.n_atoms - n_local} of {self.n_atoms} atoms left the cell."
-            )
+            raise StoppedError("lost_atoms", f"{self.n_atoms - n_local} of {self.n_atoms} atoms left the cell.")
         if not np.isfinite(positions).all():
             raise StoppedError("not_finite", "A position is not finite.")
         order = tags - 1
@@ -296,13 +294,9 @@ def atoms_of(lammps: Any, elements: list[str]) -> NDArray[np.int64]:
         If the deck does something that this launcher does not do.
     """
     if lammps.extract_setting("world_size") > 1:
-        raise StoppedError(
-            "lammps_error", "haml-lammps is serial: start it without mpirun, or set withmpi to False."
-        )
+        raise StoppedError("lammps_error", "haml-lammps is serial: start it without mpirun, or set withmpi to False.")
     if lammps.extract_global("units") != "metal":
-        raise StoppedError(
-            "lammps_error", "The deck does not use `units metal`, which MACE needs (eV, Angstrom)."
-        )
+        raise StoppedError("lammps_error", "The deck does not use `units metal`, which MACE needs (eV, Angstrom).")
     n_types = lammps.extract_setting("ntypes")
     unknown = [symbol for symbol in elements if symbol not in atomic_numbers]
     if len(elements) != n_types or unknown:
@@ -353,9 +347,7 @@ def attach(lammps: Any, folder: Path, model: str, elements: list[str]) -> Driver
     driver = Driver(lammps, models, watchman)
     # LAMMPS then knows the potential's range, as with ML-IAP, for whatever in the deck asks for neighbours.
     lammps.commands_list([f"pair_style zero {driver.cutoff!r} full", "pair_coeff * *"])
-    lammps.commands_list(
-        [f"fix {FIX} all external pf/callback 1 1", f"fix_modify {FIX} energy yes virial yes"]
-    )
+    lammps.commands_list([f"fix {FIX} all external pf/callback 1 1", f"fix_modify {FIX} energy yes virial yes"])
     lammps.fix_external_set_vector_length(FIX, 1)
     lammps.set_fix_external_callback(FIX, driver)
     return driver

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,7 +103,7 @@ class MaceModel:
     """
 
     def __init__(self, module: torch.nn.Module, symbols: list[str]) -> None:
-        self.module = _unwrapped(module).to(_device())
+        self.module: Any = _unwrapped(module).to(_device())  # what torch says of attributes is too wide
         for parameter in self.module.parameters():
             parameter.requires_grad_(False)
         self.dtype = next(self.module.parameters()).dtype
@@ -132,9 +133,7 @@ class MaceModel:
         edges = torch.as_tensor(np.stack([graph.senders, graph.receivers]), device=_device())
         # With all atoms at the origin, an edge's vector is its shift alone.
         shifts = {"shifts": vectors, "unit_shifts": torch.zeros_like(vectors), "edge_index": edges}
-        with default_dtype(
-            self.dtype
-        ):  # some of MACE's constants are of the default type, whatever the model's
+        with default_dtype(self.dtype):  # some of MACE's constants are of the default type, whatever the model's
             output = self.module(self._graph_of_atoms | shifts, compute_force=False)
         gradient = torch.autograd.grad(output["interaction_energy"].sum(), vectors)[0].double()
         forces = torch.zeros((graph.n_atoms, 3), dtype=torch.float64, device=_device())
@@ -214,7 +213,7 @@ def check_sha256(path: Path, expected: str) -> None:
         )
 
 
-def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+def _unwrapped(module: Any) -> Any:
     """Return the MACE model inside an ML-IAP object, or the model itself."""
     if hasattr(module, "element_types") and hasattr(module, "model"):
         module = module.model.model

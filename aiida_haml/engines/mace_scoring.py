@@ -57,9 +57,7 @@ def load_potential(folder: Path, sha256: Sequence[str], symbols: list[str]) -> l
         Of kind ``model_refused``, if a file is missing, changed, no model, or a model of other elements.
     """
     try:
-        return load_committee(
-            folder, {f"member_{i}.model": wanted for i, wanted in enumerate(sha256)}, symbols
-        )
+        return load_committee(folder, {f"member_{i}.model": wanted for i, wanted in enumerate(sha256)}, symbols)
     except ModelRefusedError as error:
         raise TaskError("model_refused", str(error)) from error
 
@@ -91,9 +89,7 @@ def predict(models: Sequence[MaceModel], frames: Frames) -> Prediction:
         for m, model in enumerate(bound):
             evaluation = model.evaluate(graph)
             if not evaluation.is_finite:
-                raise TaskError(
-                    "diverged", f"Model {m} gives NaN or infinite energies or forces on frame {f}."
-                )
+                raise TaskError("diverged", f"Model {m} gives NaN or infinite energies or forces on frame {f}.")
             energies[m, f], forces[m, f] = evaluation.energy, evaluation.forces
     return Prediction(energies, forces)
 

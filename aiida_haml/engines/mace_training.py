@@ -123,22 +123,16 @@ def _isolated_energies(folder: Path) -> dict[str, float]:
     energies = {}
     for symbol, frames in _load_folders(folder).items():
         if frames.symbols != [symbol]:
-            raise ValueError(
-                f"isolated_atoms.{symbol} holds {frames.symbols}; it has to be one {symbol} atom."
-            )
+            raise ValueError(f"isolated_atoms.{symbol} holds {frames.symbols}; it has to be one {symbol} atom.")
         assert frames.energies is not None
         energies[symbol] = float(frames.energies[-1])
     return energies
 
 
-def _elements(
-    settings: TrainingSettings, labels: Mapping[str, Frames], energies: Mapping[str, float]
-) -> list[str]:
+def _elements(settings: TrainingSettings, labels: Mapping[str, Frames], energies: Mapping[str, float]) -> list[str]:
     elements = sorted(settings.elements or energies)
     if missing := sorted(set(elements) - set(energies)):
-        raise ValueError(
-            f"isolated_atoms lacks {', '.join(missing)}; give one for each of {', '.join(elements)}."
-        )
+        raise ValueError(f"isolated_atoms lacks {', '.join(missing)}; give one for each of {', '.join(elements)}.")
     for key, run in labels.items():
         if unknown := sorted(set(run.elements) - set(elements)):
             raise ValueError(

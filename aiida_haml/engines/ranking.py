@@ -107,9 +107,7 @@ def _common_phases(folder: Path, keys: Sequence[str]) -> list[str]:
     made: dict[str, str] = {}
     for key in keys:
         if not (folder / key / "basis_key.npy").exists():
-            raise ValueError(
-                f"The environments of candidate {key} are missing; describe it before it is ranked."
-            )
+            raise ValueError(f"The environments of candidate {key} are missing; describe it before it is ranked.")
         made[key] = str(np.load(folder / key / "basis_key.npy", allow_pickle=False)[0])
     if len(set(made.values())) > 1:
         raise ValueError(

@@ -173,7 +173,5 @@ def _species(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     matches = numbers[:, None] == _NUMBERS[None, :]
     if not matches.any(axis=1).all():
         unknown = sorted(set(Atoms(numbers[~matches.any(axis=1)]).get_chemical_symbols()))
-        raise ValueError(
-            f"elements: {unknown} have no parameters in ToyIons. Use {', '.join(ELEMENTS)} only."
-        )
+        raise ValueError(f"elements: {unknown} have no parameters in ToyIons. Use {', '.join(ELEMENTS)} only.")
     return np.asarray(matches.argmax(axis=1))

@@ -97,9 +97,7 @@ class Plan:
                 thresholds=None if thresholds is None else Thresholds.from_dict(thresholds),
             )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f"{path.name} is not a plan of a watch ({error!r}); write it with Plan.write."
-            ) from error
+            raise ValueError(f"{path.name} is not a plan of a watch ({error!r}); write it with Plan.write.") from error
 
 
 @dataclass(frozen=True)

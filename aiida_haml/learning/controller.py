@@ -157,9 +157,7 @@ class Observation(Settings):
         if errors is None:
             return cls(**cycle)
         alpha = errors["calibration"]["alpha"]
-        return cls(
-            alpha=alpha, **{n: errors[n] for n in ("force_rmse", "force_max", "deviation_max")}, **cycle
-        )
+        return cls(alpha=alpha, **{n: errors[n] for n in ("force_rmse", "force_max", "deviation_max")}, **cycle)
 
 
 def first_plan(settings: ControllerSettings) -> Plan:
@@ -239,7 +237,10 @@ def _direction(settings: ControllerSettings, observed: Observation) -> tuple[int
     compared = f"The prequential force error {error:.3f} eV/Å"
     if stopped and error <= tolerance:
         # The burst went on from where the stretch was cut back, and found the potential good there.
-        return 0, f"{stopped}, but {compared[0].lower()}{compared[1:]} is within {tolerance:g}: same lengths again."
+        return (
+            0,
+            f"{stopped}, but {compared[0].lower()}{compared[1:]} is within {tolerance:g}: same lengths again.",
+        )
     if error <= tolerance:
         return 1, f"{compared} is within {tolerance:g}: longer stretch, shorter burst."
     return -1, f"{compared} exceeds {tolerance:g}: shorter stretch, longer burst."

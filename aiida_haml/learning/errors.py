@@ -146,9 +146,7 @@ def calibrate(deviations: FloatArray, errors: FloatArray, coverage: float = COVE
     """
     deviations, errors = np.ravel(deviations), np.ravel(errors)
     if deviations.shape != errors.shape:
-        raise ValueError(
-            f"There are {len(deviations)} deviations for {len(errors)} errors; give one of each an atom."
-        )
+        raise ValueError(f"There are {len(deviations)} deviations for {len(errors)} errors; give one of each an atom.")
     if not (np.isfinite(deviations).all() and np.isfinite(errors).all()):
         raise ValueError("Deviations or errors hold NaN or infinite values; leave such frames out.")
     known = deviations > 0
@@ -196,9 +194,7 @@ def summarize(
         (eV / Angstrom); the errors are None where there is no frame.
     """
     if len(energies) == 0:
-        return {"n_frames": 0} | dict.fromkeys(
-            ("energy_rmse_per_atom", "force_rmse", "force_mae", "force_max")
-        )
+        return {"n_frames": 0} | dict.fromkeys(("energy_rmse_per_atom", "force_rmse", "force_mae", "force_max"))
     return {
         "n_frames": len(energies),
         "energy_rmse_per_atom": energy_rmse_per_atom(predicted_energies, energies, n_atoms),
@@ -211,9 +207,7 @@ def summarize(
 def _same(predicted: FloatArray, reference: FloatArray, name: str) -> FloatArray:
     predicted, reference = np.asarray(predicted), np.asarray(reference)
     if predicted.shape != reference.shape:
-        raise ValueError(
-            f"The predicted {name} have shape {predicted.shape}, the reference {reference.shape}."
-        )
+        raise ValueError(f"The predicted {name} have shape {predicted.shape}, the reference {reference.shape}.")
     if predicted.size == 0:
         raise ValueError(f"There are no {name} to compare; give at least one frame.")
     return np.asarray(predicted - reference)

@@ -70,9 +70,7 @@ def split_segments(
     for label, length in lengths.items():
         require_integer(f"The number of frames of {label}", length, 1)
     if sum(lengths.values()) < 2:
-        raise ValueError(
-            f"There are {sum(lengths.values())} labelled frames; training and validation need at least 2."
-        )
+        raise ValueError(f"There are {sum(lengths.values())} labelled frames; training and validation need at least 2.")
     splits = {
         label: _split_segment(label, lengths[label], valid_fraction, held_out_fraction, seed)
         for label in sorted(lengths)
@@ -80,9 +78,7 @@ def split_segments(
     return splits if any(s.valid for s in splits.values()) else _with_one_valid(splits)
 
 
-def _split_segment(
-    label: str, length: int, valid_fraction: float, held_out_fraction: float, seed: int
-) -> Split:
+def _split_segment(label: str, length: int, valid_fraction: float, held_out_fraction: float, seed: int) -> Split:
     digest = hashlib.sha256(f"{seed}|{label}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     # One frame at least is left to train on, and holding out goes before validating.

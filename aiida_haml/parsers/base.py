@@ -49,9 +49,7 @@ class EngineParser(Parser):
         try:
             return self.parse_results(results)
         except (KeyError, OSError, ValueError) as error:
-            return self.exit_codes.ERROR_UNREADABLE_RESULTS.format(
-                message=f"{type(error).__name__}: {error}."
-            )
+            return self.exit_codes.ERROR_UNREADABLE_RESULTS.format(message=f"{type(error).__name__}: {error}.")
 
     def path(self, name: str, scratch: Path) -> Path:
         """Copy the retrieved file or folder ``name`` below ``scratch`` and return its path there."""
@@ -70,7 +68,6 @@ class EngineParser(Parser):
         if name not in self.retrieved.base.repository.list_object_names():
             return "there is no log"
         lines = [
-            line.strip()
-            for line in self.retrieved.base.repository.get_object_content(name, mode="r").splitlines()
+            line.strip() for line in self.retrieved.base.repository.get_object_content(name, mode="r").splitlines()
         ]
         return " | ".join([line for line in lines if line][-n_lines:]) or "the log is empty"

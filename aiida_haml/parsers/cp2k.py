@@ -37,7 +37,7 @@ class Cp2kLabelParser(Parser):
         codes = self.exit_codes
         if "aiida.out" not in self.retrieved.base.repository.list_object_names():
             return self._ended(codes.ERROR_OUTPUT_MISSING)
-        text = self.retrieved.base.repository.get_object_content("aiida.out")
+        text = self.retrieved.base.repository.get_object_content("aiida.out", mode="r")
         evaluations = read_evaluations(text)
         md = "md" in self.node.inputs
         parameters: dict[str, Any] = {
@@ -55,7 +55,10 @@ class Cp2kLabelParser(Parser):
             frames = frames[: verdict.trusted]
             kind = self.node.inputs.initial.kind
             kind = kind if kind == "isolated_atom" else "burst"
-            self.out("frames", FramesData(frames, kind=kind, level_of_theory=level_key(self.node.inputs.level.get_dict())))
+            self.out(
+                "frames",
+                FramesData(frames, kind=kind, level_of_theory=level_key(self.node.inputs.level.get_dict())),
+            )
         parameters["steps_done"] = max(verdict.trusted - 1, 0)
         parameters["wall_time_s"] = _total_seconds(text) or float(seconds.sum())
         # The first step carries the SCF from scratch, which a long AIMD run pays only once.
@@ -78,10 +81,10 @@ class Cp2kLabelParser(Parser):
         read = self.retrieved.base.repository.get_object_content
         initial = self.node.inputs.initial.read(-1)
         md = self.node.inputs.md
-        positions = read_xyz(read("aiida-pos-1.xyz"), initial.n_atoms)
-        velocities = read_xyz(read("aiida-vel-1.xyz"), initial.n_atoms) / VELOCITY_TO_CP2K
-        forces = read_xyz(read("aiida-frc-1.xyz"), initial.n_atoms) * (units.Hartree / units.Bohr)
-        table = read_table(read("aiida-1.ener"))
+        positions = read_xyz(read("aiida-pos-1.xyz", mode="r"), initial.n_atoms)
+        velocities = read_xyz(read("aiida-vel-1.xyz", mode="r"), initial.n_atoms) / VELOCITY_TO_CP2K
+        forces = read_xyz(read("aiida-frc-1.xyz", mode="r"), initial.n_atoms) * (units.Hartree / units.Bohr)
+        table = read_table(read("aiida-1.ener", mode="r"))
         count = min(len(positions), len(velocities), len(forces), len(table), len(evaluations))
         if not count:
             raise ValueError("CP2K ended before the first step was written.")

@@ -76,9 +76,7 @@ class LammpsMdParser(Parser):
         trusted_step = self._trusted_step(ending, checks, dumped)
         if dumped:
             self._store(dumped, energies, checks, trusted_step)
-        self.out(
-            "output_parameters", orm.Dict(_parameters(ending, trusted_step, dumped, log, checks, results))
-        )
+        self.out("output_parameters", orm.Dict(_parameters(ending, trusted_step, dumped, log, checks, results)))
         if self.node.exit_status is not None:
             return ExitCode(self.node.exit_status, self.node.exit_message)
         return self._verdict(ending, trusted_step, dumped)
@@ -139,9 +137,7 @@ class LammpsMdParser(Parser):
         if n_trusted < len(frames):
             self.out("untrusted", FramesData(frames[n_trusted:], kind="untrusted"))
 
-    def _frames(
-        self, dumped: Sequence[DumpedFrame], energies: dict[float, float], checks: Sequence[Check]
-    ) -> Frames:
+    def _frames(self, dumped: Sequence[DumpedFrame], energies: dict[float, float], checks: Sequence[Check]) -> Frames:
         """Turn dumped frames back into the cell's own frame of reference and units."""
         initial: Frames = self.node.inputs.initial.read(-1)
         _, rotation = lammps_files.lower_triangular(initial.cells[0])
@@ -153,9 +149,7 @@ class LammpsMdParser(Parser):
             pbc=initial.pbc,
             cells=np.repeat(initial.cells, len(dumped), axis=0),
             positions=np.array([frame.positions for frame in dumped]) @ rotation.T,
-            velocities=np.array([frame.velocities for frame in dumped])
-            @ rotation.T
-            / lammps_files.PICOSECOND,
+            velocities=np.array([frame.velocities for frame in dumped]) @ rotation.T / lammps_files.PICOSECOND,
             forces=np.array([frame.forces for frame in dumped]) @ rotation.T,
             energies=np.array([energies[step] for step in steps]),
             times=start + steps * self.node.inputs.md["timestep_fs"],

@@ -16,7 +16,7 @@ class RankParser(EngineParser):
     """Store ``ranking``, ``clusters`` and ``output_parameters``."""
 
     def parse_results(self, results: dict[str, Any]) -> ExitCode | None:
-        ranking = json.loads(self.retrieved.base.repository.get_object_content("ranking.json"))
+        ranking = json.loads(self.retrieved.base.repository.get_object_content("ranking.json", mode="r"))
         self.out("ranking", orm.Dict(ranking))
         self.out("clusters", read_arrays(self.retrieved, "clusters"))
         self.out("output_parameters", orm.Dict(results))

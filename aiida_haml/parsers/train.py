@@ -45,9 +45,7 @@ class TrainParser(EngineParser):
                 errors=results["errors"],
             )
         if potential.sha256 != results["sha256"]:
-            raise ValueError(
-                f"the models have the hashes {potential.sha256}, the results say {results['sha256']}"
-            )
+            raise ValueError(f"the models have the hashes {potential.sha256}, the results say {results['sha256']}")
         potential.trust()
         self.out("potential", potential)
         errors = results.pop("errors") | {name: results.pop(name) for name in _ERRORS}

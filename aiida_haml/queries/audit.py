@@ -188,9 +188,7 @@ def _judge(pk: int, graph: _Graph) -> CutNode | None:
         return None
     for link in graph.used.get(pk, []):
         if not graph.given_to(pk, link.target):
-            return _cut(
-                pk, link, f"was made in a step and given to process <{link.target}>; no process created it"
-            )
+            return _cut(pk, link, f"was made in a step and given to process <{link.target}>; no process created it")
     return None
 
 
@@ -217,10 +215,6 @@ def _trace_training(calculations: Iterable[int], report: AuditReport) -> None:
             report.n_training_frames += len(label.node)
             if label.engine is None:
                 creator = label.node.creator
-                reason = (
-                    f"made by {creator.process_label} <{creator.pk}>"
-                    if creator
-                    else "no process created them"
-                )
+                reason = f"made by {creator.process_label} <{creator.pk}>" if creator else "no process created them"
                 untraced = UntracedFrames(here, label.node.uuid, len(label.node), pk, reason)
                 report.untraced.append(untraced)

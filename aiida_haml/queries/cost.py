@@ -185,17 +185,13 @@ def _add_aimd(report: CostReport, jobs: list[_Job]) -> None:
     """Add up the steps of AIMD and their mean duration; single points (no step) say nothing of either."""
     bursts = [j for j in jobs if j.node.process_type in LABEL_ENGINES and j.results.get("steps_done")]
     report.aimd_steps = sum(int(j.results["steps_done"]) for j in bursts)
-    timed = [
-        (j.results["steps_done"], s) for j in bursts if (s := j.results.get("seconds_per_step")) is not None
-    ]
+    timed = [(j.results["steps_done"], s) for j in bursts if (s := j.results.get("seconds_per_step")) is not None]
     if timed:
         report.seconds_per_step = sum(n * s for n, s in timed) / sum(n for n, _ in timed)
 
 
 def _add_hybrid(report: CostReport, hybrid: orm.WorkChainNode) -> None:
-    simulated = (
-        hybrid.outputs.history.get_dict().get("simulated_fs", 0.0) if "history" in hybrid.outputs else 0.0
-    )
+    simulated = hybrid.outputs.history.get_dict().get("simulated_fs", 0.0) if "history" in hybrid.outputs else 0.0
     report.simulated_fs += simulated
     if timestep := _aimd_timestep(hybrid):
         report.simulated_steps += simulated / timestep

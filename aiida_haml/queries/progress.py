@@ -30,13 +30,15 @@ class ProcessState:
     exit_status: int | None
     exit_message: str | None
     cached: bool
+    sealed: bool
     started: datetime
     changed: datetime
     candidate: str
 
     @property
     def ended(self) -> bool:
-        return self.state in ENDED
+        # A job from the cache starts with its source's state, "finished", and is sealed only once it has ended.
+        return self.sealed and self.state in ENDED
 
     @property
     def ok(self) -> bool:
@@ -51,7 +53,7 @@ class ProcessState:
     def verdict(self) -> str:
         """The state in words: running, done, or how it failed."""
         if not self.ended:
-            return self.state
+            return "ending" if self.state in ENDED else self.state
         if self.ok:
             return "from cache" if self.cached else "done"
         return f"FAILED [{self.exit_status}] {self.exit_message or self.state}"
@@ -154,18 +156,17 @@ def _call_name(link_label: str, label: str, pk: int) -> str:
 def _rows(pks: set[int]) -> Iterable[dict[str, Any]]:
     project = {
         "id": "pk", "process_type": "process_type", "attributes.process_label": "label", "ctime": "started",
-        "attributes.process_state": "state", "attributes.exit_status": "exit_status", "mtime": "changed",
+        "attributes.process_state": "state", "attributes.sealed": "sealed", "attributes.exit_status": "exit_status", "mtime": "changed",
         "attributes.exit_message": "exit_message", f"extras.{CACHED_FROM}": "cached",
     }  # fmt: skip
-    builder = orm.QueryBuilder().append(
-        orm.ProcessNode, filters={"id": {"in": sorted(pks)}}, project=list(project)
-    )
+    builder = orm.QueryBuilder().append(orm.ProcessNode, filters={"id": {"in": sorted(pks)}}, project=list(project))
     for row in builder.iterall():
         yield dict(zip(project.values(), row, strict=True))
 
 
 def _state(row: dict[str, Any], candidate: str) -> ProcessState:
-    row = {**row, "cached": row["cached"] is not None, "state": row["state"] or "created"}
+    row = {**row, "cached": row["cached"] is not None, "sealed": bool(row["sealed"])}
+    row["state"] = row["state"] or "created"
     row["process_type"] = row["process_type"] or ""
     return ProcessState(**row, candidate=candidate)
 

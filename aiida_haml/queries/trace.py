@@ -61,9 +61,7 @@ def _result_of(process: orm.ProcessNode) -> orm.Node:
     for name in ("ranking", "potential", "frames", *sorted(results)):
         if name in results and not isinstance(results[name], orm.RemoteData | orm.FolderData):
             return results[name]
-    raise ValueError(
-        f"{process.process_label}<{process.pk}> has no results yet; trace it when it has finished."
-    )
+    raise ValueError(f"{process.process_label}<{process.pk}> has no results yet; trace it when it has finished.")
 
 
 def _trace_frame(node: orm.Node, frame: int) -> Branch:
@@ -94,9 +92,7 @@ class _Tracer:
         branch = Branch(f"{link + ': ' if link else ''}{_describe(node)}")
         creator = node.creator
         if creator is None:
-            branch.text += (
-                "  (given by a person)" if node.base.links.get_outgoing().all() else "  (no creator)"
-            )
+            branch.text += "  (given by a person)" if node.base.links.get_outgoing().all() else "  (no creator)"
             return branch
         if creator.process_type in LABEL_ENGINES:
             branch.children = [Branch(f"{_steps_of(node)} of {_engine(creator)}")]

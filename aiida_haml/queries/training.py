@@ -94,9 +94,7 @@ def training_labels(calculation: orm.ProcessNode) -> list[TrainingLabel]:
         if port is None:
             continue
         key = entry.link_label.removeprefix(port)
-        whole = {
-            "train" if port == "labels__" else "isolated_atom": list(range(len(cast(FramesData, entry.node))))
-        }
+        whole = {"train" if port == "labels__" else "isolated_atom": list(range(len(cast(FramesData, entry.node))))}
         node = cast(FramesData, entry.node)
         labels.append(TrainingLabel(node, key, split.get(key, whole) if port == "labels__" else whole))
     return labels

@@ -104,9 +104,7 @@ def _session() -> Any:
 
 def _beyond(statement: str, pk: int | Iterable[int], types: tuple[str, ...]) -> set[int]:
     starts = {pk} if isinstance(pk, int) else set(pk)
-    query = sa.text(statement).bindparams(
-        sa.bindparam("starts", expanding=True), sa.bindparam("types", expanding=True)
-    )
+    query = sa.text(statement).bindparams(sa.bindparam("starts", expanding=True), sa.bindparam("types", expanding=True))
     found: set[int] = set()
     for chunk in _chunks(starts):
         rows = _session().execute(query, {"starts": chunk, "types": list(types)})

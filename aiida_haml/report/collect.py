@@ -94,9 +94,7 @@ def _candidate(key: str, content: Mapping[str, Any], hybrid: Any, series: orm.Ar
 
 def _segment(node: orm.Node) -> Segment:
     attributes = node.base.attributes
-    return Segment(
-        attributes.get("kind"), attributes.get("time_start"), attributes.get("time_end"), node.uuid
-    )
+    return Segment(attributes.get("kind"), attributes.get("time_start"), attributes.get("time_end"), node.uuid)
 
 
 def _cycle(cycle: Mapping[str, Any]) -> Cycle:

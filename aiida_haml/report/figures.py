@@ -108,9 +108,7 @@ def comparison(candidates: Sequence[Candidate]) -> str:
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     _legend(figure, len(candidates))
-    return svg(
-        figure, "comparison", "Intact PS4, bonds of P, reacted share and product score of all candidates."
-    )
+    return svg(figure, "comparison", "Intact PS4, bonds of P, reacted share and product score of all candidates.")
 
 
 def trajectory(candidate: Candidate, name: str) -> str:
@@ -129,18 +127,14 @@ def trajectory(candidate: Candidate, name: str) -> str:
     _phases(lower, candidate)
     lower.set_xlabel("time / ps")
     lower.set_ylabel("phases (not Li)")
-    return svg(
-        figure, name, f"Time line of {candidate.key}: bonds and phases; bursts shaded, handovers as lines."
-    )
+    return svg(figure, name, f"Time line of {candidate.key}: bonds and phases; bursts shaded, handovers as lines.")
 
 
 def _segments(axes: Axes, candidate: Candidate) -> None:
     for k, segment in enumerate(candidate.segments):
         if segment.kind == "burst":
             label = "burst (AIMD)" if "burst" not in [s.kind for s in candidate.segments[:k]] else None
-            axes.axvspan(
-                segment.time_start / 1000, segment.time_end / 1000, color=BURST_COLOUR, lw=0, label=label
-            )
+            axes.axvspan(segment.time_start / 1000, segment.time_end / 1000, color=BURST_COLOUR, lw=0, label=label)
         if k:
             axes.axvline(
                 segment.time_start / 1000,
@@ -223,6 +217,4 @@ def _legend(figure: Figure, count: int) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             seen.setdefault(label, handle)
     if seen:
-        figure.legend(
-            seen.values(), seen.keys(), loc="outside lower center", ncols=min(count, 4), fontsize="small"
-        )
+        figure.legend(seen.values(), seen.keys(), loc="outside lower center", ncols=min(count, 4), fontsize="small")

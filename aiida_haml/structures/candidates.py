@@ -41,9 +41,7 @@ class CandidateSpec:
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or self.host not in HOSTS:
-            raise StructureError(
-                "host", self.host, "is not a known host", f"Choose one of {', '.join(HOSTS)}."
-            )
+            raise StructureError("host", self.host, "is not a known host", f"Choose one of {', '.join(HOSTS)}.")
         if self.a_A is not None and (
             isinstance(self.a_A, bool) or not isinstance(self.a_A, (int, float)) or not 5.0 < self.a_A < 20.0
         ):
@@ -66,9 +64,7 @@ class CandidateSpec:
         if values.get("doping") is not None:
             values["doping"] = Doping(**_known(values["doping"], Doping, "doping."))
         if values.get("interface") is not None:
-            values["interface"] = InterfaceSettings(
-                **_known(values["interface"], InterfaceSettings, "interface.")
-            )
+            values["interface"] = InterfaceSettings(**_known(values["interface"], InterfaceSettings, "interface."))
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,9 +88,7 @@ def _known(given: object, kind: type, prefix: str) -> dict[str, Any]:
     names = [field.name for field in declared]
     for key in given:
         if key not in names:
-            raise StructureError(
-                f"{prefix}{key}", given[key], "has an unknown key", f"Known are {', '.join(names)}."
-            )
+            raise StructureError(f"{prefix}{key}", given[key], "has an unknown key", f"Known are {', '.join(names)}.")
     for field in declared:
         if field.default is MISSING and field.name not in given:
             raise StructureError(f"{prefix}{field.name}", None, "is missing", f"Give {prefix}{field.name}.")

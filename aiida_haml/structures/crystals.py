@@ -72,9 +72,7 @@ class Phase:
             cellpar=[length, length, height, 90, 90, 120 if hexagonal else 90],
         )
         labels = np.array([label for _, label, _ in self.sites])[built.arrays["spacegroup_kinds"]]
-        atoms = Atoms(
-            built.numbers, scaled_positions=_tidy(built.get_scaled_positions()), cell=built.cell, pbc=True
-        )
+        atoms = Atoms(built.numbers, scaled_positions=_tidy(built.get_scaled_positions()), cell=built.cell, pbc=True)
         atoms.set_array("sites", labels, dtype=labels.dtype)
         return atoms
 

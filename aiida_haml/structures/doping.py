@@ -57,19 +57,13 @@ class Doping:
     def __post_init__(self) -> None:
         if not isinstance(self.dopant, str) or self.dopant not in MECHANISMS:
             known = ", ".join(MECHANISMS)
-            raise StructureError(
-                "doping.dopant", self.dopant, "is not a known dopant", f"Choose one of {known}."
-            )
+            raise StructureError("doping.dopant", self.dopant, "is not a known dopant", f"Choose one of {known}.")
         if not isinstance(self.site, str) or self.site not in SITE_ELEMENTS:
             known = ", ".join(f"{s} ({e})" for s, e in SITE_ELEMENTS.items())
-            raise StructureError(
-                "doping.site", self.site, "is not a site that can be doped", f"Choose one of {known}."
-            )
+            raise StructureError("doping.site", self.site, "is not a site that can be doped", f"Choose one of {known}.")
         if self.site not in MECHANISMS[self.dopant]:
             replaced = SITE_ELEMENTS[self.site]
-            charges = (
-                f"{self.dopant} {FORMAL_CHARGES[self.dopant]:+d}, {replaced} {FORMAL_CHARGES[replaced]:+d}"
-            )
+            charges = f"{self.dopant} {FORMAL_CHARGES[self.dopant]:+d}, {replaced} {FORMAL_CHARGES[replaced]:+d}"
             allowed = " or ".join(MECHANISMS[self.dopant])
             raise StructureError(
                 "doping.site",
@@ -130,9 +124,7 @@ class DopedCell:
     degeneracy: int
 
 
-def symmetry_permutations(
-    parent: Atoms, indices: NDArray[np.int64], tolerance: float = 1e-3
-) -> NDArray[np.int64]:
+def symmetry_permutations(parent: Atoms, indices: NDArray[np.int64], tolerance: float = 1e-3) -> NDArray[np.int64]:
     """Return what the space group of ``parent`` makes of the given sites.
 
     Parameters
@@ -256,9 +248,7 @@ def distinct_configurations(parent: Atoms, site: str, fraction: float) -> list[C
         If the host has no such site, or the cell cannot realise the fraction.
     """
     indices = sites_of(parent, site)
-    return enumerate_configurations(
-        symmetry_permutations(parent, indices), substitutions(fraction, len(indices))
-    )
+    return enumerate_configurations(symmetry_permutations(parent, indices), substitutions(fraction, len(indices)))
 
 
 def choose(configurations: list[Configuration], configuration: int | None, seed: int) -> int:
@@ -322,9 +312,7 @@ def dope(parent: Atoms, doping: Doping, seed: int = 0) -> DopedCell:
     if doping.site == "16e":
         _set_corner_bonds(atoms, substituted, CORNER_BONDS[doping.dopant])
     suffix = f"#{doping.site}-{index:02d}" if substituted else ""
-    return DopedCell(
-        atoms, formula(atoms) + suffix, substituted, index, len(configurations), chosen.degeneracy
-    )
+    return DopedCell(atoms, formula(atoms) + suffix, substituted, index, len(configurations), chosen.degeneracy)
 
 
 def _set_corner_bonds(atoms: Atoms, corners: tuple[int, ...], length: float) -> None:

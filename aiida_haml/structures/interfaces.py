@@ -94,9 +94,7 @@ class InterfaceSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.metal, str) or self.metal not in METALS:
             known = ", ".join(METALS)
-            raise StructureError(
-                "interface.metal", self.metal, "is not a known metal", f"Choose one of {known}."
-            )
+            raise StructureError("interface.metal", self.metal, "is not a known metal", f"Choose one of {known}.")
         facet = self.facet
         if not isinstance(facet, (list, tuple)) or list(facet) not in [list(known) for known in FACETS]:
             known = ", ".join(str(list(f)) for f in FACETS)
@@ -105,9 +103,7 @@ class InterfaceSettings:
             )
         object.__setattr__(self, "facet", tuple(int(h) for h in facet))
         if isinstance(self.layers, bool) or not isinstance(self.layers, int) or self.layers < 1:
-            raise StructureError(
-                "interface.layers", self.layers, "is not a number of layers", "Give 1 or more."
-            )
+            raise StructureError("interface.layers", self.layers, "is not a number of layers", "Give 1 or more.")
         _require_number("interface.max_strain", self.max_strain, 0.0, 0.15)
         _require_number("interface.max_area_A2", self.max_area_A2, 10.0, 2000.0)
         if self.gap_A is not None:

@@ -135,9 +135,7 @@ def find_matches(electrolyte: Matrix, metal: Matrix, max_strain: float, max_area
         target = cell @ electrolyte
         # A unit vector of the metal is stretched by no more than the principal strains.
         lengths = np.linalg.norm(target, axis=1)
-        firsts, seconds = (
-            _lattice_vectors(metal, n / (1 + max_strain), n / (1 - max_strain)) for n in lengths
-        )
+        firsts, seconds = (_lattice_vectors(metal, n / (1 + max_strain), n / (1 - max_strain)) for n in lengths)
         for first in firsts:
             for second in seconds:
                 supercell = np.array([first, second])

@@ -21,9 +21,7 @@ def coloured(rng, n, width, memory):
     return width * noise
 
 
-def planted(
-    key, label=None, *, level=0.5, rate=2e-3, noise=0.02, memory=0.5, seed=0, n=400, length=4000.0, **series
-):
+def planted(key, label=None, *, level=0.5, rate=2e-3, noise=0.02, memory=0.5, seed=0, n=400, length=4000.0, **series):
     """Return a member whose electrolyte reacts by first order towards a level."""
     rng = np.random.default_rng(seed)
     time = np.linspace(0, length, n)
@@ -59,9 +57,7 @@ def test_planted_order_is_recovered():
 
 
 def test_faster_formation_ranks_higher_at_the_same_final_level():
-    rows, _ = ranked(
-        [planted("slow", rate=1e-3, level=0.4, seed=1), planted("fast", rate=1e-2, level=0.4, seed=2)]
-    )
+    rows, _ = ranked([planted("slow", rate=1e-3, level=0.4, seed=1), planted("fast", rate=1e-2, level=0.4, seed=2)])
     assert rows["fast"]["metrics"]["formation"] > rows["slow"]["metrics"]["formation"]
     assert rows["fast"]["rank"] == 1
 
@@ -79,8 +75,7 @@ def test_false_orders_are_as_rare_as_the_confidence_says():
     """Candidates that differ in their noise alone: at 95 % one pair in ten may be called ordered."""
     settings = RankingSettings(min_simulated_fs=0, n_bootstrap=300)
     pairs = [
-        [planted(f"a{i}", seed=2 * i, memory=0.7), planted(f"b{i}", seed=2 * i + 1, memory=0.7)]
-        for i in range(60)
+        [planted(f"a{i}", seed=2 * i, memory=0.7), planted(f"b{i}", seed=2 * i + 1, memory=0.7)] for i in range(60)
     ]
     ordered = sum(not rank(pair, settings)["candidates"][0]["tied_with"] for pair in pairs)
     assert ordered <= 12
@@ -130,9 +125,7 @@ def test_a_short_seed_is_left_out_of_its_label():
 
 def test_all_are_compared_over_the_shortest_time():
     """A candidate that was simulated for longer gains nothing by it."""
-    rows, result = ranked(
-        [planted("a", rate=2e-4), planted("b", rate=2e-4, length=16000, n=1600, noise=0.02)]
-    )
+    rows, result = ranked([planted("a", rate=2e-4), planted("b", rate=2e-4, length=16000, n=1600, noise=0.02)])
     assert result["compared_fs"] == 4000
     assert rows["b"]["metrics"]["formation"] == pytest.approx(rows["a"]["metrics"]["formation"], abs=0.02)
 
@@ -148,9 +141,7 @@ def test_a_weighted_metric_that_does_not_exist_is_undetermined():
     nothing = np.full(400, np.nan)
     member = planted("metal", reacted_fraction=nothing, product_score=nothing)
     rows, _ = ranked([member, planted("a")])
-    assert rows["metal"]["status"] == (
-        "undetermined: formation and product_similarity not defined for these atoms"
-    )
+    assert rows["metal"]["status"] == ("undetermined: formation and product_similarity not defined for these atoms")
     assert rows["a"]["rank"] == 1
 
 
@@ -192,10 +183,7 @@ def test_weights_are_declared_normalised_and_can_turn_the_order():
     members = [planted("quick", level=0.6, rate=4e-4, seed=1), planted("calm", level=0.1, seed=2)]
     _, result = ranked(members)
     assert sum(m["weight"] for m in result["metrics"].values()) == pytest.approx(1)
-    assert all(
-        m["description"] and m["unit"] and m["direction"] in ("high", "low")
-        for m in result["metrics"].values()
-    )
+    assert all(m["description"] and m["unit"] and m["direction"] in ("high", "low") for m in result["metrics"].values())
     only = dict.fromkeys(METRICS, 0.0) | {"late_drift": 2.0}
     rows, result = ranked(members, RankingSettings(weights=only, min_simulated_fs=0))
     assert result["metrics"]["late_drift"]["weight"] == 1

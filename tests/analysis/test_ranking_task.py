@@ -99,9 +99,7 @@ def test_no_candidates_are_refused(tmp_path):
 
 def test_a_label_for_different_things_is_refused(described, tmp_path):
     candidates = {k: {"label": "x", "seed": 1, "temperature_K": 300 + i} for i, k in enumerate(described[1])}
-    assert "share the label 'x' but differ in ['temperature_K']" in refused(
-        job(described, tmp_path), candidates
-    )
+    assert "share the label 'x' but differ in ['temperature_K']" in refused(job(described, tmp_path), candidates)
 
 
 def test_candidates_without_description_are_refused(described, tmp_path):

@@ -116,9 +116,7 @@ def measure(precision: str, size: str, steps: int, folder: Path) -> dict[str, fl
 
 def main() -> None:
     """Measure, print, and compare with the aims."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer steps; float64 only")
     quick = parser.parse_args().quick
     warnings.filterwarnings("ignore")

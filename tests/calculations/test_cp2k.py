@@ -130,7 +130,7 @@ def test_solver_does_not_enter_the_key(levels):
 
 
 def test_parameters_do_not_change_the_level(levels):
-    frame = Frames([3, 3], np.zeros((1, 2, 3)) + [[0, 0, 0], [2, 0, 0]], 9 * np.eye(3)[None], True)
+    frame = Frames([3, 3], [[[0, 0, 0], [2, 0, 0]]], 9 * np.eye(3)[None], True)
     theory = levels["gfn1-xtb"]["theory"]
     before = repr(theory)
     build_parameters(frame, theory, levels["gfn1-xtb"]["solver"][0], MD, isolated=False, wall_time=100)

@@ -45,9 +45,7 @@ def salt(skewed: bool = False) -> Frames:
     """Sixteen atoms of rattled LiCl at 120 fs, some of them outside the cell."""
     atoms = bulk("LiCl", "rocksalt", a=5.13, cubic=True) * (2, 1, 1)
     if skewed:
-        atoms.set_cell(
-            atoms.cell.array + np.array([[0, 0.4, 0.2], [0.3, 0, 0.1], [0.5, -0.3, 0]]), scale_atoms=True
-        )
+        atoms.set_cell(atoms.cell.array + np.array([[0, 0.4, 0.2], [0.3, 0, 0.1], [0.5, -0.3, 0]]), scale_atoms=True)
         atoms.rotate(37.0, (1.0, 2.0, 0.5), rotate_cell=True)
     atoms.rattle(0.05, seed=1)
     atoms.positions[0] -= 2 * atoms.cell[0]

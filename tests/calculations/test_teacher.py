@@ -10,7 +10,11 @@ from aiida_haml.calculations.levels import level_key
 from aiida_haml.calculations.teacher import TeacherCalculation
 from aiida_haml.data.frames import FramesData
 
-EMT = {"engine": "teacher", "name": "teacher", "theory": {"calculator": "ase.calculators.emt:EMT", "parameters": {}}}
+EMT = {
+    "engine": "teacher",
+    "name": "teacher",
+    "theory": {"calculator": "ase.calculators.emt:EMT", "parameters": {}},
+}
 MD = {"steps": 6, "timestep_fs": 2.0, "temperature_K": 300.0, "thermostat_time_fs": 50.0, "seed": 7}
 
 

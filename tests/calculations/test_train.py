@@ -89,9 +89,7 @@ def test_the_engines_refusal_is_the_exit_message(aiida_profile_clean, engine_cod
     unknown_size.base.attributes.set("elements", ["Ag", "Au", "Cu"])
     frames = emt_frames(2)
     silver = Frames(**(frames.arrays() | {"numbers": np.where(frames.numbers == 79, 47, 29)}))
-    _, node = run_get_node(
-        EvaluateCalculation, code=engine_code, potential=unknown_size, frames=label(silver)
-    )
+    _, node = run_get_node(EvaluateCalculation, code=engine_code, potential=unknown_size, frames=label(silver))
     assert node.exit_status == EvaluateCalculation.exit_codes.ERROR_MODEL_REFUSED.status
     assert "Ag" in node.exit_message
 
@@ -116,9 +114,7 @@ def test_the_engines_refusal_is_the_exit_message(aiida_profile_clean, engine_cod
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
-def test_labels_that_do_not_fit_are_refused_before_a_job_starts(
-    aiida_profile_clean, engine_code, changes, message
-):
+def test_labels_that_do_not_fit_are_refused_before_a_job_starts(aiida_profile_clean, engine_code, changes, message):
     with pytest.raises(ValueError, match=message):
         run_get_node(TrainCalculation, **inputs(engine_code, **changes()))
     assert orm.QueryBuilder().append(orm.CalcJobNode).count() == 0

@@ -93,9 +93,7 @@ def test_dry_run_prints_candidates_and_stores_nothing(aiida_profile_clean, tmp_p
         ("name: [\n", ["not valid YAML"]),
     ],
 )
-def test_a_bad_specification_is_refused_before_anything_is_stored(
-    aiida_profile_clean, tmp_path, text, wanted
-):
+def test_a_bad_specification_is_refused_before_anything_is_stored(aiida_profile_clean, tmp_path, text, wanted):
     run("setup")
     path = tmp_path / "spec.yaml"
     path.write_text(text)
@@ -129,9 +127,7 @@ def test_rank_as_table_json_and_csv(graph):
 
 
 def test_rank_of_an_unfinished_screen_says_where_to_look(builder):
-    screen = builder.process(
-        orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})}, state="running"
-    )
+    screen = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})}, state="running")
     assert "has no ranking; it is running" in run("screen", "rank", screen.pk, code=1)
 
 

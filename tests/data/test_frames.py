@@ -86,7 +86,12 @@ def test_unknown_kind_is_refused(aiida_profile, images):
     ],
 )
 def test_broken_arrays_are_refused(change, message):
-    arrays = {"numbers": [3, 3], "positions": np.zeros((1, 2, 3)), "cells": np.eye(3)[None], "pbc": True} | change
+    arrays = {
+        "numbers": [3, 3],
+        "positions": np.zeros((1, 2, 3)),
+        "cells": np.eye(3)[None],
+        "pbc": True,
+    } | change
     with pytest.raises(ValueError, match=message):
         Frames(**arrays)
 

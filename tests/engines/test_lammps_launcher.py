@@ -76,9 +76,7 @@ def dynamics(**changes) -> Dynamics:
 
 
 def thermo():
-    return {
-        k: np.array(v) for k, v in lammps_files.read_log(Path(lammps_files.LOG).read_text()).thermo.items()
-    }
+    return {k: np.array(v) for k, v in lammps_files.read_log(Path(lammps_files.LOG).read_text()).thermo.items()}
 
 
 def dumped(n_atoms):
@@ -227,9 +225,7 @@ def test_lost_atoms_end_the_run_with_what_was_finished(launch):
     velocities = frames.velocities.copy()
     velocities[0, 0, 0] = -0.5
     frames = dataclasses.replace(frames, velocities=velocities, positions=frames.positions + 0.3)
-    results = launch(
-        frames, dynamics(steps=200, save_every=1), replace=[("boundary p p p", "boundary f f f")]
-    )
+    results = launch(frames, dynamics(steps=200, save_every=1), replace=[("boundary p p p", "boundary f f f")])
     assert results["stopped_by"] == "lost_atoms"
     assert len(dumped(frames.n_atoms)) >= 1
 

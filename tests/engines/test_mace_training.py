@@ -46,9 +46,7 @@ def train(folder: Path) -> dict:
 def start_job(folder: Path) -> tuple[dict, str]:
     """Run the task as a job does, in a process of its own, and return its results and its log."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [ENGINE, "train"], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([ENGINE, "train"], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads((folder / "results.json").read_text()), done.stdout
 
@@ -166,9 +164,7 @@ def test_nan_in_a_label_is_refused(tmp_path):
 
 def test_a_training_that_diverges_is_named(tmp_path):
     frames = emt_frames(8)
-    broken = type(frames)(
-        **(frames.arrays() | {"energies": frames.energies * 1e160, "forces": frames.forces * 1e160})
-    )
+    broken = type(frames)(**(frames.arrays() | {"energies": frames.energies * 1e160, "forces": frames.forces * 1e160}))
     results = train(prepare(tmp_path, {"n_committee": 1}, {"burst_000": broken}))
     assert results["error"]["kind"] == "diverged"
     assert "lr" in results["error"]["message"]

@@ -43,9 +43,7 @@ def test_stress_is_the_strain_derivative():
     atoms = all_elements()
     np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, eps=1e-5), atol=1e-8)
     interface = rattled()
-    np.testing.assert_allclose(
-        interface.get_stress(), calculate_numerical_stress(interface, eps=1e-5), atol=1e-8
-    )
+    np.testing.assert_allclose(interface.get_stress(), calculate_numerical_stress(interface, eps=1e-5), atol=1e-8)
 
 
 def test_nothing_depends_on_place_turn_or_order():

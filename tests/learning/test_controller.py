@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from aiida_haml.learning.controller import ControllerSettings, Observation, Plan, first_plan, next_plan
 
-SETTINGS = ControllerSettings(
-    n_burst_first=10, min_burst=3, max_burst=40, n_stretch_first=50, max_stretch=1000
-)
+SETTINGS = ControllerSettings(n_burst_first=10, min_burst=3, max_burst=40, n_stretch_first=50, max_stretch=1000)
 plans = st.builds(
     Plan,
     n_burst=st.integers(3, 40),

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from aiida_haml.learning.splits import PARTS, split_segments
 
-lengths = st.dictionaries(
-    st.text("abc_01", min_size=1, max_size=6), st.integers(1, 40), min_size=1, max_size=6
-).filter(lambda d: sum(d.values()) >= 2)
+lengths = st.dictionaries(st.text("abc_01", min_size=1, max_size=6), st.integers(1, 40), min_size=1, max_size=6).filter(
+    lambda d: sum(d.values()) >= 2
+)
 fractions = st.floats(0.0, 0.45)
 
 

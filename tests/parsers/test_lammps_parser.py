@@ -26,9 +26,7 @@ MD = {
     "seed": 1,
     "save_every": 10,
 }
-HEADER = (
-    "   Step          Time           Temp       PotEng         KinEng         Press       f_thermostat    CPU"
-)
+HEADER = "   Step          Time           Temp       PotEng         KinEng         Press       f_thermostat    CPU"
 
 
 def start() -> Frames:
@@ -95,9 +93,7 @@ def parse(aiida_profile, aiida_localhost, tmp_path):
         if trajectory:
             (tmp_path / lammps_files.TRAJECTORY).write_text(trajectory)
         parser: type[Parser] = ParserFactory("haml.lammps")
-        made, code = parser.parse_from_node(
-            node, store_provenance=False, retrieved_temporary_folder=str(tmp_path)
-        )
+        made, code = parser.parse_from_node(node, store_provenance=False, retrieved_temporary_folder=str(tmp_path))
         return made, code.exit_status
 
     return run

@@ -118,9 +118,7 @@ def test_the_page_is_whole_and_small(html):
 
 def test_labels_from_the_database_are_escaped(html):
     assert not re.search(r"<script", html, re.IGNORECASE)
-    assert not any(
-        tag == "script" or any(k.startswith("on") for k in attrs) for tag, attrs in Page(html).tags
-    )
+    assert not any(tag == "script" or any(k.startswith("on") for k in attrs) for tag, attrs in Page(html).tags)
     assert "&lt;script&gt;alert(" in html
     assert EVIL in Page(html).text  # dollars too stand as they were written, in tables and figures
 
@@ -234,8 +232,4 @@ def test_series_of_nothing_but_nan_are_left_out():
     data = screen(("a",))
     nothing = dict(data.candidates[0].series)
     nothing |= {k: np.full_like(v, np.nan) for k, v in nothing.items() if v.dtype.kind == "f" and k != "time"}
-    Page(
-        render(
-            dataclasses.replace(data, candidates=[dataclasses.replace(data.candidates[0], series=nothing)])
-        )
-    )
+    Page(render(dataclasses.replace(data, candidates=[dataclasses.replace(data.candidates[0], series=nothing)])))

@@ -76,9 +76,7 @@ def test_representatives_are_in_distinct_orbits():
     assert all(c.sites == min(orbit) for c, orbit in zip(found, orbits, strict=True))
 
 
-MECHANISMS = st.sampled_from(
-    [("O", "16e", 16), ("O", "4d", 4), ("Se", "16e", 16), ("Se", "4d", 4), ("F", "4a", 4)]
-)
+MECHANISMS = st.sampled_from([("O", "16e", 16), ("O", "4d", 4), ("Se", "16e", 16), ("Se", "4d", 4), ("F", "4a", 4)])
 
 
 @settings(max_examples=40, deadline=None)

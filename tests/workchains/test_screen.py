@@ -160,7 +160,13 @@ def test_untrusted_tails_are_kept_apart(builder_of, screen):
         protocol="quick",
         overrides={
             "hybrid": {"simulated_fs": 14.0},
-            "controller": {"n_burst_first": 4, "min_burst": 3, "n_stretch_first": 10, "max_force_error": 1e-6},
+            "controller": {
+                "n_burst_first": 4,
+                "min_burst": 3,
+                "n_stretch_first": 10,
+                "min_stretch": 5,
+                "max_force_error": 1e-6,
+            },
             "training": {"num_channels": 4, "max_epochs": 2, "fine_tune_epochs": 1},
         },
     )

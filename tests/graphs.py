@@ -112,10 +112,11 @@ class Builder:
         return self.create(job, frames=frames("stretch", start, n), output_parameters=results)
 
 
-def lay_screen(builder: Builder, structure_made_in_step: bool = False) -> Builder:
+def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bool = True) -> Builder:
     """Lay a screen of one candidate and two cycles; its parts stand in ``builder.made`` by name.
 
-    With `structure_made_in_step`, the structure has no creator: the cut that an audit has to find.
+    With `structure_made_in_step`, the structure has no creator: the cut that an audit has to find. Without
+    `ended`, the processes can still call others.
     """
     spec = orm.Dict({"label": "pristine", "structure": {}}).store()
     screen = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__c000": spec})
@@ -148,7 +149,8 @@ def lay_screen(builder: Builder, structure_made_in_step: bool = False) -> Builde
     rank = builder.process(orm.CalcJobNode, "haml.rank", {"environments__c000": environments}, screen)
     ranking = builder.create(rank, ranking=orm.Dict(RANKING))
     builder.give_back(screen, ranking=ranking)
-    builder.end()
+    if ended:
+        builder.end()
     builder.made = {
         "screen": screen, "hybrid": hybrid, "structure": structure, "first": first, "second": second,
         "potential": potential, "refined": refined, "stretch": stretch, "last": last, "ranking": ranking,

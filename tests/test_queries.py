@@ -222,14 +222,16 @@ def test_progress_counts_segments_of_each_candidate(graph):
     assert now.screen.ok
 
 
-def test_progress_shows_what_runs(builder, graph):
+def test_progress_shows_what_runs(builder):
+    graph = lay_screen(builder, ended=False).made
     builder.train({"a": graph["first"]}, graph["hybrid"], state="running")
     (candidate,) = progress(graph["screen"]).candidates
-    assert candidate.running == ["training"]
+    assert "training" in candidate.running
 
 
-def test_progress_does_not_take_a_job_from_the_cache_for_done_before_it_is(builder, graph):
+def test_progress_does_not_take_a_job_from_the_cache_for_done_before_it_is(builder):
     """Such a job is stored with the state of its source, goes through its own life, and is sealed at the end."""
+    graph = lay_screen(builder, ended=False).made
     job = builder.process(orm.CalcJobNode, "haml.train", {"labels__a": graph["first"]}, graph["hybrid"])
     state = progress(graph["screen"]).processes[-1]
     assert (state.pk, state.ended) == (job.pk, False)

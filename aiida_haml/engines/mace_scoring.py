@@ -119,7 +119,8 @@ def calibration(labels: Sequence[tuple[Frames, Prediction]]) -> Calibration:
     if not labels:
         return calibrate(np.empty(0), np.empty(0))
     errors = [force_errors(p.forces.mean(axis=0), _forces(f)).ravel() for f, p in labels]
-    return calibrate(np.concatenate([p.deviations().ravel() for _, p in labels]), np.concatenate(errors))
+    deviations = np.concatenate([p.deviations().ravel() for _, p in labels])
+    return calibrate(deviations, np.concatenate(errors), offset=float(deviations.mean()))
 
 
 def require_labels(frames: Mapping[str, Frames]) -> None:

@@ -14,6 +14,10 @@ from typing import Any
 from aiida_haml.settings import Settings, require_integer, require_number
 
 
+#: Deviation that any disagreement exceeds, eV / Angstrom.
+SMALLEST_THRESHOLD = 1e-4
+
+
 @dataclass(frozen=True)
 class ControllerSettings(Settings):
     """Bounds and tolerances of the controller.
@@ -31,7 +35,7 @@ class ControllerSettings(Settings):
         eV / Angstrom.
     max_force_error : float
         True error of a single atom's force at which a stretch has to stop, eV / Angstrom. The deviation that
-        stands for it is ``max_force_error / alpha`` with the calibrated ``alpha``.
+        stands for it is ``max_force_error / alpha - offset`` with the calibrated ``alpha`` and ``offset``.
     uncalibrated_alpha : float
         Error over deviation before anything was calibrated. Committees that share their training frames
         underestimate their errors, often several times; 5 is cautious.
@@ -112,7 +116,9 @@ class Observation(Settings):
         Prequential force error of the cycle's burst, eV / Angstrom; None for the first burst, which had no
         potential to test.
     alpha : float or None
-        Calibrated error over deviation on that burst (see `aiida_haml.learning.errors.calibrate`).
+        Calibrated error over deviation and offset on that burst (see `aiida_haml.learning.errors.calibrate`).
+    offset : float
+        Offset of that calibration, eV / Angstrom.
     force_max, deviation_max : float or None
         Largest error of an atom's force on that burst and largest committee deviation, eV / Angstrom.
     stopped_by : str or None
@@ -127,6 +133,7 @@ class Observation(Settings):
 
     force_rmse: float | None = None
     alpha: float | None = None
+    offset: float = 0.0
     force_max: float | None = None
     deviation_max: float | None = None
     stopped_by: str | None = None
@@ -139,6 +146,7 @@ class Observation(Settings):
             if getattr(self, name) is not None:
                 require_number(name, getattr(self, name), open_low=False)
         require_integer("n_labels", self.n_labels, 0)
+        require_number("offset", self.offset, open_low=False)
         require_number("wall_time_s", self.wall_time_s, open_low=False)
         if self.remaining_steps is not None:
             require_integer("remaining_steps", self.remaining_steps, 0)
@@ -156,8 +164,9 @@ class Observation(Settings):
         """
         if errors is None:
             return cls(**cycle)
-        alpha = errors["calibration"]["alpha"]
-        return cls(alpha=alpha, **{n: errors[n] for n in ("force_rmse", "force_max", "deviation_max")}, **cycle)
+        calibration = errors["calibration"]
+        measured = {"alpha": calibration["alpha"], "offset": calibration.get("offset", 0.0)}
+        return cls(**measured, **{n: errors[n] for n in ("force_rmse", "force_max", "deviation_max")}, **cycle)
 
 
 def first_plan(settings: ControllerSettings) -> Plan:
@@ -202,13 +211,13 @@ def next_plan(settings: ControllerSettings, previous: Plan, observed: Observatio
 def deviation_threshold(settings: ControllerSettings, observed: Observation) -> float:
     """Return the deviation at which a stretch has to stop, eV / Angstrom.
 
-    It is ``max_force_error / alpha``. A calibrated ``alpha`` below 1 counts as 1: a committee that seems too
+    It is ``max_force_error / alpha - offset``, and nearly zero where even agreeing members may be off by more. A calibrated ``alpha`` below 1 counts as 1: a committee that seems too
     modest on one burst is not given credit for it. Where no atom of the burst was off by more than
     `max_force_error`, the deviations met there are proven harmless, and the threshold is not set below them:
     with few members a small deviation can come with a middling error, which makes ``alpha`` large.
     """
     factor = settings.uncalibrated_alpha if observed.alpha is None else max(observed.alpha, 1.0)
-    threshold = settings.max_force_error / factor
+    threshold = max(settings.max_force_error / factor - observed.offset, SMALLEST_THRESHOLD)
     if observed.force_max is None or observed.deviation_max is None:
         return threshold
     if observed.force_max > settings.max_force_error:

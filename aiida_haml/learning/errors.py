@@ -102,8 +102,10 @@ class Calibration:
     Attributes
     ----------
     alpha : float or None
-        ``alpha * deviation`` covers the true error of the share `coverage` of all atoms; None where the
-        deviation says nothing (one member, or no atom).
+        ``alpha * (deviation + offset)`` covers the true error of the share `coverage` of all atoms; None where
+        the deviation says nothing (one member, or no atom).
+    offset : float
+        Error that no deviation tells of, in units of deviation, eV / Angstrom.
     coverage : float
     correlation : float or None
         Spearman's rank correlation of deviation and error: whether the atoms that deviate are those in error.
@@ -115,18 +117,22 @@ class Calibration:
     coverage: float
     correlation: float | None
     n_atoms: int
+    offset: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return a plain dictionary."""
         return asdict(self)
 
 
-def calibrate(deviations: FloatArray, errors: FloatArray, coverage: float = COVERAGE) -> Calibration:
+def calibrate(
+    deviations: FloatArray, errors: FloatArray, coverage: float = COVERAGE, offset: float = 0.0
+) -> Calibration:
     """Find the factor by which a committee's deviation has to be multiplied to cover its true errors.
 
-    The factor is the conformal quantile of error / deviation: the k-th smallest ratio of A with
+    The factor is the conformal quantile of error / (deviation + offset): the k-th smallest ratio of A with
     k = ceil((A + 1) coverage), which covers new exchangeable atoms with at least that probability.
-    Source: Angelopoulos and Bates, arXiv:2107.07511, section 2.3.2.
+    Source: Angelopoulos and Bates, arXiv:2107.07511, section 2.3.2. The offset keeps atoms on which few members
+    agree by accident from deciding the factor.
 
     Parameters
     ----------
@@ -134,6 +140,8 @@ def calibrate(deviations: FloatArray, errors: FloatArray, coverage: float = COVE
         Deviation of the committee and true error of its mean force for each atom, eV / Angstrom.
     coverage : float
         Between 0 and 1.
+    offset : float
+        Not negative, eV / Angstrom.
 
     Returns
     -------
@@ -149,17 +157,18 @@ def calibrate(deviations: FloatArray, errors: FloatArray, coverage: float = COVE
         raise ValueError(f"There are {len(deviations)} deviations for {len(errors)} errors; give one of each an atom.")
     if not (np.isfinite(deviations).all() and np.isfinite(errors).all()):
         raise ValueError("Deviations or errors hold NaN or infinite values; leave such frames out.")
-    known = deviations > 0
+    known = deviations + offset > 0
     n_atoms = len(errors)
     if n_atoms == 0 or not known.any():
         return Calibration(alpha=None, coverage=coverage, correlation=None, n_atoms=n_atoms)
-    ratios = np.sort(errors[known] / deviations[known])
+    ratios = np.sort(errors[known] / (deviations[known] + offset))
     rank = min(int(np.ceil((len(ratios) + 1) * coverage)), len(ratios))
     return Calibration(
         alpha=float(ratios[rank - 1]),
         coverage=coverage,
         correlation=_rank_correlation(deviations, errors),
         n_atoms=n_atoms,
+        offset=offset,
     )
 
 

@@ -156,7 +156,8 @@ def _call_name(link_label: str, label: str, pk: int) -> str:
 def _rows(pks: set[int]) -> Iterable[dict[str, Any]]:
     project = {
         "id": "pk", "process_type": "process_type", "attributes.process_label": "label", "ctime": "started",
-        "attributes.process_state": "state", "attributes.sealed": "sealed", "attributes.exit_status": "exit_status", "mtime": "changed",
+        "attributes.process_state": "state", "attributes.sealed": "sealed", "mtime": "changed",
+        "attributes.exit_status": "exit_status",
         "attributes.exit_message": "exit_message", f"extras.{CACHED_FROM}": "cached",
     }  # fmt: skip
     builder = orm.QueryBuilder().append(orm.ProcessNode, filters={"id": {"in": sorted(pks)}}, project=list(project))

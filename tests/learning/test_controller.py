@@ -88,6 +88,9 @@ def test_the_threshold_comes_from_the_calibration():
     plan = first_plan(SETTINGS)
     assert plan.max_deviation == pytest.approx(1.0 / 5.0)
     assert next_plan(SETTINGS, plan, Observation(alpha=2.5)).max_deviation == pytest.approx(0.4)
+    assert next_plan(SETTINGS, plan, Observation(alpha=2.5, offset=0.1)).max_deviation == pytest.approx(0.3)
+    # Where members that agree may be off by more than is allowed, no deviation is small enough.
+    assert next_plan(SETTINGS, plan, Observation(alpha=2.5, offset=0.6)).max_deviation < 1e-3
     # An alpha below 1 earns no credit.
     assert next_plan(SETTINGS, plan, Observation(alpha=0.2)).max_deviation == pytest.approx(1.0)
 

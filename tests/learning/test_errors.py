@@ -94,3 +94,12 @@ def test_no_frames_give_no_errors():
     empty = summarize(np.empty(0), np.empty(0), np.empty(0, dtype=int), np.empty((0, 3)), np.empty((0, 3)))
     assert empty["n_frames"] == 0
     assert empty["force_rmse"] is None
+
+
+def test_an_offset_keeps_accidental_agreement_from_deciding():
+    rng = np.random.default_rng(4)
+    errors = np.abs(rng.normal(0.0, 0.3, 4000))
+    two_members = np.abs(rng.normal(0.0, 0.1, 4000))  # independent of the error, often nearly zero
+    plain, offset = calibrate(two_members, errors), calibrate(two_members, errors, offset=0.08)
+    assert offset.alpha < 0.5 * plain.alpha
+    assert np.mean(errors <= offset.alpha * (two_members + 0.08)) == pytest.approx(0.95, abs=0.01)

@@ -13,7 +13,6 @@ from typing import Any
 
 from aiida_haml.settings import Settings, require_integer, require_number
 
-
 #: Deviation that any disagreement exceeds, eV / Angstrom.
 SMALLEST_THRESHOLD = 1e-4
 
@@ -211,10 +210,10 @@ def next_plan(settings: ControllerSettings, previous: Plan, observed: Observatio
 def deviation_threshold(settings: ControllerSettings, observed: Observation) -> float:
     """Return the deviation at which a stretch has to stop, eV / Angstrom.
 
-    It is ``max_force_error / alpha - offset``, and nearly zero where even agreeing members may be off by more. A calibrated ``alpha`` below 1 counts as 1: a committee that seems too
-    modest on one burst is not given credit for it. Where no atom of the burst was off by more than
-    `max_force_error`, the deviations met there are proven harmless, and the threshold is not set below them:
-    with few members a small deviation can come with a middling error, which makes ``alpha`` large.
+    It is ``max_force_error / alpha - offset``, and nearly zero where even members that agree may be off by more.
+    A calibrated ``alpha`` below 1 counts as 1: a committee that seems too modest on one burst is not given credit
+    for it. Where no atom of the burst was off by more than `max_force_error`, the deviations met there are proven
+    harmless, and the threshold is not set below them.
     """
     factor = settings.uncalibrated_alpha if observed.alpha is None else max(observed.alpha, 1.0)
     threshold = max(settings.max_force_error / factor - observed.offset, SMALLEST_THRESHOLD)

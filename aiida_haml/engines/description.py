@@ -48,7 +48,6 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     ended = time.perf_counter()
     n = len(description.environments)
     write_results(folder, {
-        "wall_time_s": ended - started,
         "basis_time_s": fitted - started,
         "environments_per_s": n / max(ended - fitted, 1e-9),
         "n_environments": n,

@@ -365,7 +365,6 @@ def run(deck: Path, arguments: list[str]) -> dict[str, Any]:
     arguments : list of str
         Further arguments for LAMMPS.
     """
-    start = time.perf_counter()
     lammps = _library(arguments)
     driver: Driver | None = None
     end: End | None
@@ -390,7 +389,6 @@ def run(deck: Path, arguments: list[str]) -> dict[str, Any]:
         "stopped_at_step": None if end is None else end[1],
         "reason": None if end is None else end[2],
         "steps_done": steps_done,
-        "wall_time_s": time.perf_counter() - start,
         "forces_s": 0.0 if driver is None else driver.seconds - driver.watchman.seconds,
         "watch_s": 0.0 if driver is None else driver.watchman.seconds,
         "cpu_s_per_step": None if driver is None else driver.cpu_s_per_step,

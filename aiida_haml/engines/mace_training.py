@@ -95,7 +95,6 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         "elements": elements,
         "precision": settings.precision,
         "training_time_s": trained - start,
-        "wall_time_s": time.perf_counter() - start,
         "versions": {"mace": mace.__version__, "torch": torch.__version__},
     }
     write_results(folder, results)

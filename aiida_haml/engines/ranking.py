@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ def run(folder: Path, task: dict[str, Any]) -> None:
 
     Candidates that cannot be compared are an ``error`` in ``results.json``, with the reason.
     """
-    started = time.perf_counter()
     settings = RankingSettings.from_dict(task.get("settings"))
     inputs, candidates = folder / "inputs", dict(sorted(task["candidates"].items()))
     _check_labels(candidates)
@@ -66,7 +64,6 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         "leaves": np.array(leaves, dtype=np.int64),
     })  # fmt: skip
     write_results(folder, {
-        "wall_time_s": time.perf_counter() - started,
         "n_candidates": len(members),
         "n_labels": len(labels),
         "n_environments": int(clusters.size.sum()),

@@ -22,7 +22,6 @@ def run(folder: Path, task: dict[str, Any]) -> None:
 
     A run that exceeds its wall time, or meets energies that are not finite, keeps the frames done so far.
     """
-    begun = time.perf_counter()
     initial = Frames.load(folder / "inputs" / "initial")[-1]
     recorder = Recorder(initial)
     calculator = load_calculator(task["calculator"], task.get("parameters", {}))
@@ -33,12 +32,10 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         stopped = burst(initial, calculator, task["md"], recorder, task.get("max_wall_time_s"))
     if recorder.images:
         recorder.frames().save(folder / "frames")
-    spent = time.perf_counter() - begun
     steps = len(recorder.images) - 1
     write_results(
         folder,
         {
-            "wall_time_s": spent,
             "seconds_per_step": recorder.seconds / steps if steps > 0 else None,
             "steps_done": max(steps, 0),
             "stopped": stopped,

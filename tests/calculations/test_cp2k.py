@@ -1,6 +1,7 @@
 """Real CP2K through the label job: known physics, exact handover, and refusal of what did not converge."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from aiida.engine import run_get_node
 from ase.spacegroup import crystal
 
 from aiida_haml.calculations.cp2k import Cp2kLabelCalculation, build_parameters
+from aiida_haml.calculations.functions import build_isolated_atom
+from aiida_haml.calculations.levels import level_key, pin
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames, maxwell_boltzmann
 
@@ -22,13 +25,14 @@ def lithium_sulfide():
     return FramesData.from_ase(atoms)
 
 
-def label(code, initial, level, md=None, solver=0, **options):
+def label(code, initial, level, md=None, solver=0, **gaussians):
     inputs = {
+        **gaussians,
         "code": code,
         "initial": initial,
         "level": orm.Dict({key: level[key] for key in ("engine", "name", "theory")}),
         "solver": orm.Dict(level["solver"][solver] if isinstance(solver, int) else solver),
-        "metadata": {"options": {"max_wallclock_seconds": 600, **options}},
+        "metadata": {"options": {"max_wallclock_seconds": 600}},
     }
     if md:
         inputs["md"] = orm.Dict(md)
@@ -93,8 +97,6 @@ def test_scf_that_cannot_converge_is_refused(aiida_profile, cp2k_code, levels, l
 
 @pytest.mark.engine
 def test_isolated_atoms_have_their_own_spin(aiida_profile, cp2k_code, levels):
-    from aiida_haml.calculations.functions import build_isolated_atom
-
     sulfur = build_isolated_atom(orm.Str("S"))
     outputs, node = label(cp2k_code, sulfur, levels["gfn1-xtb"])
     assert node.is_finished_ok, node.exit_message
@@ -120,8 +122,6 @@ def test_broken_md_settings_are_refused(aiida_profile, cp2k_code, levels, lithiu
 
 
 def test_solver_does_not_enter_the_key(levels):
-    from aiida_haml.calculations.levels import level_key
-
     level = levels["gfn1-xtb"]
     other = {**level, "solver": [], "description": "another text"}
     assert level_key(level) == level_key(other)
@@ -135,3 +135,37 @@ def test_parameters_do_not_change_the_level(levels):
     before = repr(theory)
     build_parameters(frame, theory, levels["gfn1-xtb"]["solver"][0], MD, isolated=False, wall_time=100)
     assert repr(theory) == before
+
+
+@pytest.mark.engine
+def test_dft_labels_carry_their_basis_sets(aiida_profile, cp2k_code, levels):
+    """Real PBE: basis sets and pseudopotentials are nodes, pinned by content, and the stress is the slope it is."""
+    data = next(p for p in map(Path, ("/usr/share/cp2k", "/usr/local/share/cp2k/data")) if p.is_dir())
+    level, nodes = pin(levels["pbe-szv"], data)
+    assert set(nodes["basissets"]) == set(levels["pbe-szv"]["kinds"])
+    again, same = pin(levels["pbe-szv"], data)
+    assert level_key(again) == level_key(level)
+    assert same["pseudos"]["Li"].pk == nodes["pseudos"]["Li"].pk
+
+    def rock_salt(a):
+        atoms = crystal(["Li", "Cl"], [(0, 0, 0), (0.5, 0.5, 0.5)], spacegroup=225, cellpar=[a] * 3 + [90] * 3)
+        return FramesData.from_ase(atoms)
+
+    inputs = {port: {e: nodes[port][e] for e in ("Li", "Cl")} for port in nodes}
+    outputs = [label(cp2k_code, rock_salt(a), level, **inputs)[0] for a in (4.88, 4.90, 4.92)]
+    assert all(out["frames"].level_of_theory == level_key(level) for out in outputs)
+    below, frames, above = (out["frames"].frames for out in outputs)
+    assert np.abs(frames.forces).max() < 0.05  # every atom of rock salt sits on a centre of inversion
+    stress = frames.stresses[0]
+    assert np.ptp(stress[:3]) < 2e-3
+    assert np.abs(stress[3:]).max() < 1e-3
+    slope = (above.energies[0] - below.energies[0]) / (4.92**3 - 4.88**3)
+    assert slope < 0  # compressed
+    assert stress[:3].mean() == pytest.approx(slope, rel=0.15)
+
+    initial = rock_salt(5.14)
+    swapped = {"Li": nodes["basissets"]["Li"], "Cl": nodes["basissets"]["F"]}
+    with pytest.raises(ValueError, match="pinned"):
+        label(cp2k_code, initial, level, **{**inputs, "basissets": swapped})
+    with pytest.raises(ValueError, match="no entry in `basissets`"):
+        label(cp2k_code, initial, level)

@@ -47,12 +47,11 @@ aiida-haml -p haml screen watch "$name" || failed=1
 pk=$(aiida-haml -p haml screen pk "$name")
 if [ "$failed" = 1 ]; then
   verdi -p haml process report "$pk" | tail -40
-  echo "The screen failed; its story is above, and 'verdi -p haml process status $pk' shows the tree."
-  exit 1
+  echo "Something failed: the story is above, and 'verdi -p haml process status $pk' shows the tree."
 fi
 
 say "ranking"
-aiida-haml -p haml screen rank "$pk"
+aiida-haml -p haml screen rank "$pk"  # ends the script where no candidate could be ranked
 say "cost"
 aiida-haml -p haml cost "$pk"
 say "audit"
@@ -70,3 +69,4 @@ To explore what is stored:
   verdi process list -a                all of them
   verdi node graph generate $pk        a drawing of the provenance
 TEXT
+exit "$failed"

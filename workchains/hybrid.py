@@ -13,8 +13,10 @@ from aiida_haml.calculations.functions import control, summarize
 from aiida_haml.calculations.levels import GAUSSIAN_PORTS
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.engines.watch import Thresholds
 from aiida_haml.learning.controller import ControllerSettings
 from aiida_haml.learning.training import TrainingSettings
+from aiida_haml.settings import require_integer, require_number
 from aiida_haml.workchains.atoms import AtomsWorkChain
 from aiida_haml.workchains.label import LabelWorkChain, validate_level
 from aiida_haml.workchains.md import MdWorkChain
@@ -377,17 +379,22 @@ class HybridWorkChain(WorkChain):
 
 def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
     """Refuse settings that a controller or a training would refuse hours later."""
-    if node is None:
-        return None
-    settings = node.get_dict()
+    return None if node is None else hybrid_complaint(node.get_dict())
+
+
+def hybrid_complaint(settings: dict[str, Any]) -> str | None:
+    """Return what is wrong with the settings of a hybrid trajectory, or None."""
     missing = {"dynamics", "watch", "controller", "hybrid", "training", "options"} - set(settings)
     if missing:
         return f"The settings lack {', '.join(sorted(missing))}; start from a protocol."
     try:
         ControllerSettings.from_dict(settings["controller"])
         TrainingSettings.from_dict(settings["training"])
+        Thresholds.from_dict(settings["watch"])
+        require_number("hybrid.simulated_fs", settings["hybrid"].get("simulated_fs"))
+        for name in ("timestep_fs", "thermostat_time_fs"):
+            require_number(f"dynamics.{name}", settings["dynamics"].get(name))
+        require_integer("dynamics.save_every", settings["dynamics"].get("save_every"), 1)
     except ValueError as error:
         return str(error)
-    if not settings["hybrid"]["simulated_fs"] > 0:
-        return f"`hybrid.simulated_fs` is {settings['hybrid']['simulated_fs']}; it has to be positive."
     return None

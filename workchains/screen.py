@@ -8,13 +8,14 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ToContext, WorkChain, while_
 
+from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.calculations.describe import DescribeCalculation
 from aiida_haml.calculations.functions import build_candidate
 from aiida_haml.calculations.levels import GAUSSIAN_PORTS, pin
 from aiida_haml.calculations.rank import RankCalculation
 from aiida_haml.spec import ScreenSpec
 from aiida_haml.workchains.atoms import AtomsWorkChain
-from aiida_haml.workchains.hybrid import HybridWorkChain, validate_settings
+from aiida_haml.workchains.hybrid import HybridWorkChain, hybrid_complaint
 from aiida_haml.workchains.protocols import level_of_theory, protocol_settings
 
 
@@ -30,7 +31,9 @@ class ScreenWorkChain(WorkChain):
     def define(cls, spec: Any) -> None:
         super().define(spec)
         spec.expose_inputs(HybridWorkChain, include=("level", "codes", *GAUSSIAN_PORTS))
-        spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="As a protocol gives them.")
+        spec.input(
+            "settings", valid_type=orm.Dict, validator=validate_screen_settings, help="As a protocol gives them."
+        )
         spec.input_namespace(
             "candidates",
             dynamic=True,
@@ -82,10 +85,7 @@ class ScreenWorkChain(WorkChain):
         """
         builder = cls.get_builder()
         level, gaussians = pin(level_of_theory(spec.level_name, spec.teacher), cp2k_data)
-        settings = protocol_settings(spec.protocol, spec.overrides)
-        settings["training"]["elements"] = settings["training"]["elements"] or spec.elements()
-        if spec.weights:
-            settings["ranking"]["weights"] |= spec.weights
+        settings = screen_settings(spec)
         label_code = spec.codes.engine if level["engine"] == "teacher" else spec.codes.cp2k
         builder.level = orm.Dict(level)
         builder.codes = {
@@ -235,3 +235,35 @@ class ScreenWorkChain(WorkChain):
         if self.ctx.failed:
             return self.exit_codes.ERROR_SOME_CANDIDATES_FAILED.format(names=", ".join(sorted(self.ctx.failed)))
         return None
+
+
+def screen_settings(spec: ScreenSpec) -> dict[str, Any]:
+    """Return the settings that a specification asks for: protocol, overrides, elements and weights.
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown or refused.
+    """
+    settings = protocol_settings(spec.protocol, spec.overrides)
+    settings["training"]["elements"] = settings["training"]["elements"] or spec.elements()
+    settings["ranking"]["weights"] |= spec.weights
+    if complaint := _complaint(settings):
+        raise ValueError(complaint)
+    return settings
+
+
+def validate_screen_settings(node: orm.Dict | None, _: Any) -> str | None:
+    """Refuse settings that a hybrid trajectory, a description or a ranking would refuse hours later."""
+    return None if node is None else _complaint(node.get_dict())
+
+
+def _complaint(settings: dict[str, Any]) -> str | None:
+    if complaint := hybrid_complaint(settings):
+        return complaint
+    try:
+        DescriptionSettings.from_dict(settings.get("analysis"))
+        RankingSettings.from_dict(settings.get("ranking"))
+    except ValueError as error:
+        return str(error)
+    return None

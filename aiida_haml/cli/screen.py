@@ -61,15 +61,19 @@ def submit(spec: Path, how: str | None) -> None:
 
 
 def _load_checked(path: Path) -> ScreenSpec:
-    """Read the specification and look its codes up, or stop with every problem listed."""
+    """Read the specification, look its codes up, try its settings, or stop with what is wrong."""
     from aiida_haml.spec import SpecError, load_spec
+    from aiida_haml.workchains.screen import screen_settings
 
     try:
         spec = load_spec(path)
         if problems := list(_missing_codes(spec)):
             raise SpecError(str(path), problems)
+        screen_settings(spec)
     except SpecError as error:
         raise click.ClickException(str(error)) from error
+    except ValueError as error:
+        raise click.ClickException(f"{path}: overrides or weights are refused: {error}") from error
     return spec
 
 

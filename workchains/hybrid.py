@@ -18,9 +18,9 @@ from aiida_haml.learning.controller import ControllerSettings
 from aiida_haml.learning.training import TrainingSettings
 from aiida_haml.settings import require_integer, require_number
 from aiida_haml.workchains.atoms import AtomsWorkChain
-from aiida_haml.workchains.label import LabelWorkChain, validate_level
+from aiida_haml.workchains.label import LabelWorkChain, level_inputs, validate_level
 from aiida_haml.workchains.md import MdWorkChain
-from aiida_haml.workchains.protocols import level_of_theory, protocol_settings
+from aiida_haml.workchains.protocols import md_settings, protocol_settings
 from aiida_haml.workchains.train import TrainWorkChain
 
 #: Seeds of the engines of one cycle lie this far from those of the next.
@@ -102,7 +102,7 @@ class HybridWorkChain(WorkChain):
         codes : dict
             ``label``, ``engine`` and ``lammps``.
         level : Dict or str
-            A level of theory, or the name of a preset that needs no basis sets.
+            A level of theory, or the name of a preset.
         protocol : str, optional
         overrides : dict, optional
             Merged into the protocol's settings; unknown keys are refused.
@@ -118,7 +118,8 @@ class HybridWorkChain(WorkChain):
         builder = cls.get_builder()
         builder.structure = structure
         builder.codes = codes
-        builder.level = level if isinstance(level, orm.Dict) else orm.Dict(level_of_theory(level))
+        for port, value in level_inputs(level).items():
+            builder[port] = value
         builder.settings = orm.Dict(protocol_settings(protocol, overrides))
         builder.temperature_K = orm.Float(temperature)
         builder.seed = orm.Int(seed)
@@ -156,17 +157,8 @@ class HybridWorkChain(WorkChain):
 
     def _md(self, steps: int, offset: int, **more: Any) -> orm.Dict:
         """Settings of one segment; the seed is a function of the run's seed and the cycle."""
-        dynamics = self.ctx.settings["dynamics"]
-        return orm.Dict(
-            {
-                "steps": steps,
-                "timestep_fs": dynamics["timestep_fs"],
-                "temperature_K": self.inputs.temperature_K.value,
-                "thermostat_time_fs": dynamics["thermostat_time_fs"],
-                "seed": SEED_STRIDE * (self.inputs.seed.value + 1) + 2 * self.ctx.cycle + offset,
-                **more,
-            }
-        )
+        seed = SEED_STRIDE * (self.inputs.seed.value + 1) + 2 * self.ctx.cycle + offset
+        return orm.Dict(md_settings(self.ctx.settings, steps, self.inputs.temperature_K.value, seed) | more)
 
     def needs_atoms(self) -> bool:
         """Whether the isolated atoms of some element were not given."""

@@ -9,9 +9,10 @@ from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_han
 from aiida.plugins import CalculationFactory
 
 from aiida_haml.calculations.cp2k import Cp2kLabelCalculation
-from aiida_haml.calculations.levels import LABEL_ENGINES
+from aiida_haml.calculations.levels import LABEL_ENGINES, pin
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md
 from aiida_haml.data.frames import FramesData
+from aiida_haml.workchains.protocols import level_of_theory, md_settings, protocol_settings
 
 #: Ports that one label engine has and another has not.
 OPTIONAL_PORTS = ("basissets", "pseudos")
@@ -52,6 +53,53 @@ class LabelWorkChain(BaseRestartWorkChain):
             "ERROR_NO_LABELS",
             message="No SCF recipe of the level of theory gave a label; last: {message}",
         )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        initial: FramesData,
+        level: orm.Dict | str = "gfn1-xtb",
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        steps: int | None = None,
+        temperature: float = 300.0,
+        seed: int = 1,
+    ) -> Any:
+        """Return a builder of one burst.
+
+        Parameters
+        ----------
+        code : AbstractCode
+            The engine of the level of theory.
+        initial : FramesData
+            Its last frame is the start.
+        level : Dict or str
+            A level of theory, or the name of a preset.
+        protocol : str, optional
+        overrides : dict, optional
+            Merged into the protocol's settings; unknown keys are refused.
+        steps : int, optional
+            Steps of AIMD; the protocol's first burst if None.
+        temperature : float
+            K.
+        seed : int
+
+        Raises
+        ------
+        ValueError
+            If the protocol, the level or an override is unknown.
+        """
+        settings = protocol_settings(protocol, overrides)
+        builder = cls.get_builder()
+        builder.code = code
+        builder.initial = initial
+        for port, value in level_inputs(level).items():
+            builder[port] = value
+        chosen = settings["controller"]["n_burst_first"] if steps is None else steps
+        builder.md = orm.Dict(md_settings(settings, chosen, temperature, seed))
+        builder.options = orm.Dict(settings["options"]["label"])
+        return builder
 
     @property
     def process_class(self) -> Any:
@@ -102,6 +150,20 @@ class LabelWorkChain(BaseRestartWorkChain):
         self.report(f"{node.process_label}<{node.pk}> did not converge; trying SCF recipe {self.ctx.recipe}.")
         self._set_recipe()
         return ProcessHandlerReport(do_break=True)
+
+
+def level_inputs(level: orm.Dict | str, teacher: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the inputs that say the level of theory: `level` and, for DFT, `basissets` and `pseudos`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such preset, or CP2K's data folder lacks what it needs.
+    """
+    if isinstance(level, orm.Dict):
+        return {"level": level}
+    pinned, gaussians = pin(level_of_theory(level, teacher))
+    return {"level": orm.Dict(pinned), **gaussians}
 
 
 def validate_level(node: orm.Dict | None, _: Any) -> str | None:

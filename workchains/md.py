@@ -8,6 +8,9 @@ from aiida import orm
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
 
 from aiida_haml.calculations.lammps import LammpsMdCalculation
+from aiida_haml.data.frames import FramesData
+from aiida_haml.data.potential import PotentialData
+from aiida_haml.workchains.protocols import md_settings, protocol_settings
 
 
 class MdWorkChain(BaseRestartWorkChain):
@@ -26,6 +29,54 @@ class MdWorkChain(BaseRestartWorkChain):
         spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
         spec.expose_outputs(LammpsMdCalculation, include=("frames", "untrusted", "output_parameters"))
         spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        initial: FramesData,
+        potential: PotentialData,
+        steps: int,
+        max_deviation: float | None = None,
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        temperature: float = 300.0,
+        seed: int = 1,
+    ) -> Any:
+        """Return a builder of one stretch.
+
+        Parameters
+        ----------
+        code : AbstractCode
+            haml-lammps, or a LAMMPS with ML-IAP.
+        initial : FramesData
+            Its last frame is the start.
+        potential : PotentialData
+        steps : int
+        max_deviation : float, optional
+            Committee deviation that ends the stretch, eV / Angstrom; None does not watch it.
+        protocol : str, optional
+        overrides : dict, optional
+            Merged into the protocol's settings; unknown keys are refused.
+        temperature : float
+            K.
+        seed : int
+
+        Raises
+        ------
+        ValueError
+            If the protocol or an override is unknown.
+        """
+        settings = protocol_settings(protocol, overrides)
+        md = md_settings(settings, steps, temperature, seed)
+        builder = cls.get_builder()
+        builder.code = code
+        builder.initial = initial
+        builder.potential = potential
+        builder.md = orm.Dict(md | {"save_every": settings["dynamics"]["save_every"]})
+        builder.watch = orm.Dict(settings["watch"] | {"max_deviation": max_deviation})
+        builder.options = orm.Dict(settings["options"]["md"])
+        return builder
 
     def setup(self) -> None:
         """Prepare the inputs of the first run."""

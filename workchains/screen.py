@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from aiida import orm
@@ -11,12 +10,13 @@ from aiida.engine import ToContext, WorkChain, while_
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.calculations.describe import DescribeCalculation
 from aiida_haml.calculations.functions import build_candidate
-from aiida_haml.calculations.levels import GAUSSIAN_PORTS, pin
+from aiida_haml.calculations.levels import GAUSSIAN_PORTS
 from aiida_haml.calculations.rank import RankCalculation
 from aiida_haml.spec import ScreenSpec
 from aiida_haml.workchains.atoms import AtomsWorkChain
 from aiida_haml.workchains.hybrid import HybridWorkChain, hybrid_complaint
-from aiida_haml.workchains.protocols import level_of_theory, protocol_settings
+from aiida_haml.workchains.label import level_inputs
+from aiida_haml.workchains.protocols import protocol_settings
 
 
 class ScreenWorkChain(WorkChain):
@@ -67,36 +67,62 @@ class ScreenWorkChain(WorkChain):
         )
 
     @classmethod
-    def get_builder_from_spec(cls, spec: ScreenSpec, cp2k_data: Path = Path("/usr/share/cp2k")) -> Any:
-        """Return a builder for a screen as a person specified it.
+    def get_builder_from_protocol(
+        cls,
+        candidates: dict[str, dict[str, Any]],
+        codes: dict[str, orm.AbstractCode],
+        level: orm.Dict | str = "gfn1-xtb",
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+    ) -> Any:
+        """Return a builder with the settings of a protocol; `get_builder_from_spec` makes one of a person's file.
 
         Parameters
         ----------
-        spec : ScreenSpec
-        cp2k_data : Path
-            Folder of CP2K's basis sets and pseudopotentials, for levels of theory that need them.
+        candidates : dict
+            By slug: `label`, `structure` (see `aiida_haml.structures.candidates`), `temperature_K`, `seed`.
+        codes : dict
+            ``label``, ``engine`` and ``lammps``.
+        level : Dict or str
+            A level of theory, or the name of a preset.
+        protocol : str, optional
+        overrides : dict, optional
+            Merged into the protocol's settings. ``training.elements`` has to name all elements of the candidates.
 
         Raises
         ------
         ValueError
-            If an override or a file is unknown.
+            If the protocol, the level or an override is unknown or refused.
+        """
+        builder = cls.get_builder()
+        builder.codes = codes
+        builder.candidates = {slug: orm.Dict(content) for slug, content in candidates.items()}
+        builder.settings = orm.Dict(protocol_settings(protocol, overrides))
+        for port, value in level_inputs(level).items():
+            builder[port] = value
+        return builder
+
+    @classmethod
+    def get_builder_from_spec(cls, spec: ScreenSpec) -> Any:
+        """Return a builder for a screen as a person specified it.
+
+        Raises
+        ------
+        ValueError
+            If a setting is unknown or refused, or CP2K's data are not found.
         aiida.common.NotExistent
             If a code is not set up.
         """
+        inputs = level_inputs(spec.level_name, spec.teacher)
+        is_teacher = inputs["level"]["engine"] == "teacher"
+        codes = {"label": spec.codes.engine if is_teacher else spec.codes.cp2k}
+        codes |= {"engine": spec.codes.engine, "lammps": spec.codes.lammps}
         builder = cls.get_builder()
-        level, gaussians = pin(level_of_theory(spec.level_name, spec.teacher), cp2k_data)
-        settings = screen_settings(spec)
-        label_code = spec.codes.engine if level["engine"] == "teacher" else spec.codes.cp2k
-        builder.level = orm.Dict(level)
-        builder.codes = {
-            "label": orm.load_code(label_code),
-            "engine": orm.load_code(spec.codes.engine),
-            "lammps": orm.load_code(spec.codes.lammps),
-        }
-        for port, nodes in gaussians.items():
-            builder[port] = nodes
-        builder.settings = orm.Dict(settings)
+        builder.codes = {name: orm.load_code(label) for name, label in codes.items()}
         builder.candidates = {slug: orm.Dict(content) for slug, content in spec.candidates().items()}
+        builder.settings = orm.Dict(screen_settings(spec))
+        for port, value in inputs.items():
+            builder[port] = value
         builder.max_in_flight = orm.Int(spec.max_in_flight)
         builder.share_learning = orm.Bool(spec.share_learning)
         builder.metadata.label = spec.name

@@ -8,6 +8,9 @@ from aiida import orm
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
 
 from aiida_haml.calculations.train import TrainCalculation
+from aiida_haml.data.frames import FramesData
+from aiida_haml.data.potential import PotentialData
+from aiida_haml.workchains.protocols import protocol_settings
 
 #: Factor on the learning rates after a training that diverged.
 CALMER = 0.3
@@ -25,6 +28,48 @@ class TrainWorkChain(BaseRestartWorkChain):
         spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
         spec.expose_outputs(TrainCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))
         spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        labels: dict[str, FramesData],
+        isolated_atoms: dict[str, FramesData],
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        initial: PotentialData | None = None,
+        seed: int = 1,
+    ) -> Any:
+        """Return a builder of one training.
+
+        Parameters
+        ----------
+        code : AbstractCode
+            haml-engine.
+        labels, isolated_atoms : dict
+            Labelled frames by a name of your choice, and labelled atoms by element.
+        protocol : str, optional
+        overrides : dict, optional
+            Merged into the protocol's settings; unknown keys are refused.
+        initial : PotentialData, optional
+            Committee to start from.
+        seed : int
+
+        Raises
+        ------
+        ValueError
+            If the protocol or an override is unknown.
+        """
+        settings = protocol_settings(protocol, overrides)
+        builder = cls.get_builder()
+        builder.code = code
+        builder.labels = labels
+        builder.isolated_atoms = isolated_atoms
+        if initial is not None:
+            builder.initial = initial
+        builder.settings = orm.Dict(settings["training"] | {"seed": seed})
+        builder.options = orm.Dict(settings["options"]["train"])
+        return builder
 
     def setup(self) -> None:
         """Prepare the inputs of the first run."""

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ GAUSSIAN_PORTS = {
     "basissets": ("basis", "gaussian.basisset", "basis_file"),
     "pseudos": ("pseudo", "gaussian.pseudo", "pseudo_file"),
 }
+
+
+#: CP2K's data folder: where its own variable points, or where Debian puts it.
+CP2K_DATA = Path(os.environ.get("CP2K_DATA_DIR", "/usr/share/cp2k"))
 
 
 def level_key(level: Mapping[str, Any]) -> str:
@@ -50,7 +55,9 @@ def content_hash(node: orm.Data) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def pin(level: Mapping[str, Any], data_folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, orm.Data]]]:
+def pin(
+    level: Mapping[str, Any], data_folder: Path = CP2K_DATA
+) -> tuple[dict[str, Any], dict[str, dict[str, orm.Data]]]:
     """Turn the names of basis sets and pseudopotentials into nodes, and their content into part of the level.
 
     Parameters
@@ -89,7 +96,7 @@ def pin(level: Mapping[str, Any], data_folder: Path) -> tuple[dict[str, Any], di
 def _gaussian_node(entry_point: str, element: str, name: str, path: Path) -> orm.Data:
     cls: Any = DataFactory(entry_point)
     if not path.is_file():
-        raise ValueError(f"CP2K's data file {path} does not exist; set `cp2k_data` to the folder of CP2K's data.")
+        raise ValueError(f"CP2K's data file {path} does not exist; set CP2K_DATA_DIR to the folder of CP2K's data.")
     with path.open() as handle:
         entries = cls.from_cp2k(handle, filters={"element": lambda e: e == element}, duplicate_handling="new")
     found = [node for node in entries if name in node.aliases]

@@ -92,6 +92,29 @@ def level_of_theory(name: str, teacher: Mapping[str, Any] | None = None) -> dict
     return level
 
 
+def md_settings(settings: Mapping[str, Any], steps: int, temperature: float, seed: int) -> dict[str, Any]:
+    """Return the MD settings of one segment.
+
+    Parameters
+    ----------
+    settings : mapping
+        As `protocol_settings` returns them.
+    steps : int
+    temperature : float
+        K.
+    seed : int
+        Of the thermostat, and of velocities where the start has none.
+    """
+    dynamics = settings["dynamics"]
+    return {
+        "steps": steps,
+        "timestep_fs": dynamics["timestep_fs"],
+        "temperature_K": temperature,
+        "thermostat_time_fs": dynamics["thermostat_time_fs"],
+        "seed": seed,
+    }
+
+
 #: Sections whose keys are free: what schedulers and metrics there are is not ours to list.
 FREE_SECTIONS = ("options", "weights")
 

@@ -1,0 +1,66 @@
+"""Protocols and levels of theory: complete, checked, and merged without surprises."""
+
+import pytest
+from ase.build import bulk
+
+from aiida_haml.calculations.levels import level_key
+from aiida_haml.data.frames import FramesData
+from aiida_haml.workchains.hybrid import HybridWorkChain, hybrid_complaint
+from aiida_haml.workchains.label import LabelWorkChain
+from aiida_haml.workchains.protocols import level_of_theory, merge, protocol_settings, protocols
+
+
+@pytest.mark.parametrize("name", list(protocols()))
+def test_every_protocol_holds_what_the_workchains_ask_for(name):
+    assert hybrid_complaint(protocol_settings(name)) is None
+    assert len(protocols()[name]) > 20
+
+
+def test_protocols_grow_in_effort():
+    times = [protocol_settings(name)["hybrid"]["simulated_fs"] for name in ("quick", "fast", "moderate", "precise")]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"training": {"max_epoch": 3}}, "`training.max_epoch`.*did you mean 'max_epochs'"),
+        ({"controler": {}}, "did you mean 'controller'"),
+        ({"watch": 5}, "`watch` is 5; it has to be a mapping"),
+    ],
+)
+def test_unknown_overrides_are_refused(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        protocol_settings("quick", overrides)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="no protocol 'quikc'"):
+        protocol_settings("quikc")
+    with pytest.raises(ValueError, match="no level of theory 'b3lyp'"):
+        level_of_theory("b3lyp")
+
+
+def test_merging_changes_only_what_is_named():
+    base = {"a": {"b": 1, "c": 2}, "options": {}}
+    assert merge(base, {"a": {"c": 3}, "options": {"queue_name": "long"}}) == {
+        "a": {"b": 1, "c": 3},
+        "options": {"queue_name": "long"},
+    }
+    assert base == {"a": {"b": 1, "c": 2}, "options": {}}
+
+
+def test_levels_differ_in_their_keys():
+    names = ("gfn1-xtb", "pbe-szv", "pbe-dzvp", "teacher")
+    assert len({level_key(level_of_theory(name)) for name in names}) == len(names)
+
+
+def test_builders_start_from_a_protocol(aiida_profile, engine_code, lammps_code):
+    copper = FramesData.from_ase(bulk("Cu", cubic=True)).store()
+    label = LabelWorkChain.get_builder_from_protocol(engine_code, copper, "teacher", "quick", steps=7, temperature=450)
+    assert (label.md["steps"], label.md["temperature_K"], label.level["engine"]) == (7, 450, "teacher")
+    codes = {"label": engine_code, "engine": engine_code, "lammps": lammps_code}
+    hybrid = HybridWorkChain.get_builder_from_protocol(copper, codes, "teacher", "quick", {"watch": {"every": 7}})
+    assert hybrid.settings["watch"]["every"] == 7
+    with pytest.raises(ValueError, match="growth is 1"):
+        HybridWorkChain.get_builder_from_protocol(copper, codes, "teacher", "quick", {"controller": {"growth": 1}})

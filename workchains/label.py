@@ -151,6 +151,14 @@ class LabelWorkChain(BaseRestartWorkChain):
         self._set_recipe()
         return ProcessHandlerReport(do_break=True)
 
+    @process_handler(priority=50)
+    def run_again(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start a run anew that was cut off before its first frame: killed, or on a machine that went away."""
+        if node.is_finished_ok or node.exit_status not in (300, 303):
+            return None
+        self.report(f"{node.process_label}<{node.pk}> left nothing ({node.exit_message}); starting it anew.")
+        return ProcessHandlerReport(do_break=True)
+
 
 def level_inputs(level: orm.Dict | str, teacher: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the inputs that say the level of theory: `level` and, for DFT, `basissets` and `pseudos`.

@@ -66,7 +66,7 @@ class Cp2kLabelParser(Parser):
         self.out("output_parameters", orm.Dict(parameters))
         if verdict.exit_code is None:
             return None
-        if not verdict.trusted and verdict.exit_code.status in (303, 450):
+        if not verdict.trusted and verdict.exit_code.status == 450:
             return self._ended(codes.ERROR_NO_CONVERGED_FRAME)
         return self._ended(verdict.exit_code)
 

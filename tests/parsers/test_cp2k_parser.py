@@ -1,0 +1,153 @@
+"""What the parser makes of complete, unconverged, false, killed and slow CP2K runs."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.common import LinkType
+from aiida.plugins import ParserFactory
+from ase import units
+
+from aiida_haml.data.frames import FramesData
+from aiida_haml.frames import Frames
+
+STEPS = 4
+MD = {"steps": STEPS, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 20.0, "seed": 1}
+LEVEL = {"engine": "cp2k", "name": "gfn1-xtb", "theory": {"DFT": {}}}
+CONVERGED = "  *** SCF run converged in     5 steps ***\n  outer SCF loop converged in   1 iterations or    5 steps\n"
+UNCONVERGED = "  *** WARNING in qs_scf.F:611 :: SCF run NOT converged ***\n"
+END = " CP2K                                 1  1.0    0.005    0.005    2.871    9.5\n  **** PROGRAM ENDED AT 2026\n"
+
+
+def output(scf=CONVERGED, bad_step=None, ending=END, steps=STEPS + 1):
+    """Compose aiida.out; at ``bad_step`` the SCF reports ``scf`` instead of convergence."""
+    text = " CP2K| version string:                 CP2K version 2023.1\n"
+    for step in range(steps):
+        text += scf if step == bad_step else CONVERGED
+        text += f" ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:          {-10.0 - 0.001 * step}\n"
+    return text + ending
+
+
+def trajectory(scale, steps=STEPS + 1):
+    blocks = [
+        f"       2\n i = {i}, time = {i}.0, E = -10\n Li {scale * i} 0.0 0.0\n Cl 2.5 {scale * i} 0.0\n"
+        for i in range(steps)
+    ]
+    return "".join(blocks)
+
+
+def energies(jump_at=None, steps=STEPS + 1):
+    """Compose the energy file, with a conserved energy that jumps by 1 Hartree at a step."""
+    rows = "#  Step Time Kin Temp Pot Cons Used\n"
+    for i in range(steps):
+        conserved = -9.5 - (1.0 if jump_at is not None and i >= jump_at else 0.0)
+        rows += f" {i} {i}.0 0.5 300.0 -10.0 {conserved} {0.0 if i == 0 else 2.0}\n"
+    return rows
+
+
+@pytest.fixture
+def parse(aiida_profile, aiida_localhost):
+    initial = FramesData(
+        Frames([3, 17], [[[0, 0, 0], [2.5, 0, 0]]], [8 * np.eye(3)], True, times=[50.0], velocities=np.zeros((1, 2, 3)))
+    ).store()
+
+    def run(exit_status=None, replace=None):
+        contents = {
+            "aiida.out": output(),
+            "aiida-pos-1.xyz": trajectory(0.01),
+            "aiida-vel-1.xyz": trajectory(0.001),
+            "aiida-frc-1.xyz": trajectory(0.1),
+            "aiida-1.ener": energies(),
+        }
+        contents |= replace or {}
+        node = orm.CalcJobNode(computer=aiida_localhost, process_type="aiida.calculations:haml.cp2k")
+        for name, value in {"initial": initial, "level": orm.Dict(LEVEL).store(), "md": orm.Dict(MD).store()}.items():
+            node.base.links.add_incoming(value, LinkType.INPUT_CALC, name)
+        if exit_status is not None:
+            node.set_exit_status(exit_status)
+            node.set_exit_message("the scheduler's message")
+        node.store()
+        retrieved = orm.FolderData()
+        for name, text in contents.items():
+            if text is not None:
+                retrieved.base.repository.put_object_from_filelike(io.BytesIO(text.encode()), name)
+        retrieved.base.links.add_incoming(node, LinkType.CREATE, "retrieved")
+        retrieved.store()
+        results, process = ParserFactory("haml.cp2k").parse_from_node(node, store_provenance=False)
+        return results, process.exit_status
+
+    return run
+
+
+def test_a_whole_run(parse):
+    results, status = parse()
+    assert status == 0
+    frames = results["frames"].frames
+    assert len(frames) == STEPS + 1
+    np.testing.assert_allclose(frames.times, 50.0 + np.arange(STEPS + 1))
+    np.testing.assert_allclose(frames.energies, (-10.0 - 0.001 * np.arange(STEPS + 1)) * units.Hartree)
+    np.testing.assert_allclose(frames.forces[2, 0, 0], 0.2 * units.Hartree / units.Bohr)
+    # bohr per atomic unit of time: 0.529177 A in 0.0241888 fs
+    np.testing.assert_allclose(frames.velocities[2, 0, 0], 0.002 * 0.529177 / 0.0241888, rtol=1e-5)
+    parameters = results["output_parameters"].get_dict()
+    assert parameters["code_version"] == "CP2K version 2023.1"
+    assert (parameters["steps_done"], parameters["wall_time_s"], parameters["seconds_per_step"]) == (STEPS, 9.5, 2.0)
+
+
+@pytest.mark.parametrize("bad_step", [1, 3])
+def test_frames_end_before_the_first_unconverged_step(parse, bad_step):
+    results, status = parse(replace={"aiida.out": output(UNCONVERGED, bad_step)})
+    assert status == 450
+    assert len(results["frames"]) == bad_step
+
+
+def test_nothing_converged_gives_no_frame(parse):
+    results, status = parse(replace={"aiida.out": output(UNCONVERGED, 0)})
+    assert status == 305
+    assert "frames" not in results
+
+
+def test_a_false_state_is_cut_off(parse):
+    results, status = parse(replace={"aiida-1.ener": energies(jump_at=3)})
+    assert status == 451
+    assert len(results["frames"]) == 3
+
+
+def test_a_killed_run_keeps_whole_frames(parse):
+    positions = trajectory(0.01)
+    half = positions[: positions.index("i = 3") + 30]  # cut off within frame 3
+    results, status = parse(replace={"aiida-pos-1.xyz": half, "aiida.out": output(ending="", steps=4)})
+    assert status == 303
+    assert len(results["frames"]) == 3
+
+
+def test_wall_time(parse):
+    late = output(ending=" *** MD run: exceeded requested execution time ***\n" + END, steps=3)
+    cut = {"aiida-pos-1.xyz": trajectory(0.01, 3), "aiida-vel-1.xyz": trajectory(0.001, 3)}
+    results, status = parse(replace={"aiida.out": late, "aiida-frc-1.xyz": trajectory(0.1, 3), **cut})
+    assert status == 400
+    assert len(results["frames"]) == 3
+
+
+def test_the_scheduler_knows_better(parse):
+    results, status = parse(exit_status=120, replace={"aiida.out": output(ending="", steps=3)})
+    assert status == 120
+    assert len(results["frames"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("replace", "status"),
+    [
+        ({"aiida.out": None}, 210),
+        ({"aiida.out": "", "aiida-pos-1.xyz": None}, 303),
+        ({"aiida.out": "*** ABORT in input parsing ***", "aiida-pos-1.xyz": None}, 304),
+        ({"aiida-frc-1.xyz": trajectory(0.1).replace("0.1", "*****")}, 303),
+    ],
+)
+def test_broken_runs_have_their_codes(parse, replace, status):
+    results, code = parse(replace=replace)
+    assert code == status
+    assert "frames" not in results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -129,8 +130,8 @@ def build_parameters(
         Limit in seconds.
     """
     force_eval: dict[str, Any] = {"METHOD": "QUICKSTEP", "DFT": {"SCF": {"PRINT": {"RESTART": {"_": "OFF"}}}}}
-    merge_dict(force_eval, {key: value for key, value in theory.items() if key != "kinds"})
-    merge_dict(force_eval, solver)
+    merge_dict(force_eval, copy.deepcopy({key: value for key, value in theory.items() if key != "kinds"}))
+    merge_dict(force_eval, copy.deepcopy(solver))
     parameters = {
         "GLOBAL": {"RUN_TYPE": "ENERGY_FORCE" if md is None else "MD", "PRINT_LEVEL": "LOW"},
         "FORCE_EVAL": force_eval,
@@ -141,6 +142,9 @@ def build_parameters(
         element = int(frame.numbers[0])
         force_eval["DFT"]["LSD"] = True
         force_eval["DFT"]["MULTIPLICITY"] = round(ground_state_magnetic_moments[element]) + 1
+        # Whole electrons in the spin's ground state: a small basis has no empty orbital left to smear into.
+        for keyword in ("SMEAR", "ADDED_MOS"):
+            force_eval["DFT"]["SCF"].pop(keyword, None)
     force_eval["PRINT"] = {"FORCES": {"_": "ON"}}
     if "STRESS_TENSOR" in force_eval and not isolated:
         force_eval["PRINT"]["STRESS_TENSOR"] = {"_": "ON"}

@@ -128,6 +128,15 @@ def test_solver_does_not_enter_the_key(levels):
     assert level_key(level) != level_key(tighter)
 
 
+def test_an_isolated_atom_has_whole_electrons(levels):
+    atom = Frames([16], np.full((1, 1, 3), 6.0), 12 * np.eye(3)[None], True)
+    theory = levels["pbe-szv"]["theory"]
+    dft = build_parameters(atom, theory, {}, None, isolated=True, wall_time=None)["FORCE_EVAL"]["DFT"]
+    assert (dft["LSD"], dft["MULTIPLICITY"]) == (True, 3)  # sulfur's ground state is a triplet
+    assert "SMEAR" not in dft["SCF"]
+    assert "SMEAR" in theory["DFT"]["SCF"]
+
+
 def test_parameters_do_not_change_the_level(levels):
     frame = Frames([3, 3], [[[0, 0, 0], [2, 0, 0]]], 9 * np.eye(3)[None], True)
     theory = levels["gfn1-xtb"]["theory"]

@@ -14,7 +14,7 @@ mkdir -p "$AIIDA_PATH"
 # A daemon that was killed leaves workers behind. Ours are those whose environment names this database.
 end_leftovers() {
   local pid
-  for pid in $(pgrep -f 'verdi.* daemon (worker|broker|start-circus)' || true); do
+  for pid in $(pgrep -f 'verdi.* daemon (worker|broker|start-circus)|from circus import stats' || true); do
     if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxF -e "AIIDA_PATH=$AIIDA_PATH" -e "AIIDA_PATH=$AIIDA_PATH/.aiida"; then
       kill "$pid" 2>/dev/null || true
     fi

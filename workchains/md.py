@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
+from aiida.engine import ProcessHandlerReport, process_handler
 
 from aiida_haml.calculations.lammps import LammpsMdCalculation
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.workchains.job import JobWorkChain
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
 
 
-class MdWorkChain(BaseRestartWorkChain):
+class MdWorkChain(JobWorkChain):
     """Run one stretch from the last frame of a node.
 
     A stretch that ended early (a breach of the watch, wall time, lost atoms, NaN) succeeds with its trusted frames:
@@ -25,10 +26,7 @@ class MdWorkChain(BaseRestartWorkChain):
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.expose_inputs(LammpsMdCalculation, exclude=("metadata",))
-        spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
         spec.expose_outputs(LammpsMdCalculation, include=("frames", "untrusted", "output_parameters"))
-        spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
 
     @classmethod
     def get_builder_from_protocol(
@@ -77,13 +75,6 @@ class MdWorkChain(BaseRestartWorkChain):
         builder.watch = orm.Dict(settings["watch"] | {"max_deviation": max_deviation})
         builder.options = orm.Dict(settings["options"]["md"])
         return builder
-
-    def setup(self) -> None:
-        """Prepare the inputs of the first run."""
-        super().setup()
-        self.ctx.inputs = dict(self.exposed_inputs(LammpsMdCalculation))
-        options = self.inputs.options.get_dict() if "options" in self.inputs else {}
-        self.ctx.inputs["metadata"] = {"options": options}
 
     @process_handler(priority=200)
     def keep_trusted_frames(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:

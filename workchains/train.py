@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
+from aiida.engine import ProcessHandlerReport, process_handler
 
 from aiida_haml.calculations.train import TrainCalculation
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.workchains.job import JobWorkChain
 from aiida_haml.workchains.protocols import protocol_settings
 
 #: Factor on the learning rates after a training that diverged.
 CALMER = 0.3
 
 
-class TrainWorkChain(BaseRestartWorkChain):
+class TrainWorkChain(JobWorkChain):
     """Train a committee of potentials from label nodes."""
 
     _process_class = TrainCalculation
@@ -24,10 +25,7 @@ class TrainWorkChain(BaseRestartWorkChain):
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.expose_inputs(TrainCalculation, exclude=("metadata",))
-        spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
         spec.expose_outputs(TrainCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))
-        spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
 
     @classmethod
     def get_builder_from_protocol(
@@ -70,13 +68,6 @@ class TrainWorkChain(BaseRestartWorkChain):
         builder.settings = orm.Dict(settings["training"] | {"seed": seed})
         builder.options = orm.Dict(settings["options"]["train"])
         return builder
-
-    def setup(self) -> None:
-        """Prepare the inputs of the first run."""
-        super().setup()
-        self.ctx.inputs = dict(self.exposed_inputs(TrainCalculation))
-        options = self.inputs.options.get_dict() if "options" in self.inputs else {}
-        self.ctx.inputs["metadata"] = {"options": options}
 
     @process_handler(priority=100)
     def calm_down(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:

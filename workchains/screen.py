@@ -117,7 +117,7 @@ class ScreenWorkChain(WorkChain):
         is_teacher = inputs["level"]["engine"] == "teacher"
         codes = {"label": spec.codes.engine if is_teacher else spec.codes.cp2k}
         codes |= {"engine": spec.codes.engine, "lammps": spec.codes.lammps}
-        builder = cls.get_builder()
+        builder: Any = cls.get_builder()
         builder.codes = {name: orm.load_code(label) for name, label in codes.items()}
         builder.candidates = {slug: orm.Dict(content) for slug, content in spec.candidates().items()}
         builder.settings = orm.Dict(screen_settings(spec))

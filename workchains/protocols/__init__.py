@@ -58,8 +58,8 @@ def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] 
         If the protocol or a key of the overrides is unknown.
     """
     content = _read("protocols.yaml")
-    for section, settings in TYPED_SECTIONS.items():
-        content["defaults"][section] = settings().to_dict()
+    for section, cls in TYPED_SECTIONS.items():
+        content["defaults"][section] = cls().to_dict()
     name = protocol or DEFAULT_PROTOCOL
     if name not in content["protocols"]:
         raise ValueError(f"There is no protocol {name!r}; it has to be one of {', '.join(content['protocols'])}.")

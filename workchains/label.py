@@ -111,7 +111,9 @@ class LabelWorkChain(BaseRestartWorkChain):
         """Prepare the inputs of the first run."""
         super().setup()
         ports = self.process_class.spec().inputs
-        inputs = {name: self.inputs[name] for name in ("code", "initial", "level", "md") if name in self.inputs}
+        inputs = {name: self.inputs[name] for name in ("code", "initial", "md") if name in self.inputs}
+        # What only describes a level, or leads to its SCF, must not make the job another one for the cache.
+        inputs["level"] = orm.Dict({name: self.inputs.level[name] for name in ("engine", "name", "theory")})
         elements = self.inputs.initial.elements
         for port in OPTIONAL_PORTS:
             if port in ports and port in self.inputs:

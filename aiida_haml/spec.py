@@ -1,7 +1,6 @@
 """The screen's specification: what a person writes in YAML, checked whole before any node is stored."""
 
 # Units stand in the names of fields, as physics writes them.
-# ruff: noqa: N815
 
 from __future__ import annotations
 

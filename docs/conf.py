@@ -6,9 +6,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import generate  # noqa: E402
+import generate  # noqa: E402  (found through the path set above)
 
-import aiida_haml  # noqa: E402
+import aiida_haml  # noqa: E402  (kept beside it)
 
 project = "aiida-haml"
 author = "The aiida-haml authors"

@@ -1,13 +1,13 @@
 """Fixtures shared by all tests: an own profile, and codes that point at the engines installed beside Python."""
 
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
-
-import shutil  # noqa: E402  (pytest wants its plugins first)
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-import pytest  # noqa: E402
-import yaml  # noqa: E402
 
 PROTOCOLS = Path(__file__).parents[1] / "workchains" / "protocols"
 

@@ -51,7 +51,7 @@ class DescriptionSettings(Settings):
     sigma: float = 0.5
     n_components: int = 32
     reference_seed: int = 2025
-    reference_temperatures_K: tuple[float, ...] = (300.0, 600.0)  # noqa: N815 -- unit of the key
+    reference_temperatures_K: tuple[float, ...] = (300.0, 600.0)
     none_threshold: float = 2.0
     z_bins: int = 20
     time_bins: int = 10
@@ -105,7 +105,7 @@ class RankingSettings(Settings):
     weights: dict[str, float] = field(default_factory=dict)
     min_simulated_fs: float = 1000.0
     late_fraction: float = 1 / 3
-    instability_target_A: float = 0.4  # noqa: N815 -- unit of the key
+    instability_target_A: float = 0.4
     blocks: int = 24
     n_bootstrap: int = 2000
     confidence: float = 0.95

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJob, CalcJobProcessSpec
+from aiida.engine import CalcJob
 
 #: Share of the wall time after which an engine has to stop by itself and write what it has.
 USABLE_WALL_TIME = 0.9
@@ -30,7 +30,7 @@ class EngineCalculation(CalcJob):
     CACHE_VERSION = 1
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: Any) -> None:
         """Declare the options of a serial Python job and the exit codes every task has."""
         super().define(spec)
         ports: Any = spec.inputs

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import CalcJobProcessSpec
 
 from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.calculations.base import EngineCalculation
@@ -19,7 +18,7 @@ class DescribeCalculation(EngineCalculation):
     OUTPUTS = ("environments", "series")
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: Any) -> None:
         super().define(spec)
         spec.input_namespace(
             "segments",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import CalcJobProcessSpec
 
 from aiida_haml.calculations.base import EngineCalculation
 from aiida_haml.calculations.lammps import validate_potential
@@ -20,7 +19,7 @@ class EvaluateCalculation(EngineCalculation):
     OUTPUTS = ("deviations.npy",)
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: Any) -> None:
         """Declare a potential and labels in, errors out."""
         super().define(spec)
         spec.input("potential", valid_type=PotentialData, validator=validate_potential, help="The committee.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import CalcJobProcessSpec
 
 from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.calculations.base import EngineCalculation
@@ -19,7 +18,7 @@ class RankCalculation(EngineCalculation):
     OUTPUTS = ("ranking.json", "clusters")
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: Any) -> None:
         super().define(spec)
         for port in ("environments", "series"):
             spec.input_namespace(port, dynamic=True, valid_type=orm.ArrayData, help="As `haml.describe` made them.")

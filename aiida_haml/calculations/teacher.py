@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import CalcJobProcessSpec
 
 from aiida_haml.calculations.base import EngineCalculation
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md
@@ -19,7 +18,7 @@ class TeacherCalculation(EngineCalculation):
     OUTPUTS = ("frames",)
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: Any) -> None:
         super().define(spec)
         spec.input("initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start.")
         spec.input(

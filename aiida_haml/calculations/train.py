@@ -25,7 +25,7 @@ class TrainCalculation(EngineCalculation):
     OUTPUTS = ("member_*.model",)
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: Any) -> None:
         """Declare labels in, a potential and its errors out."""
         super().define(spec)
         spec.input_namespace(

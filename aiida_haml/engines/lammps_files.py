@@ -131,7 +131,7 @@ class Dynamics:
 
     steps: int
     timestep_fs: float
-    temperature_K: float  # noqa: N815 - the unit's symbol
+    temperature_K: float
     thermostat_time_fs: float
     seed: int
     save_every: int

@@ -46,8 +46,8 @@ class Thresholds(Settings):
 
     every: int = 10
     max_deviation: float | None = None
-    max_temperature_K: float | None = None  # noqa: N815 - the unit's symbol
-    min_distance_A: float | None = None  # noqa: N815
+    max_temperature_K: float | None = None
+    min_distance_A: float | None = None
     min_distance_ratio: float | None = None
 
     def __post_init__(self) -> None:
@@ -120,8 +120,8 @@ class Check:
 
     step: int
     energy: float
-    temperature_K: float | None = None  # noqa: N815
-    min_distance_A: float | None = None  # noqa: N815
+    temperature_K: float | None = None
+    min_distance_A: float | None = None
     min_distance_ratio: float | None = None
     deviation: float | None = None
     atom: int | None = None

@@ -54,7 +54,7 @@ class TrainingSettings(Settings):
     seed: int = 0
     elements: tuple[str, ...] | None = None
     num_channels: int = 16
-    max_L: int = 0  # noqa: N815  (MACE's own word)
+    max_L: int = 0
     num_interactions: int = 2
     correlation: int = 2
     max_ell: int = 2

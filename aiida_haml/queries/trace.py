@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aiida import orm
@@ -147,11 +147,12 @@ def _describe_frames(node: FramesData) -> str:
 
 
 def _describe(node: orm.Node) -> str:
-    kinds: dict[type, Callable[[orm.Node], str]] = {
-        FramesData: lambda n: _describe_frames(n),  # type: ignore[arg-type]
-        PotentialData: lambda n: f"potential <{n.pk}> of {n.base.attributes.get('n_members')} members",
-    }
-    text = next((describe(node) for cls, describe in kinds.items() if isinstance(node, cls)), _name(node))
+    if isinstance(node, FramesData):
+        text = _describe_frames(node)
+    elif isinstance(node, PotentialData):
+        text = f"potential <{node.pk}> of {node.n_members} members"
+    else:
+        text = _name(node)
     return f"{text} '{node.label}'" if node.label else text
 
 

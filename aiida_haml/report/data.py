@@ -82,7 +82,7 @@ class Candidate:
     label: str
     uuid: str | None = None
     formula: str | None = None
-    temperature_K: float | None = None  # noqa: N815 -- unit of the field
+    temperature_K: float | None = None
     seed: int | None = None
     simulated_fs: float | None = None
     segments: Sequence[Segment] = ()

@@ -34,7 +34,7 @@ class CandidateSpec:
     """A checked specification; ``to_dict`` gives it back with every default written out."""
 
     host: str = ARGYRODITE.name
-    a_A: float | None = None  # noqa: N815 - units belong to the names that users write
+    a_A: float | None = None
     doping: Doping | None = None
     interface: InterfaceSettings | None = None
     seed: int = 0

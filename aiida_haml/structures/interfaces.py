@@ -87,9 +87,9 @@ class InterfaceSettings:
     facet: tuple[int, int, int] = (1, 0, 0)
     layers: int = 2
     max_strain: float = 0.03
-    gap_A: float | None = None  # noqa: N815 - units belong to the names that users write
-    max_area_A2: float = 200.0  # noqa: N815
-    metal_a_A: float | None = None  # noqa: N815
+    gap_A: float | None = None
+    max_area_A2: float = 200.0
+    metal_a_A: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.metal, str) or self.metal not in METALS:
@@ -113,8 +113,7 @@ class InterfaceSettings:
 
 
 def _require_number(field: str, value: object, low: float, high: float) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not low < float(value) <= high:  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value <= high:
         raise StructureError(
             field,
             value,

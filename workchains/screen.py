@@ -211,7 +211,8 @@ class ScreenWorkChain(WorkChain):
         for segment in child.outputs.segments.values():
             if segment.has_labels:
                 self.ctx.taught[f"shared_{len(self.ctx.taught):04d}"] = segment
-        self.ctx.potential = child.outputs.potential
+        if "potential" in child.outputs:  # a run of one burst has trained none
+            self.ctx.potential = child.outputs.potential
         node = self.submit(
             DescribeCalculation,
             code=self.inputs.codes.engine,

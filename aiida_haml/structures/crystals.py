@@ -14,8 +14,18 @@ from ase.spacegroup import crystal
 
 from aiida_haml.structures.errors import StructureError
 
-#: Formal charges, e. Lithium counts as Li+; what is neutral in the metal is not counted by formal charge.
-FORMAL_CHARGES = {"Li": 1, "P": 5, "S": -2, "O": -2, "Se": -2, "Cl": -1, "F": -1}
+#: Formal charges, e: the oxidation states that the elements have in lithium electrolytes. Lithium counts as Li+; what
+#: is neutral in the metal, and phosphides, are not counted by formal charge.
+FORMAL_CHARGES = {
+    "Li": 1, "P": 5, "S": -2, "O": -2, "Se": -2, "Te": -2, "F": -1, "Cl": -1, "Br": -1, "I": -1, "N": -3, "H": 1,
+    "Na": 1, "K": 1, "Rb": 1, "Cs": 1, "Ag": 1, "Cu": 1, "Mg": 2, "Ca": 2, "Sr": 2, "Ba": 2, "Zn": 2, "Cd": 2,
+    "B": 3, "C": 4, "Al": 3, "Ga": 3, "In": 3, "Sc": 3, "Y": 3, "La": 3, "Bi": 3, "Er": 3, "Yb": 3, "Gd": 3,
+    "Si": 4, "Ge": 4, "Sn": 4, "Ti": 4, "Zr": 4, "Hf": 4, "As": 5, "Sb": 5, "V": 5, "Nb": 5, "Ta": 5,
+    "Mo": 6, "W": 6,
+}  # fmt: skip
+
+#: Numbers of the space groups with hexagonal axes.
+HEXAGONAL_AXES = range(143, 195)
 
 Triple = tuple[float, float, float]
 
@@ -30,12 +40,17 @@ class Phase:
     spacegroup : int
         Number in the International Tables.
     sites : tuple of (symbol, Wyckoff label, fractional coordinates)
+        Where two orbits have the same Wyckoff label, they are told apart as 2a_a, 2a_b.
     a : float
         Angstrom.
     source : str
         Where the constants come from.
-    c : float, optional
-        Angstrom, for hexagonal phases; a cubic cell without it.
+    b, c : float, optional
+        Angstrom; as long as a where left out.
+    beta : float
+        Degrees; 90 but for monoclinic phases.
+    compared : bool
+        Whether the environments of an interphase are compared with it; phases that are kept for completeness are not.
     """
 
     name: str
@@ -43,7 +58,10 @@ class Phase:
     sites: tuple[tuple[str, str, Triple], ...]
     a: float
     source: str
+    b: float | None = None
     c: float | None = None
+    beta: float = 90.0
+    compared: bool = True
 
     def build(self, a: float | None = None) -> Atoms:
         """Return the conventional cell with the Wyckoff label of each atom in ``arrays['sites']``.
@@ -51,7 +69,7 @@ class Phase:
         Parameters
         ----------
         a : float, optional
-            Lattice constant in Angstrom instead of the phase's own; c follows in proportion.
+            Lattice constant in Angstrom instead of the phase's own; b and c follow in proportion.
 
         Raises
         ------
@@ -63,13 +81,13 @@ class Phase:
             raise StructureError(
                 "a", a, "is not a lattice constant", "Give a positive length in Angstrom, or leave it out."
             )
-        hexagonal = self.c is not None
-        height = length * self.c / self.a if self.c is not None else length
+        b, c = (length * (other or self.a) / self.a for other in (self.b, self.c))
+        gamma = 120 if self.spacegroup in HEXAGONAL_AXES else 90
         built = crystal(
             [symbol for symbol, _, _ in self.sites],
             [xyz for _, _, xyz in self.sites],
             spacegroup=self.spacegroup,
-            cellpar=[length, length, height, 90, 90, 120 if hexagonal else 90],
+            cellpar=[length, b, c, 90, self.beta, gamma],
         )
         labels = np.array([label for _, label, _ in self.sites])[built.arrays["spacegroup_kinds"]]
         atoms = Atoms(built.numbers, scaled_positions=_tidy(built.get_scaled_positions()), cell=built.cell, pbc=True)
@@ -135,6 +153,43 @@ LITHIUM_PHOSPHIDE = Phase(
     c=7.579,
 )
 
+#: The low-temperature form. Its tetrahedra share corners alone.
+LITHIUM_PHOSPHATE = Phase(
+    "Li3PO4",
+    31,
+    (
+        ("Li", "4b_a", (0.248, 0.328, 0.986)),
+        ("Li", "2a_a", (0.0, 0.157, 0.489)),
+        ("P", "2a_b", (0.0, 0.824, 0.0)),
+        ("O", "4b_b", (0.208, 0.686, 0.896)),
+        ("O", "2a_c", (0.0, 0.105, 0.900)),
+        ("O", "2a_d", (0.0, 0.816, 0.317)),
+    ),
+    6.1150,
+    "C. Keffer et al., Inorg. Chem. 6, 119 (1967): beta-Li3PO4",
+    b=5.2394,
+    c=4.8554,
+)
+
+#: What comes before Li3P on the way from P to Li. Its P form helices along b; no published coordinates are used but
+#: those of the isotypic LiAs, of which P was moved by 0.1 Angstrom so that P-P is the single bond of 2.22 Angstrom
+#: that polyphosphides have, and Li by less so that its five P stay at 2.58-2.76 Angstrom.
+LITHIUM_MONOPHOSPHIDE = Phase(
+    "LiP",
+    14,
+    (
+        ("P", "4e_a", (0.315, 0.910, 0.291)),
+        ("P", "4e_b", (0.301, 0.173, 0.112)),
+        ("Li", "4e_c", (0.232, 0.410, 0.333)),
+        ("Li", "4e_d", (0.228, 0.673, 0.029)),
+    ),
+    5.582,
+    "cell: W. Hoenle et al., Z. Kristallogr. 162, 104 (1983); LiAs type: D. T. Cromer, Acta Cryst. 12, 36 (1959)",
+    b=4.940,
+    c=10.255,
+    beta=118.15,
+)
+
 #: Hosts that can be doped and put against a metal, by name.
 HOSTS = {ARGYRODITE.name: ARGYRODITE}
 
@@ -150,6 +205,8 @@ REFERENCE_PHASES = {
         _antifluorite("Se", 6.005),
         LITHIUM,
         ARGYRODITE,
+        LITHIUM_PHOSPHATE,
+        LITHIUM_MONOPHOSPHIDE,
     )
 }
 
@@ -192,8 +249,8 @@ def reference_phase(name: str) -> Atoms:
 
 
 def reference_phases() -> dict[str, Atoms]:
-    """Return the conventional cell of each reference phase: the products, bcc Li, and the electrolyte."""
-    return {name: phase.build() for name, phase in REFERENCE_PHASES.items()}
+    """Return the cell of each phase that the analysis compares with: the products, bcc Li, and the electrolyte."""
+    return {name: phase.build() for name, phase in REFERENCE_PHASES.items() if phase.compared}
 
 
 def formal_charge(atoms: Atoms) -> int:

@@ -18,6 +18,7 @@ from aiida_haml.learning.controller import ControllerSettings
 from aiida_haml.learning.training import TrainingSettings
 from aiida_haml.settings import require_integer, require_number
 from aiida_haml.workchains.atoms import AtomsWorkChain
+from aiida_haml.workchains.equilibrate import EquilibrateWorkChain, equilibration_complaint, is_wanted
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs, validate_level
 from aiida_haml.workchains.md import MdWorkChain
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
@@ -30,8 +31,9 @@ SEED_STRIDE = 1000
 class HybridWorkChain(WorkChain):
     """Follow one candidate for a simulated time, by AIMD where it is needed and by a potential where it is not.
 
-    One cycle is a burst, the test of the present committee on it, the controller's plan, the training of a new
-    committee on all labels so far, and a stretch. The run ends with a burst, so that the last stretch is tested too.
+    A cell as it was built may be equilibrated first. One cycle is a burst, the test of the present committee on it,
+    the controller's plan, the training of a new committee on all labels so far, and a stretch. The run ends with a
+    burst, so that the last stretch is tested too.
     """
 
     @classmethod
@@ -60,11 +62,13 @@ class HybridWorkChain(WorkChain):
         spec.output_namespace("segments", dynamic=True, valid_type=FramesData, help="The time line, in order.")
         spec.output_namespace("untrusted", dynamic=True, valid_type=FramesData, help="Tails that were cut off.")
         spec.output("potential", valid_type=PotentialData, required=False, help="The last committee.")
+        spec.output("equilibration", valid_type=orm.Dict, required=False, help="How calm the cell was at the start.")
         spec.output("history", valid_type=orm.Dict, help="What happened in each cycle, and the simulated time.")
 
         spec.outline(
             cls.setup,
             if_(cls.needs_atoms)(cls.label_atoms, cls.inspect_atoms),
+            if_(cls.wants_equilibration)(cls.equilibrate, cls.inspect_equilibration),
             while_(cls.goes_on)(
                 cls.run_burst,
                 cls.inspect_burst,
@@ -81,6 +85,7 @@ class HybridWorkChain(WorkChain):
         spec.exit_code(412, "ERROR_TRAINING_FAILED", message="The training of cycle {cycle} failed: {message}")
         spec.exit_code(413, "ERROR_STRETCH_FAILED", message="The stretch of cycle {cycle} left no frame: {message}")
         spec.exit_code(414, "ERROR_ATOMS_FAILED", message="The isolated atoms could not be labelled.")
+        spec.exit_code(415, "ERROR_EQUILIBRATION_FAILED", message="The cell could not be equilibrated: {message}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -185,6 +190,37 @@ class HybridWorkChain(WorkChain):
         if not self.ctx.atoms_chain.is_finished_ok:
             return self.exit_codes.ERROR_ATOMS_FAILED
         self.ctx.atoms = dict(self.ctx.atoms_chain.outputs.atoms)
+        return None
+
+    def wants_equilibration(self) -> bool:
+        """Whether the cell is relaxed and warmed up first."""
+        return is_wanted(self.ctx.settings)
+
+    def equilibrate(self) -> ToContext:
+        """Relax the cell and warm it up."""
+        child = self.submit(
+            EquilibrateWorkChain,
+            code=self.inputs.codes.label,
+            structure=self.inputs.structure,
+            level=self.inputs.level,
+            settings=self.inputs.settings,
+            temperature_K=self.inputs.temperature_K,
+            seed=self.inputs.seed,
+            metadata={"call_link_label": "equilibration"},
+            **self._gaussians(),
+        )
+        return ToContext(equilibration=child)
+
+    def inspect_equilibration(self) -> Any:
+        """Start from the equilibrated cell, and learn from the frames that led to it."""
+        child = self.ctx.equilibration
+        if not child.is_finished_ok:
+            code = self.exit_codes.ERROR_EQUILIBRATION_FAILED
+            return code.format(message=child.exit_message or f"it ended as {child.process_state}")
+        self.ctx.last = child.outputs.structure
+        self.ctx.labels |= {f"equilibration_{name}": node for name, node in child.outputs.labels.items()}
+        self.ctx.n_labels += sum(len(node) for node in child.outputs.labels.values())
+        self.out("equilibration", child.outputs.output_parameters)
         return None
 
     # -- one cycle -----------------------------------------------------------------------------------------
@@ -376,9 +412,11 @@ def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
 
 def hybrid_complaint(settings: dict[str, Any]) -> str | None:
     """Return what is wrong with the settings of a hybrid trajectory, or None."""
-    missing = {"dynamics", "watch", "controller", "hybrid", "training", "options"} - set(settings)
+    missing = {"dynamics", "watch", "controller", "hybrid", "training", "options", "equilibration"} - set(settings)
     if missing:
         return f"The settings lack {', '.join(sorted(missing))}; start from a protocol."
+    if complaint := equilibration_complaint(settings):
+        return complaint
     try:
         ControllerSettings.from_dict(settings["controller"])
         TrainingSettings.from_dict(settings["training"])

@@ -1,4 +1,4 @@
-"""Labels: one burst, or one evaluation, with the failures that ab initio codes show dealt with."""
+"""Labels: one burst, relaxation or evaluation, with the failures that ab initio codes show dealt with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiida.plugins import CalculationFactory
 
 from aiida_haml.calculations.cp2k import Cp2kLabelCalculation
 from aiida_haml.calculations.levels import LABEL_ENGINES, pin
-from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md
+from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
 from aiida_haml.data.frames import FramesData
 from aiida_haml.workchains.protocols import level_of_theory, md_settings, protocol_settings
 
@@ -41,6 +41,9 @@ class LabelWorkChain(BaseRestartWorkChain):
             required=False,
             validator=validate_md,
             help="AIMD; else one evaluation.",
+        )
+        spec.input(
+            "relax", valid_type=orm.Dict, required=False, validator=validate_relax, help="A relaxation instead of AIMD."
         )
         spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
         for port in OPTIONAL_PORTS:
@@ -111,7 +114,7 @@ class LabelWorkChain(BaseRestartWorkChain):
         """Prepare the inputs of the first run."""
         super().setup()
         ports = self.process_class.spec().inputs
-        inputs = {name: self.inputs[name] for name in ("code", "initial", "md") if name in self.inputs}
+        inputs = {name: self.inputs[name] for name in ("code", "initial", "md", "relax") if name in self.inputs}
         # What only describes a level, or leads to its SCF, must not make the job another one for the cache.
         inputs["level"] = orm.Dict({name: self.inputs.level[name] for name in ("engine", "name", "theory")})
         elements = self.inputs.initial.elements

@@ -17,7 +17,7 @@ from ase import Atoms, units
 from ase.data import ground_state_magnetic_moments
 
 from aiida_haml.calculations.levels import GAUSSIAN_PORTS, check_pinned
-from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md
+from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames, maxwell_boltzmann
 
@@ -28,7 +28,7 @@ USABLE_WALL_TIME = 0.9
 
 
 class Cp2kLabelCalculation(Cp2kCalculation):
-    """CP2K from the last frame of a node: ab initio MD with CSVR if `md` is given, one evaluation otherwise.
+    """CP2K from the last frame of a node: MD with CSVR (`md`), a relaxation (`relax`), or else one evaluation.
 
     Positions and velocities are handed over as they stand in the frames, without a structure node in between,
     and come back as one node of labelled frames in ASE's units.
@@ -53,6 +53,7 @@ class Cp2kLabelCalculation(Cp2kCalculation):
         spec.input("level", valid_type=orm.Dict, validator=validate_level, help="Level of theory.")
         spec.input("solver", valid_type=orm.Dict, required=False, help="CP2K keywords that lead to a converged SCF.")
         spec.input("md", valid_type=orm.Dict, required=False, validator=validate_md, help="Settings of the AIMD.")
+        spec.input("relax", valid_type=orm.Dict, required=False, validator=validate_relax, help="Of a relaxation.")
         spec.inputs.validator = validate_inputs
         ports: Any = spec.inputs
         options = ports["metadata"]["options"]
@@ -80,7 +81,11 @@ class Cp2kLabelCalculation(Cp2kCalculation):
             frame,
             theory=given.level["theory"],
             solver=given.solver.get_dict() if "solver" in given else {},
-            md=given.md.get_dict() if "md" in given else None,
+            run=run_parameters(
+                frame,
+                md=given.md.get_dict() if "md" in given else None,
+                relax=given.relax.get_dict() if "relax" in given else None,
+            ),
             isolated=given.initial.kind == "isolated_atom",
             wall_time=given.metadata.options.get("max_wallclock_seconds"),
         )
@@ -110,7 +115,7 @@ def build_parameters(
     frame: Frames,
     theory: dict[str, Any],
     solver: dict[str, Any],
-    md: dict[str, Any] | None,
+    run: dict[str, Any],
     isolated: bool,
     wall_time: float | None,
 ) -> dict[str, Any]:
@@ -122,8 +127,8 @@ def build_parameters(
         One frame, with velocities or not.
     theory, solver : dict
         CP2K's FORCE_EVAL section: what decides the values, and what only leads there.
-    md : dict or None
-        MD settings; None asks for one evaluation.
+    run : dict
+        What is done with it, see `run_parameters`.
     isolated : bool
         Evaluate one atom with the spin of its ground state.
     wall_time : float or None
@@ -133,7 +138,7 @@ def build_parameters(
     merge_dict(force_eval, copy.deepcopy({key: value for key, value in theory.items() if key != "kinds"}))
     merge_dict(force_eval, copy.deepcopy(solver))
     parameters = {
-        "GLOBAL": {"RUN_TYPE": "ENERGY_FORCE" if md is None else "MD", "PRINT_LEVEL": "LOW"},
+        "GLOBAL": {"PRINT_LEVEL": "LOW"},
         "FORCE_EVAL": force_eval,
     }
     if wall_time is not None:
@@ -145,43 +150,72 @@ def build_parameters(
         # Whole electrons in the spin's ground state: a small basis has no empty orbital left to smear into.
         for keyword in ("SMEAR", "ADDED_MOS"):
             force_eval["DFT"]["SCF"].pop(keyword, None)
-    force_eval["PRINT"] = {"FORCES": {"_": "ON"}}
     if "STRESS_TENSOR" in force_eval and not isolated:
-        force_eval["PRINT"]["STRESS_TENSOR"] = {"_": "ON"}
+        force_eval["PRINT"] = {"STRESS_TENSOR": {"_": "ON"}}
     force_eval.setdefault("SUBSYS", {})["CELL"] = {
         "PERIODIC": "".join(axis for axis, periodic in zip("XYZ", frame.pbc, strict=True) if periodic) or "NONE"
     }
-    if md is not None:
-        parameters["GLOBAL"]["SEED"] = int(md["seed"])
-        parameters["MOTION"] = motion_section(md)
-        force_eval["SUBSYS"]["VELOCITY"] = {" ": velocity_lines(frame, md)}
-        force_eval["PRINT"].pop("FORCES")
+    merge_dict(parameters, run)
     return parameters
 
 
-def motion_section(md: dict[str, Any]) -> dict[str, Any]:
-    """Return CP2K's MOTION section: NVT with CSVR, everything printed at each step."""
-    each_step = {"EACH": {"MD": 1}}
+def run_parameters(frame: Frames, md: dict[str, Any] | None, relax: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what CP2K is told to do with a frame: MD, a relaxation, or one evaluation."""
+    forces = {"PRINT": {"FORCES": {"_": "ON"}}}
+    if md is not None:
+        return {
+            "GLOBAL": {"RUN_TYPE": "MD", "SEED": int(md["seed"])},
+            "MOTION": {"MD": md_section(md), "PRINT": printed("MD")},
+            "FORCE_EVAL": {"SUBSYS": {"VELOCITY": {" ": velocity_lines(frame, md)}}},
+        }
+    if relax is not None:
+        return {
+            "GLOBAL": {"RUN_TYPE": "GEO_OPT"},
+            "MOTION": {"GEO_OPT": relaxation_section(relax), "PRINT": printed("GEO_OPT")},
+            "FORCE_EVAL": forces,  # CP2K's trajectory of a relaxation leaves the start out
+        }
+    return {"GLOBAL": {"RUN_TYPE": "ENERGY_FORCE"}, "FORCE_EVAL": forces}
+
+
+def md_section(md: dict[str, Any]) -> dict[str, Any]:
+    """Return CP2K's section of NVT dynamics with CSVR."""
     return {
-        "MD": {
-            "ENSEMBLE": "NVT",
-            "STEPS": int(md["steps"]),
-            "TIMESTEP": float(md["timestep_fs"]),
-            "TEMPERATURE": float(md["temperature_K"]),
-            "COMVEL_TOL": 1e-8,  # the centre of mass stays at rest
-            "THERMOSTAT": {
-                "TYPE": "CSVR",
-                "REGION": "GLOBAL",
-                "CSVR": {"TIMECON": float(md["thermostat_time_fs"])},
-            },
+        "ENSEMBLE": "NVT",
+        "STEPS": int(md["steps"]),
+        "TIMESTEP": float(md["timestep_fs"]),
+        "TEMPERATURE": float(md["temperature_K"]),
+        "COMVEL_TOL": 1e-8,  # the centre of mass stays at rest
+        "THERMOSTAT": {
+            "TYPE": "CSVR",
+            "REGION": "GLOBAL",
+            "CSVR": {"TIMECON": float(md["thermostat_time_fs"])},
         },
-        "PRINT": {
-            "TRAJECTORY": {"FORMAT": "XYZ", **each_step},
-            "VELOCITIES": each_step,
-            "FORCES": each_step,
-            "RESTART": {"_": "OFF"},
-            "RESTART_HISTORY": {"_": "OFF"},
-        },
+    }
+
+
+def relaxation_section(relax: dict[str, Any]) -> dict[str, Any]:
+    """Return CP2K's section of a relaxation at fixed cell, which ends by the largest force alone."""
+    met = 1.0e3  # a criterion so loose that it is always met
+    return {
+        "TYPE": "MINIMIZATION",
+        "OPTIMIZER": "BFGS",
+        "MAX_ITER": int(relax["steps"]),
+        "MAX_FORCE": float(relax["max_force"]) * units.Bohr / units.Hartree,
+        "RMS_FORCE": met,
+        "MAX_DR": met,
+        "RMS_DR": met,
+    }
+
+
+def printed(run: str) -> dict[str, Any]:
+    """Return CP2K's section of what a run writes at each of its steps."""
+    each_step = {"EACH": {run: 1}}
+    return {
+        "TRAJECTORY": {"FORMAT": "XYZ", **each_step},
+        "VELOCITIES": each_step,
+        "FORCES": each_step,
+        "RESTART": {"_": "OFF"},
+        "RESTART_HISTORY": {"_": "OFF"},
     }
 
 
@@ -208,7 +242,9 @@ def validate_level(node: orm.Dict | None, _: Any) -> str | None:
 
 
 def validate_inputs(inputs: Any, _: Any) -> str | None:
-    """Refuse foreign basis sets, and electrons that cannot be paired."""
+    """Refuse foreign basis sets, electrons that cannot be paired, and two runs in one."""
+    if "md" in inputs and "relax" in inputs:
+        return "Both `md` and `relax` are given; a job does one of them."
     if "initial" not in inputs or "level" not in inputs:
         return None
     nodes = {port: inputs.get(port, {}) for port in GAUSSIAN_PORTS}

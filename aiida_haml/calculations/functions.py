@@ -38,6 +38,39 @@ def build_isolated_atom(element: orm.Str) -> FramesData:
 
 
 @calcfunction
+def take_last_frame(frames: FramesData) -> FramesData:
+    """Take the last frame as the start of a time line: with its velocities, without its time and labels."""
+    last = frames.read(-1)
+    start = Frames(last.numbers, last.positions, last.cells, last.pbc, velocities=last.velocities)
+    return FramesData(start, kind="structure")
+
+
+@calcfunction
+def describe_equilibration(**stages: FramesData) -> orm.Dict:
+    """Collect how calm a cell became, stage by stage in the order of their names.
+
+    Returns
+    -------
+    Dict
+        ``stages``: for each its ``frames``, the largest force component at its start and end (``max_force_start``,
+        ``max_force_end``, eV / Angstrom) and, of dynamics, the mean temperature of its second half (``temperature_K``).
+    """
+    return orm.Dict({"stages": {name: _calmness(node.frames) for name, node in sorted(stages.items())}})
+
+
+def _calmness(frames: Frames) -> dict[str, Any]:
+    assert frames.forces is not None  # a label has forces
+    calm: dict[str, Any] = {
+        "frames": len(frames),
+        "max_force_start": float(np.abs(frames.forces[0]).max()),
+        "max_force_end": float(np.abs(frames.forces[-1]).max()),
+    }
+    if frames.velocities is not None:
+        calm["temperature_K"] = float(frames.temperatures()[len(frames) // 2 :].mean())
+    return calm
+
+
+@calcfunction
 def control(settings: orm.Dict, **observed: Any) -> orm.Dict:
     """Plan the next cycle.
 

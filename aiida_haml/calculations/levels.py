@@ -15,9 +15,9 @@ from aiida import orm
 from aiida.plugins import DataFactory
 
 #: Engines that make labels, by their name in a level of theory. An engine is a CalcJob with the inputs ``code``,
-#: ``initial`` (frames, the last one is the start), ``level``, ``md`` (none: one evaluation) and the outputs ``frames``
-#: (labelled, step 0 included) and ``output_parameters`` (``wall_time_s``, ``seconds_per_step``, ``steps_done``,
-#: ``code_version``). It may have the ports ``solver``, ``basissets`` and ``pseudos``.
+#: ``initial`` (frames, the last one is the start), ``level``, ``md`` or ``relax`` (else one evaluation), and the
+#: outputs ``frames`` (labelled, step 0 included) and ``output_parameters`` (``wall_time_s``, ``seconds_per_step``,
+#: ``steps_done``, ``code_version``). It may have the ports ``solver``, ``basissets`` and ``pseudos``.
 LABEL_ENGINES = {"cp2k": "haml.cp2k", "teacher": "haml.teacher"}
 
 #: Port of a CP2K job -> name in a level's `kinds`, entry point of the node, key of the data file in the level.
@@ -45,6 +45,13 @@ def level_key(level: Mapping[str, Any]) -> str:
     """
     content = json.dumps({"engine": level["engine"], "theory": level["theory"]}, sort_keys=True)
     return f"{level['name']}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def label_kind(inputs: Any) -> str:
+    """Return what the frames of a label engine's job are, from its inputs."""
+    if inputs.initial.kind == "isolated_atom":
+        return "isolated_atom"
+    return "relaxation" if "relax" in inputs else "burst"
 
 
 def content_hash(node: orm.Data) -> str:

@@ -1,4 +1,4 @@
-"""Checks of molecular-dynamics settings that all engines share, made before a job starts."""
+"""Checks of the settings of dynamics and relaxations that all engines share, made before a job starts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from aiida_haml.data.frames import FramesData
 
 #: Settings every MD engine takes, with the smallest value allowed.
 MD_SETTINGS = {"steps": 1, "timestep_fs": 1e-3, "temperature_K": 1e-3, "thermostat_time_fs": 1e-3, "seed": 1}
+#: Settings of a relaxation: at most so many steps, down to a largest force component in eV/Angstrom.
+RELAX_SETTINGS = {"steps": 1, "max_force": 1e-4}
 
 
 def validate_md(node: orm.Dict | None, _: Any) -> str | None:
@@ -17,14 +19,25 @@ def validate_md(node: orm.Dict | None, _: Any) -> str | None:
     if node is None:
         return None
     md = node.get_dict()
-    for name, least in MD_SETTINGS.items():
-        if name not in md:
-            return f"The MD settings lack `{name}`."
-        value = md[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
-            return f"The MD setting `{name}` is {value!r}; it has to be a number of at least {least}."
+    if complaint := _complaint("MD", md, MD_SETTINGS):
+        return complaint
     if md["timestep_fs"] > 5:
         return f"The MD setting `timestep_fs` is {md['timestep_fs']} fs; above 5 fs no integrator is stable."
+    return None
+
+
+def validate_relax(node: orm.Dict | None, _: Any) -> str | None:
+    """Refuse settings that are missing, not numbers, or too small."""
+    return None if node is None else _complaint("relaxation", node.get_dict(), RELAX_SETTINGS)
+
+
+def _complaint(what: str, settings: dict[str, Any], least: dict[str, float]) -> str | None:
+    for name, bound in least.items():
+        if name not in settings:
+            return f"The {what} settings lack `{name}`."
+        value = settings[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= bound:
+            return f"The {what} setting `{name}` is {value!r}; it has to be a number of at least {bound}."
     return None
 
 

@@ -7,12 +7,12 @@ from typing import Any
 from aiida import orm
 
 from aiida_haml.calculations.base import EngineCalculation
-from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md
+from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
 from aiida_haml.data.frames import FramesData
 
 
 class TeacherCalculation(EngineCalculation):
-    """An ASE calculator from the last frame of a node: MD with CSVR if `md` is given, one evaluation otherwise."""
+    """An ASE calculator from the last frame of a node: MD with CSVR (`md`), a relaxation (`relax`), else one label."""
 
     TASK = "teacher"
     OUTPUTS = ("frames",)
@@ -28,6 +28,7 @@ class TeacherCalculation(EngineCalculation):
             help="Level of theory; its `theory` names the `calculator` as module:Class and its `parameters`.",
         )
         spec.input("md", valid_type=orm.Dict, required=False, validator=validate_md, help="Settings of the MD.")
+        spec.input("relax", valid_type=orm.Dict, required=False, validator=validate_relax, help="Of a relaxation.")
         spec.output("frames", valid_type=FramesData, required=False, help="Labelled frames, step 0 included.")
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times and steps.")
         spec.default_output_node = "output_parameters"
@@ -45,7 +46,7 @@ class TeacherCalculation(EngineCalculation):
         return {
             "calculator": theory["calculator"],
             "parameters": theory.get("parameters", {}),
-            "md": self.inputs.md.get_dict() if "md" in self.inputs else None,
+            **{run: self.inputs[run].get_dict() for run in ("md", "relax") if run in self.inputs},
         }
 
     def folders(self) -> dict[str, orm.Node]:

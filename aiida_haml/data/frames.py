@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 from aiida_haml.frames import PER_FRAME, Frames
 
 #: What a node of frames can be. A `burst` holds labels, a `stretch` the trusted frames of MLP-MD, `untrusted` its tail.
-KINDS = ("structure", "burst", "stretch", "untrusted", "isolated_atom", "imported")
+KINDS = ("structure", "relaxation", "burst", "stretch", "untrusted", "isolated_atom", "imported")
 
 
 class FramesData(orm.ArrayData):

@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.md.bussi import Bussi
+from ase.optimize import FIRE
 
 from aiida_haml.engines.outcome import TaskError, reports_errors, write_results
 from aiida_haml.frames import Frames, maxwell_boltzmann
@@ -18,18 +19,20 @@ from aiida_haml.frames import Frames, maxwell_boltzmann
 
 @reports_errors
 def run(folder: Path, task: dict[str, Any]) -> None:
-    """Label the last frame of ``inputs/initial``, or an MD run from it, and write ``frames/``.
+    """Label the last frame of ``inputs/initial``, an MD run or a relaxation from it, and write ``frames/``.
 
     A run that exceeds its wall time, or meets energies that are not finite, keeps the frames done so far.
     """
     initial = Frames.load(folder / "inputs" / "initial")[-1]
     recorder = Recorder(initial)
     calculator = load_calculator(task["calculator"], task.get("parameters", {}))
-    if task.get("md") is None:
-        recorder.record(_atoms(initial, calculator), 0.0)
-        stopped = None
-    else:
+    stopped = None
+    if "md" in task:
         stopped = burst(initial, calculator, task["md"], recorder, task.get("max_wall_time_s"))
+    elif "relax" in task:
+        stopped = relaxation(initial, calculator, task["relax"], recorder, task.get("max_wall_time_s"))
+    else:
+        recorder.record(_atoms(initial, calculator), None)
     if recorder.images:
         recorder.frames().save(folder / "frames")
     steps = len(recorder.images) - 1
@@ -89,12 +92,36 @@ def burst(
     for step in range(md["steps"] + 1):
         if step:
             dynamics.run(1)
-        if not np.isfinite(atoms.get_potential_energy()) or not np.isfinite(atoms.get_forces()).all():
+        if not _is_finite(atoms):
             return "not_finite"
         recorder.record(atoms, step * md["timestep_fs"])
         recorder.seconds = time.perf_counter() - begun
         if limit is not None and recorder.seconds > limit:
             return "wall_time" if step < md["steps"] else None
+    return None
+
+
+def relaxation(
+    initial: Frames, calculator: Calculator, relax: dict[str, Any], recorder: Recorder, limit: float | None
+) -> str | None:
+    """Relax a frame at fixed cell with FIRE; return why it stopped early, or None.
+
+    Parameters
+    ----------
+    relax : dict
+        ``steps``, at most, and ``max_force``, eV / Angstrom.
+    limit : float or None
+        Wall time in seconds.
+    """
+    atoms = _atoms(initial, calculator)
+    begun = time.perf_counter()
+    for _ in FIRE(atoms, logfile=None).irun(fmax=relax["max_force"], steps=relax["steps"]):
+        if not _is_finite(atoms):
+            return "not_finite"
+        recorder.record(atoms, None)
+        recorder.seconds = time.perf_counter() - begun
+        if limit is not None and recorder.seconds > limit:
+            return "wall_time"
     return None
 
 
@@ -106,10 +133,11 @@ class Recorder:
         self.images: list[Atoms] = []
         self.seconds = 0.0
 
-    def record(self, atoms: Atoms, time_fs: float) -> None:
-        """Keep energy, forces and, for a periodic cell, stress of the present configuration."""
+    def record(self, atoms: Atoms, time_fs: float | None) -> None:
+        """Keep energy, forces and, for a periodic cell, stress of the present configuration; no time if it has none."""
         copy = atoms.copy()
-        copy.info["time"] = self.start + time_fs
+        if time_fs is not None:
+            copy.info["time"] = self.start + time_fs
         results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces().copy()}
         if atoms.pbc.all() and "stress" in atoms.calc.implemented_properties:
             results["stress"] = atoms.get_stress()
@@ -126,3 +154,7 @@ def _atoms(frame: Frames, calculator: Calculator) -> Atoms:
     atoms = Atoms(frame.numbers, frame.positions[0], cell=frame.cells[0], pbc=frame.pbc)
     atoms.calc = calculator
     return atoms
+
+
+def _is_finite(atoms: Atoms) -> bool:
+    return bool(np.isfinite(atoms.get_potential_energy()) and np.isfinite(atoms.get_forces()).all())

@@ -13,7 +13,7 @@ from aiida.parsers import Parser
 from ase import units
 
 from aiida_haml.calculations.cp2k import VELOCITY_TO_CP2K
-from aiida_haml.calculations.levels import level_key
+from aiida_haml.calculations.levels import label_kind, level_key
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
 
@@ -39,22 +39,20 @@ class Cp2kLabelParser(Parser):
             return self._ended(codes.ERROR_OUTPUT_MISSING)
         text = self.retrieved.base.repository.get_object_content("aiida.out", mode="r")
         evaluations = read_evaluations(text)
-        md = "md" in self.node.inputs
         parameters: dict[str, Any] = {
             "code_version": match.group(1).strip() if (match := _VERSION.search(text)) else None,
             "scf_steps": [e.scf_steps for e in evaluations],
             "evaluations": len(evaluations),
         }
         try:
-            frames, energies, seconds = self._read_md(evaluations) if md else self._read_single(text, evaluations)
+            frames, energies, seconds = self._read(text, evaluations)
         except (OSError, ValueError) as error:
             self.logger.error(str(error))
             frames, energies, seconds = None, np.array([]), np.array([])
         verdict = self._judge(text, evaluations, frames, energies)
         if frames is not None and verdict.trusted:
             frames = frames[: verdict.trusted]
-            kind = self.node.inputs.initial.kind
-            kind = kind if kind == "isolated_atom" else "burst"
+            kind = label_kind(self.node.inputs)
             self.out(
                 "frames",
                 FramesData(frames, kind=kind, level_of_theory=level_key(self.node.inputs.level.get_dict())),
@@ -75,6 +73,13 @@ class Cp2kLabelParser(Parser):
         if self.node.exit_status:
             return ExitCode(self.node.exit_status, self.node.exit_message)
         return ours
+
+    def _read(self, text: str, evaluations: list[Evaluation]) -> tuple[Frames, np.ndarray, np.ndarray]:
+        if "md" in self.node.inputs:
+            return self._read_md(evaluations)
+        if "relax" in self.node.inputs:
+            return self._read_relaxation(text, evaluations), np.array([]), np.array([])
+        return self._read_single(text, evaluations)
 
     def _read_md(self, evaluations: list[Evaluation]) -> tuple[Frames, np.ndarray, np.ndarray]:
         """Return the frames that all files hold, their conserved energy (eV) and the seconds each took."""
@@ -103,30 +108,51 @@ class Cp2kLabelParser(Parser):
         )
         return frames, table[:count, 5] * units.Hartree, table[:count, 6]
 
+    def _read_relaxation(self, text: str, evaluations: list[Evaluation]) -> Frames:
+        """Return the start, which CP2K's trajectory leaves out, and the accepted steps.
+
+        A line search also evaluates points that it leaves again; they are no frames.
+        """
+        read = self.retrieved.base.repository.get_object_content
+        initial = self.node.inputs.initial.read(-1)
+        moved, moved_forces, energies = np.empty((0, initial.n_atoms, 3)), np.empty((0, initial.n_atoms, 3)), []
+        if "aiida-frc-1.xyz" in self.retrieved.base.repository.list_object_names():
+            trajectory = read("aiida-pos-1.xyz", mode="r")
+            moved, energies = read_xyz(trajectory, initial.n_atoms), read_energies(trajectory)
+            moved_forces = read_xyz(read("aiida-frc-1.xyz", mode="r"), initial.n_atoms)
+        first = evaluations[:1] if evaluations and evaluations[0].converged else []
+        whole = min(len(moved), len(moved_forces), len(energies))
+        found = first + (match_evaluations(energies[:whole], evaluations[1:]) if first else [])
+        if not found:
+            raise ValueError("CP2K ended before the first converged step of the relaxation was written.")
+        count = len(found) - 1
+        forces = np.concatenate([self._printed_forces(text), moved_forces[:count]])
+        return _labelled(initial, np.concatenate([initial.positions, moved[:count]]), forces, found)
+
     def _read_single(self, text: str, evaluations: list[Evaluation]) -> tuple[Frames, np.ndarray, np.ndarray]:
         initial = self.node.inputs.initial.read(-1)
+        forces = self._printed_forces(text)
+        if not evaluations:
+            raise ValueError("CP2K ended before the energy was printed.")
+        frames = _labelled(initial, initial.positions, forces, evaluations[:1])
+        return frames, np.array([evaluations[0].energy]), np.array([])
+
+    @staticmethod
+    def _printed_forces(text: str) -> np.ndarray:
+        """Return the (1, N, 3) forces that the output prints first, Hartree / bohr."""
         match = _FORCES.search(text)
-        if not evaluations or match is None:
-            raise ValueError("CP2K ended before the energy and the forces were printed.")
+        if match is None:
+            raise ValueError("CP2K ended before the forces were printed.")
         rows = [line.split()[3:6] for line in match.group(1).splitlines() if line.strip()]
-        energy = evaluations[0].energy
-        frames = Frames(
-            numbers=initial.numbers,
-            positions=initial.positions,
-            cells=initial.cells,
-            pbc=initial.pbc,
-            energies=np.array([energy]),
-            forces=np.array(rows, dtype=float)[None] * (units.Hartree / units.Bohr),
-            stresses=None if evaluations[0].stress is None else np.array([evaluations[0].stress]),
-        )
-        return frames, np.array([energy]), np.array([])
+        return np.array(rows, dtype=float)[None]
 
     def _judge(self, text: str, evaluations: list[Evaluation], frames: Frames | None, energies: np.ndarray) -> Verdict:
         codes = self.exit_codes
         count = 0 if frames is None else len(frames)
         unconverged = [i for i, e in enumerate(evaluations) if not e.converged]
         if unconverged:
-            return Verdict(min(count, unconverged[0]), codes.ERROR_SCF_NOT_CONVERGED)
+            trusted = count if "relax" in self.node.inputs else min(count, unconverged[0])
+            return Verdict(trusted, codes.ERROR_SCF_NOT_CONVERGED)
         jumps = np.abs(np.diff(energies)) / max(frames.n_atoms if frames is not None else 1, 1)
         if len(jumps) and jumps.max() > LARGEST_JUMP:
             step = int(np.argmax(jumps > LARGEST_JUMP)) + 1
@@ -139,6 +165,20 @@ class Cp2kLabelParser(Parser):
         if count < wanted or "PROGRAM ENDED" not in text:
             return Verdict(count, codes.ERROR_OUTPUT_INCOMPLETE)
         return Verdict(count, None)
+
+
+def _labelled(initial: Frames, positions: np.ndarray, forces: np.ndarray, evaluations: list[Evaluation]) -> Frames:
+    """Return frames without times; ``forces`` (F, N, 3) in Hartree / bohr."""
+    stresses = [e.stress for e in evaluations]
+    return Frames(
+        numbers=initial.numbers,
+        positions=positions,
+        cells=np.repeat(initial.cells, len(positions), axis=0),
+        pbc=initial.pbc,
+        energies=np.array([e.energy for e in evaluations]),
+        forces=forces * (units.Hartree / units.Bohr),
+        stresses=None if any(s is None for s in stresses) else np.array(stresses),
+    )
 
 
 @dataclass(frozen=True)
@@ -188,6 +228,30 @@ def _read_stress(text: str) -> np.ndarray | None:
         return None
     tensor = -np.array([row.split() for row in match.groups()], dtype=float) * GPA
     return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+
+def match_evaluations(energies: np.ndarray, evaluations: list[Evaluation]) -> list[Evaluation]:
+    """Return the evaluation behind each frame, in order, up to the first that did not converge.
+
+    Parameters
+    ----------
+    energies : (F,) array
+        Hartree, as the frames give them (ten decimals).
+    evaluations : list of Evaluation
+    """
+    found: list[Evaluation] = []
+    remaining = iter(evaluations)
+    for energy in energies:
+        match = next((e for e in remaining if abs(e.energy / units.Hartree - energy) < 1e-8), None)
+        if match is None or not match.converged:
+            break
+        found.append(match)
+    return found
+
+
+def read_energies(text: str) -> np.ndarray:
+    """Read the (F,) energies in the comment lines of a CP2K XYZ trajectory, Hartree."""
+    return np.array(re.findall(r"^ i = .*\bE =\s*(\S+)", text, re.MULTILINE), dtype=float)
 
 
 def read_xyz(text: str, n_atoms: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ExitCode
 
-from aiida_haml.calculations.levels import level_key
+from aiida_haml.calculations.levels import label_kind, level_key
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
 from aiida_haml.parsers.base import EngineParser
@@ -27,7 +27,7 @@ class TeacherParser(EngineParser):
             return self.exit_codes.ERROR_NO_CONVERGED_FRAME
         with tempfile.TemporaryDirectory() as scratch:
             frames = Frames.load(self.path("frames", Path(scratch)))
-        kind = "isolated_atom" if self.node.inputs.initial.kind == "isolated_atom" else "burst"
+        kind = label_kind(self.node.inputs)
         key = level_key(self.node.inputs.level.get_dict())
         self.out("frames", FramesData(frames, kind=kind, level_of_theory=key))
         return self.exit_codes[self.STOPS[results["stopped"]]] if results["stopped"] else None

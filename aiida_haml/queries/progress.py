@@ -15,6 +15,7 @@ from aiida_haml.queries.training import LABEL_ENGINES
 from aiida_haml.queries.walks import CALLS, called_descendants, links_into
 
 SCREEN = "aiida.workflows:haml.screen"
+EQUILIBRATION = "aiida.workflows:haml.equilibrate"
 MD = "aiida.calculations:haml.lammps"
 ENDED = ("finished", "excepted", "killed")
 
@@ -116,7 +117,8 @@ def progress(screen: orm.ProcessNode) -> Progress:
             continue
         entry = candidates.setdefault(state.candidate, CandidateProgress(state.candidate))
         _note(entry, state)
-    for slug, kind, end in _segments(states.values()):
+    before = {pk for s in states.values() if s.process_type == EQUILIBRATION for pk in called_descendants(s.pk)}
+    for slug, kind, end in _segments(s for s in states.values() if s.pk not in before):
         entry = candidates[slug]
         entry.n_bursts += kind == "burst"
         entry.n_stretches += kind == "stretch"

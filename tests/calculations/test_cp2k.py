@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from ase.spacegroup import crystal
 
-from aiida_haml.calculations.cp2k import Cp2kLabelCalculation, build_parameters
+from aiida_haml.calculations.cp2k import Cp2kLabelCalculation, build_parameters, run_parameters
 from aiida_haml.calculations.functions import build_isolated_atom
 from aiida_haml.calculations.levels import level_key, pin
 from aiida_haml.data.frames import FramesData
@@ -131,7 +131,7 @@ def test_solver_does_not_enter_the_key(levels):
 def test_an_isolated_atom_has_whole_electrons(levels):
     atom = Frames([16], np.full((1, 1, 3), 6.0), 12 * np.eye(3)[None], True)
     theory = levels["pbe-szv"]["theory"]
-    dft = build_parameters(atom, theory, {}, None, isolated=True, wall_time=None)["FORCE_EVAL"]["DFT"]
+    dft = build_parameters(atom, theory, {}, {}, isolated=True, wall_time=None)["FORCE_EVAL"]["DFT"]
     assert (dft["LSD"], dft["MULTIPLICITY"]) == (True, 3)  # sulfur's ground state is a triplet
     assert "SMEAR" not in dft["SCF"]
     assert "SMEAR" in theory["DFT"]["SCF"]
@@ -141,7 +141,7 @@ def test_parameters_do_not_change_the_level(levels):
     frame = Frames([3, 3], [[[0, 0, 0], [2, 0, 0]]], 9 * np.eye(3)[None], True)
     theory = levels["gfn1-xtb"]["theory"]
     before = repr(theory)
-    build_parameters(frame, theory, levels["gfn1-xtb"]["solver"][0], MD, isolated=False, wall_time=100)
+    build_parameters(frame, theory, levels["gfn1-xtb"]["solver"][0], run_parameters(frame, MD, None), isolated=False, wall_time=100)
     assert repr(theory) == before
 
 

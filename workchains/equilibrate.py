@@ -1,0 +1,195 @@
+"""Equilibration of a cell as it was built: relaxed first, then warmed up, at the level of theory of the labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ToContext, WorkChain, if_, while_
+
+from aiida_haml.calculations.functions import describe_equilibration, take_last_frame
+from aiida_haml.calculations.levels import GAUSSIAN_PORTS
+from aiida_haml.data.frames import FramesData
+from aiida_haml.settings import require_integer, require_number
+from aiida_haml.workchains.label import LabelWorkChain, level_inputs
+from aiida_haml.workchains.protocols import md_settings, protocol_settings
+
+#: Seeds of the stages of warming up lie below those of the first cycle of a hybrid trajectory.
+SEED_STRIDE = 1000
+
+
+class EquilibrateWorkChain(WorkChain):
+    """Relax a cell down to a largest force, then raise its temperature in stages.
+
+    A cell from a builder has contacts that no dynamics would survive; the reaction that follows is meant to start
+    from a cell at rest and at temperature. Every frame is a label of the level of theory, and none is wasted.
+    """
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.expose_inputs(LabelWorkChain, include=("code", "level", *GAUSSIAN_PORTS))
+        spec.input("structure", valid_type=FramesData, help="Its last frame is the start.")
+        spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="As a protocol gives them.")
+        spec.input("temperature_K", valid_type=orm.Float, help="Temperature at the end, K.")
+        spec.input("seed", valid_type=orm.Int, help="Of velocities and thermostat.")
+        spec.output("structure", valid_type=FramesData, help="One frame, with velocities if it was warmed up.")
+        spec.output_namespace("labels", dynamic=True, valid_type=FramesData, help="All frames on the way there.")
+        spec.output("output_parameters", valid_type=orm.Dict, help="Largest forces and temperature, stage by stage.")
+        spec.outline(
+            cls.setup,
+            if_(cls.wants_relaxation)(cls.relax, cls.inspect_relaxation),
+            while_(cls.is_colder)(cls.warm_up, cls.inspect_warm_up),
+            cls.finish,
+        )
+        spec.exit_code(410, "ERROR_RELAXATION_FAILED", message="The relaxation gave no frame: {message}")
+        spec.exit_code(411, "ERROR_WARM_UP_FAILED", message="Stage {stage} of warming up gave no frame: {message}")
+        spec.exit_code(
+            412, "ERROR_WARM_UP_CUT_SHORT", message="Stage {stage} of warming up ended after {done} of {steps} steps."
+        )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        structure: FramesData,
+        level: orm.Dict | str = "gfn1-xtb",
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        temperature: float = 300.0,
+        seed: int = 1,
+    ) -> Any:
+        """Return a builder with the settings of a protocol.
+
+        Parameters
+        ----------
+        code : AbstractCode
+            The engine of the level of theory.
+        structure : FramesData
+            The last frame is the start.
+        level : Dict or str
+            A level of theory, or the name of a preset.
+        protocol : str, optional
+        overrides : dict, optional
+            Merged into the protocol's settings; the section ``equilibration`` counts here.
+        temperature : float
+            K.
+        seed : int
+
+        Raises
+        ------
+        ValueError
+            If the protocol, the level or an override is unknown.
+        """
+        builder = cls.get_builder()
+        builder.code = code
+        builder.structure = structure
+        for port, value in level_inputs(level).items():
+            builder[port] = value
+        builder.settings = orm.Dict(protocol_settings(protocol, overrides))
+        builder.temperature_K = orm.Float(temperature)
+        builder.seed = orm.Int(seed)
+        return builder
+
+    def setup(self) -> None:
+        """Set the counters."""
+        self.ctx.settings = self.inputs.settings.get_dict()
+        self.ctx.recipe = self.ctx.settings["equilibration"]
+        self.ctx.last = self.inputs.structure
+        self.ctx.labels = {}
+        self.ctx.stage = 0
+
+    def wants_relaxation(self) -> bool:
+        """Whether the recipe relaxes at all."""
+        return self.ctx.recipe["relax_steps"] > 0
+
+    def relax(self) -> ToContext:
+        """Go downhill."""
+        recipe = self.ctx.recipe
+        relax = orm.Dict({"steps": recipe["relax_steps"], "max_force": recipe["max_force"]})
+        return ToContext(relaxation=self._submit("relaxation", relax=relax))
+
+    def _submit(self, name: str, **run: orm.Dict) -> orm.ProcessNode:
+        inputs = self.exposed_inputs(LabelWorkChain)
+        options = orm.Dict(self.ctx.settings["options"]["label"])
+        return self.submit(
+            LabelWorkChain,
+            **{**inputs, "initial": self.ctx.last, "options": options, "metadata": {"call_link_label": name}},
+            **run,
+        )
+
+    def inspect_relaxation(self) -> Any:
+        """Go on from the last frame; a relaxation out of steps is one that helped."""
+        child = self.ctx.relaxation
+        if not child.is_finished_ok:
+            return self.exit_codes.ERROR_RELAXATION_FAILED.format(message=child.exit_message)
+        self._append("relaxation", child.outputs.frames)
+        return None
+
+    def is_colder(self) -> bool:
+        """Whether a stage of warming up is left."""
+        recipe = self.ctx.recipe
+        return recipe["warm_up_steps"] > 0 and self.ctx.stage < recipe["warm_up_stages"]
+
+    def warm_up(self) -> ToContext:
+        """Run dynamics at the next temperature, tightly coupled."""
+        recipe = self.ctx.recipe
+        self.ctx.stage += 1
+        temperature = self.inputs.temperature_K.value * self.ctx.stage / recipe["warm_up_stages"]
+        seed = SEED_STRIDE * self.inputs.seed.value + self.ctx.stage
+        md = md_settings(self.ctx.settings, recipe["warm_up_steps"], temperature, seed)
+        md["thermostat_time_fs"] = recipe["thermostat_time_fs"]
+        return ToContext(stage_run=self._submit(f"warm_up_{self.ctx.stage:02d}", md=orm.Dict(md)))
+
+    def inspect_warm_up(self) -> Any:
+        """Go on from the last frame of a whole stage."""
+        child, stage = self.ctx.stage_run, self.ctx.stage
+        if not child.is_finished_ok:
+            return self.exit_codes.ERROR_WARM_UP_FAILED.format(stage=stage, message=child.exit_message)
+        self._append(f"warm_up_{stage:02d}", child.outputs.frames)
+        done, steps = len(child.outputs.frames) - 1, self.ctx.recipe["warm_up_steps"]
+        if done < steps:
+            return self.exit_codes.ERROR_WARM_UP_CUT_SHORT.format(stage=stage, done=done, steps=steps)
+        return None
+
+    def _append(self, name: str, frames: FramesData) -> None:
+        self.ctx.labels[name] = frames
+        self.ctx.last = frames
+
+    def finish(self) -> None:
+        """Return the equilibrated frame, what led there, and how calm it is."""
+        self.out("structure", take_last_frame(self.ctx.last))
+        self.out("labels", self.ctx.labels)
+        self.out("output_parameters", describe_equilibration(**self.ctx.labels))
+
+
+def is_wanted(settings: dict[str, Any]) -> bool:
+    """Return whether a protocol's settings ask for an equilibration at all."""
+    recipe = settings["equilibration"]
+    return recipe["relax_steps"] > 0 or recipe["warm_up_steps"] > 0
+
+
+def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
+    """Refuse a recipe that is incomplete, out of range or empty."""
+    if node is None:
+        return None
+    settings = node.get_dict()
+    if complaint := equilibration_complaint(settings):
+        return complaint
+    return None if is_wanted(settings) else "The equilibration has neither `relax_steps` nor `warm_up_steps`."
+
+
+def equilibration_complaint(settings: dict[str, Any]) -> str | None:
+    """Return what is wrong with the recipe of an equilibration, or None."""
+    recipe = settings.get("equilibration")
+    if not isinstance(recipe, dict):
+        return "The settings lack `equilibration`; start from a protocol."
+    try:
+        for name in ("relax_steps", "warm_up_steps"):
+            require_integer(f"equilibration.{name}", recipe.get(name), 0)
+        require_integer("equilibration.warm_up_stages", recipe.get("warm_up_stages"), 1)
+        for name in ("max_force", "thermostat_time_fs"):
+            require_number(f"equilibration.{name}", recipe.get(name))
+    except ValueError as error:
+        return str(error)
+    return None

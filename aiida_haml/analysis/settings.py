@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aiida_haml.analysis.metrics import declared_metrics
-from aiida_haml.settings import Settings
+from aiida_haml.settings import Settings, require_choice
 
 #: Elements of the host, of lithium metal and of the three dopings of the paper. With this default every
 #: candidate made of them shares one projection, so that adding a doping to a screen recomputes nothing.
 DEFAULT_ELEMENTS = ("Cl", "F", "Li", "O", "P", "S", "Se")
+
+#: What the reacted share of the electrolyte can be counted by.
+REACTED_BY = ("phase", "molecules")
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,16 @@ class DescriptionSettings(Settings):
         Temperatures of the disordered reference phases, K.
     none_threshold : float
         An environment farther from every phase than this many thermal radii of the phase is answered 'none'.
-    z_bins, time_bins : int
-        Bins of the composition profile along the third cell vector and along time.
+    reacted_by : str
+        What the reacted share of the electrolyte is counted by: 'phase', atoms but Li that do not resemble the
+        electrolyte's crystal; or 'molecules', atoms but Li in broken molecules, for liquids, which resemble no
+        crystal.
+    z_bins : int
+        Slabs of the composition profile along the third cell vector.
     chunk : int
         Environments held at full dimension at a time (5 kB each).
+    n_workers : int
+        Processes that describe one candidate; they change no result.
     """
 
     elements: tuple[str, ...] = DEFAULT_ELEMENTS
@@ -53,17 +62,19 @@ class DescriptionSettings(Settings):
     reference_seed: int = 2025
     reference_temperatures_K: tuple[float, ...] = (300.0, 600.0)
     none_threshold: float = 2.0
+    reacted_by: str = "phase"
     z_bins: int = 20
-    time_bins: int = 10
-    chunk: int = 4096
+    chunk: int = 1024
+    n_workers: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
         self.need("elements", len(self.elements) > 0, "at least one chemical symbol")
         self.need("every_fs", self.every_fs >= 0, "a time in fs, or 0 for all frames")
         self.need("r_cut", self.r_cut > 1, "a cutoff above 1 Angstrom")
-        for name in ("n_max", "n_components", "z_bins", "time_bins", "chunk"):
+        for name in ("n_max", "n_components", "z_bins", "chunk", "n_workers"):
             self.need(name, getattr(self, name) >= 1, "a positive number")
+        require_choice("reacted_by", self.reacted_by, REACTED_BY)
         self.need("reference_temperatures_K", min(self.reference_temperatures_K, default=0) > 0, "temperatures in K")
         self.need("none_threshold", self.none_threshold > 0, "a positive number of thermal radii")
 
@@ -85,13 +96,17 @@ class RankingSettings(Settings):
         Displacement of the electrolyte's framework taken as moderate instability, Angstrom (0.4 A is about a
         tenth of the anion-anion distance: the Lindemann criterion).
     blocks : int
-        Blocks that the compared time is cut into for the bootstrap.
+        Blocks that the compared time is cut into; fewer where a candidate has less than twice as many frames.
     n_bootstrap : int
-        Bootstrap samples.
+        Samples drawn for each interval.
     confidence : float
         Of the intervals, and of the order that two candidates need in order not to be tied.
     seed : int
-        Of bootstrap and clusters.
+        Of samples and clusters.
+    max_error_ratio : float
+        A label whose potential had more than this many times the median force error of all labels is not ranked.
+    n_weight_draws : int
+        Sets of weights that the order is tried with.
     max_centres : int
         Centres of the first clustering stage over all central species together.
     max_fit_environments : int
@@ -106,10 +121,12 @@ class RankingSettings(Settings):
     min_simulated_fs: float = 1000.0
     late_fraction: float = 1 / 3
     instability_target_A: float = 0.4
-    blocks: int = 24
+    blocks: int = 48
     n_bootstrap: int = 2000
     confidence: float = 0.95
     seed: int = 2025
+    max_error_ratio: float = 3.0
+    n_weight_draws: int = 1000
     max_centres: int = 1000
     max_fit_environments: int = 200_000
     min_cluster_centres: int = 5
@@ -123,5 +140,6 @@ class RankingSettings(Settings):
         self.need("n_bootstrap", self.n_bootstrap >= 100, "at least 100 samples")
         self.need("confidence", 0.5 < self.confidence < 1, "a probability between 0.5 and 1")
         self.need("min_cluster_centres", self.min_cluster_centres >= 2, "at least 2")
-        for name in ("max_centres", "max_fit_environments", "time_bins"):
+        self.need("max_error_ratio", self.max_error_ratio >= 1, "a factor of at least 1")
+        for name in ("max_centres", "max_fit_environments", "time_bins", "n_weight_draws"):
             self.need(name, getattr(self, name) >= 1, "a positive number")

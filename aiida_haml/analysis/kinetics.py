@@ -60,7 +60,6 @@ LAYER_SHARE = 0.9
 EXPONENTS = (0.35, 4.0)
 #: Blocks that a series is averaged into, and how many times longer the last one is than the first.
 MAX_BLOCKS = 120
-DRAWS = 1000
 CURVE_POINTS = 60
 
 
@@ -354,8 +353,12 @@ class Kinetics:
     time_to_layer_fs : Quantity, optional
         When the fitted fraction reaches `LAYER_SHARE` of its plateau. None under parabolic growth, which has no
         plateau, and where the simulation ends before.
+    log_time_to_layer : (S,) array, optional
+        Draws of the logarithm of that time.
     thickness_A : Quantity, optional
         Late mean of the layer's thickness.
+    thickness : (S,) array, optional
+        Draws of it.
     late_drift_per_ps : Quantity, optional
         Slope of the reacted fraction over the late part.
     curve : tuple of (P,) arrays
@@ -369,7 +372,9 @@ class Kinetics:
     log_rate: FloatArray | None = None
     parameters: dict[str, Quantity] = field(default_factory=dict)
     time_to_layer_fs: Quantity | None = None
+    log_time_to_layer: FloatArray | None = None
     thickness_A: Quantity | None = None
+    thickness: FloatArray | None = None
     late_drift_per_ps: Quantity | None = None
     curve: tuple[FloatArray, FloatArray] = (np.empty(0), np.empty(0))
 
@@ -394,7 +399,7 @@ class Kinetics:
 
 def kinetics(
     members: Sequence[Mapping[str, FloatArray]], rng: np.random.Generator, late_fraction: float = 1 / 3,
-    confidence: float = 0.95,
+    confidence: float = 0.95, count: int = 1000,
 ) -> Kinetics:  # fmt: skip
     """Find the growth law of candidates that differ in seed only, and what follows from it.
 
@@ -408,6 +413,8 @@ def kinetics(
         Share of the time, at its end, that counts as late.
     confidence : float
         Of the intervals.
+    count : int
+        Draws, S.
 
     Returns
     -------
@@ -422,30 +429,32 @@ def kinetics(
     if not members:
         raise ValueError("No series to find a growth law in: give that of at least one seed.")
     series = [clean(m["time"], m["reacted_fraction"]) for m in members]
-    late = {
-        "thickness_A": _late(members, "layer_thickness", late_fraction, rng)[0],
-        "late_drift_per_ps": _late(members, "reacted_fraction", late_fraction, rng)[1],
+    thickness, _ = _late(members, "layer_thickness", late_fraction, count, rng)
+    _, drift = _late(members, "reacted_fraction", late_fraction, count, rng)
+    late: dict[str, Any] = {
+        "thickness_A": None if thickness is None else Quantity.of(thickness, confidence),
+        "thickness": thickness,
+        "late_drift_per_ps": None if drift is None else Quantity.of(drift, confidence),
     }
-    quantities = {name: None if d is None else Quantity.of(d, confidence) for name, d in late.items()}
     if (reason := _too_short(series)) is not None:
-        return Kinetics(UNDETERMINED, reason, {}, **quantities)
+        return Kinetics(UNDETERMINED, reason, {}, **late)
     blocks = [blocked(*s) for s in series if len(s[0]) >= MIN_SAMPLES]
     fits = [{law: fit_law(b, law) for law in LAWS if law != "constant"} for b in blocks]
     independent = [_independent(b, f["avrami"]) for b, f in zip(blocks, fits, strict=True)]
     criterion = _criterion(fits, independent)
     law, reason = _choose(criterion)
     if np.mean(independent) < MIN_INDEPENDENT:
-        law, reason = (
-            None,
-            (
-                f"the noise leaves {np.mean(independent):.1f} independent samples of the reacted fraction, "
-                f"{MIN_INDEPENDENT:g} are needed; simulate longer"
-            ),
+        reason = (
+            f"the noise leaves {np.mean(independent):.1f} independent samples of the reacted fraction, "
+            f"{MIN_INDEPENDENT:g} are needed; simulate longer"
         )
-    if law is None:
-        return Kinetics(UNDETERMINED, reason, criterion, **quantities)
-    draws = [draw(f[law], DRAWS, rng) for f in fits]
-    return _determined(law, blocks, draws, criterion, quantities, rng, confidence)
+    if reason is not None:
+        return Kinetics(UNDETERMINED, reason, criterion, **late)
+    draws = [draw(f[law], count, rng) for f in fits]
+    log_rate = pooled([d.log_rate for d in draws], rng)
+    if (reason := _too_vague(law, blocks, Quantity.of(np.exp(log_rate), confidence))) is not None:
+        return Kinetics(UNDETERMINED, reason, criterion, **late)
+    return _determined(law, blocks, draws, log_rate, criterion, late, rng, confidence)
 
 
 def clean(time_fs: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -506,41 +515,44 @@ def _choose(criterion: Mapping[str, float]) -> tuple[str | None, str | None]:
     return law, None
 
 
-def _determined(
-    law: str, blocks: Sequence[Blocked], draws: Sequence[Draws], criterion: dict[str, float],
-    late: dict[str, Quantity | None], rng: np.random.Generator, confidence: float,
-) -> Kinetics:  # fmt: skip
-    log_rate = pooled([d.log_rate for d in draws], rng)
-    rate = Quantity.of(np.exp(log_rate), confidence)
+def _too_vague(law: str, blocks: Sequence[Blocked], rate: Quantity) -> str | None:
     fastest = min(1 / float(np.diff(b.times).min()) for b in blocks)
     if law != "parabolic" and rate.high > fastest:
-        reason = "the reaction is over within a few described frames; describe more often (every_fs)"
-        return Kinetics(UNDETERMINED, reason, criterion, **late)
+        return "the reaction is over within a few described frames; describe more often (every_fs)"
     if rate.high > WIDEST_RATE * rate.low:
         factor = rate.high / rate.low
-        reason = f"the rate is known only within a factor of {factor:.0f}; simulate longer, or more seeds"
-        return Kinetics(UNDETERMINED, reason, criterion, **late)
+        return f"the rate is known only within a factor of {factor:.0f}; simulate longer, or more seeds"
+    return None
+
+
+def _determined(
+    law: str, blocks: Sequence[Blocked], draws: Sequence[Draws], log_rate: FloatArray, criterion: dict[str, float],
+    late: dict[str, Any], rng: np.random.Generator, confidence: float,
+) -> Kinetics:  # fmt: skip
     parameters = {
         "start": Quantity.of(pooled([d.start for d in draws], rng), confidence),
         "amplitude": Quantity.of(pooled([d.amplitude for d in draws], rng), confidence),
     }
     if law == "avrami":
         parameters["exponent"] = Quantity.of(np.exp(pooled([d.log_exponent for d in draws], rng)), confidence)
+    layer = _log_time_to_layer(law, blocks, draws, rng)
     return Kinetics(
-        law, None, criterion, rate, log_rate, parameters, _time_to_layer(law, blocks, draws, rng, confidence),
-        **late, curve=_curve(law, blocks, draws),
+        law, None, criterion, Quantity.of(np.exp(log_rate), confidence), log_rate, parameters,
+        None if layer is None else Quantity.of(np.exp(layer), confidence), layer,
+        curve=_curve(law, blocks, draws), **late,
     )  # fmt: skip
 
 
-def _time_to_layer(
-    law: str, blocks: Sequence[Blocked], draws: Sequence[Draws], rng: np.random.Generator, confidence: float
-) -> Quantity | None:
+def _log_time_to_layer(
+    law: str, blocks: Sequence[Blocked], draws: Sequence[Draws], rng: np.random.Generator
+) -> FloatArray | None:
+    """Return draws (S,) of the logarithm of the time (fs), or None where it was not reached."""
     if law == "parabolic":
         return None
     reached = np.log(-np.log(1 - LAYER_SHARE))
-    times = pooled([reached * np.exp(-d.log_exponent) - d.log_rate for d in draws], rng)
-    found = Quantity.of(1000 * np.exp(times), confidence)
-    return found if found.value <= 1000 * max(b.length for b in blocks) else None
+    times = np.log(1000) + pooled([reached * np.exp(-d.log_exponent) - d.log_rate for d in draws], rng)
+    simulated = 1000 * max(b.length for b in blocks)
+    return times if np.exp(np.median(times)) <= simulated else None
 
 
 def _curve(law: str, blocks: Sequence[Blocked], draws: Sequence[Draws]) -> tuple[FloatArray, FloatArray]:
@@ -553,7 +565,7 @@ def _curve(law: str, blocks: Sequence[Blocked], draws: Sequence[Draws]) -> tuple
 
 
 def _late(
-    members: Sequence[Mapping[str, FloatArray]], name: str, late_fraction: float, rng: np.random.Generator
+    members: Sequence[Mapping[str, FloatArray]], name: str, late_fraction: float, count: int, rng: np.random.Generator
 ) -> tuple[FloatArray | None, FloatArray | None]:
     """Return draws (S,) of the late mean of a series and of its late slope (1/ps), or None where too few samples."""
     means, slopes = [], []
@@ -567,10 +579,10 @@ def _late(
         series = blocked(times[late], values[late])
         middle = series.average(series.times) - series.length / 2
         fit = fit_linear(series.grid, np.column_stack([np.ones_like(middle), middle]), series.values[:, None])
-        noise, width = fit.draw(DRAWS, 0, rng)
+        noise, width = fit.draw(count, 0, rng)
         factors = np.linalg.cholesky(fit.covariance)[noise]
         drawn = fit.parameters[noise, :, 0] + width[:, None] * np.einsum(
-            "sij,sj->si", factors, rng.standard_normal((DRAWS, 2))
+            "sij,sj->si", factors, rng.standard_normal((count, 2))
         )
         means.append(drawn[:, 0])
         slopes.append(drawn[:, 1])
@@ -614,5 +626,6 @@ def activation(found: Mapping[float, Kinetics], rng: np.random.Generator, confid
     means, errors = (np.array([getattr(d, what)() for d in rates.values()]) for what in ("mean", "std"))
     design = np.column_stack([np.ones(len(rates)), -1 / (BOLTZMANN * np.array(list(rates)))])
     centre = design[:, 1].mean()  # a design with nearly parallel columns cannot be inverted
-    drawn = random_effects(means, errors, design - [0, centre], DRAWS, rng)
+    count = len(next(iter(rates.values())))
+    drawn = random_effects(means, errors, design - [0, centre], count, rng)
     return Activation(Quantity.of(drawn[:, 1], confidence), "determined")

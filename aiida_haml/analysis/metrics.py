@@ -1,4 +1,15 @@
-"""The metrics of the ranking: what they are, where good lies and what they count."""
+"""The metrics of the ranking: what they are, where good lies and what they count.
+
+Why these weights
+    A good interface turns quickly into a layer of known products, which then stays as it is: formation, product
+    similarity and low late drift, in that order. Moderate instability of the framework is what lets the layer
+    form at all (Y. Lai et al., npj Comput. Mater. (2025), 10.1038/s41524-025-01747-7), but it is a cause and not
+    the aim, so it counts least. Bonds of P say much the same as formation and are shown without being counted.
+Why the rate constant does not count by itself
+    `formation` needs no growth law, so that a label whose law is undetermined can be compared with one whose law
+    is known. Who gives `rate_constant`, `time_to_layer` or `layer_thickness` a weight asks for more: a label
+    without it is then undetermined, and says so.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +68,21 @@ METRICS: dict[str, Metric] = {
     "p_chalcogen_bonds": Metric(
         "1", "high", 0.0, 1.0, "Late mean number of bonds from P to S, O and Se.",
     ),
+    "rate_constant": Metric(
+        "log10(1/ps)", "high", 0.0, 0.3,
+        "Decimal logarithm of the rate constant of first-order or Avrami growth; a third is a factor of two. "
+        "Parabolic growth has another unit and none here.",
+    ),
+    "time_to_layer": Metric(
+        "log10(fs)", "low", 0.0, 0.3, "Decimal logarithm of the time at which nine tenths of the layer have formed.",
+    ),
+    "layer_thickness": Metric(
+        "Å", "low", 0.0, 5.0, "Late thickness of what is neither electrolyte nor lithium metal.",
+    ),
 }  # fmt: skip
+
+#: Metrics made of block averages over the compared time; the rest comes from the kinetics.
+SERIES_METRICS = tuple(METRICS)[:6]
 
 
 def declared_metrics(weights: Mapping[str, float]) -> dict[str, Metric]:

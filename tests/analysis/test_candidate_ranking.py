@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from aiida_haml.analysis.metrics import METRICS, declared_metrics
-from aiida_haml.analysis.ranking import Member, block_means, rank
+from aiida_haml.analysis.blocks import Member, block_means
+from aiida_haml.analysis.ranking import rank
 from aiida_haml.analysis.settings import RankingSettings
 
 SETTINGS = RankingSettings(min_simulated_fs=1000, n_bootstrap=500)

@@ -1,12 +1,18 @@
 """Commensurate matches of two surface lattices.
 
-The metal takes the strain: a supercell of its surface lattice, turned as it has to be, is stretched onto one
-of the electrolyte's.
+A supercell of the metal's surface lattice, turned as it has to be, is laid onto one of the electrolyte's. What
+they differ by is shared between the two sides: with F = V R the map of the metal's free supercell onto the
+electrolyte's free one (R a turn, V a symmetric stretch), the metal is stretched by V^f and the electrolyte by
+V^(f - 1), where f is the metal's share. With f = 1 the metal takes all of it, with f = 0 the electrolyte.
+
+All superlattices of the electrolyte up to an area are gone through by their Hermite normal forms (A. Zur and
+T. C. McGill, J. Appl. Phys. 55, 378 (1984), for the idea), and for each all pairs of the metal's lattice
+vectors whose lengths are near enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +23,12 @@ from aiida_haml.structures.errors import StructureError
 Matrix = NDArray[np.float64]
 IntMatrix = NDArray[np.int64]
 
-#: How far beyond the limit a match is looked for, only to say in the refusal what there would be.
+#: Called with the supercells done and their whole number.
+Progress = Callable[[int, int], None]
+
+#: How far beyond the limits a match is looked for, only to say in the refusal what there would be.
 HINT_STRAIN = 0.15
+HINT_AREA = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,38 +42,78 @@ class Match:
     metal : (2, 2) int array
         The same for the metal.
     deformation : (2, 2) array
-        Takes the free metal's coordinates to the strained and turned one's: x' = F x.
+        F: takes the free metal's coordinates to the free electrolyte's, x' = F x.
     area : float
-        Of the common cell, Angstrom^2.
+        Of the electrolyte's free supercell, Angstrom^2.
+    metal_share : float
+        Of the misfit, 0 to 1.
     """
 
     electrolyte: IntMatrix
     metal: IntMatrix
     deformation: Matrix
     area: float
+    metal_share: float = 1.0
+
+    @property
+    def metal_deformation(self) -> Matrix:
+        """(2, 2) map of the free metal onto the common cell, V^f R."""
+        u, s, vt = np.linalg.svd(self.deformation)
+        return self.deformation if self.metal_share == 1 else np.asarray((u * s**self.metal_share) @ vt)
+
+    @property
+    def electrolyte_deformation(self) -> Matrix:
+        """(2, 2) map of the free electrolyte onto the common cell, V^(f - 1)."""
+        u, s, _ = np.linalg.svd(self.deformation)
+        return np.eye(2) if self.metal_share == 1 else np.asarray((u * s ** (self.metal_share - 1)) @ u.T)
 
     @property
     def strain(self) -> Matrix:
-        """(2, 2) symmetric strain of the metal V - 1, with F = V R, along the axes of the common cell."""
+        """(2, 2) symmetric strain of the metal, V^f - 1, along the electrolyte's axes."""
         u, s, _ = np.linalg.svd(self.deformation)
-        return np.asarray((u * (s - 1)) @ u.T)
+        return np.asarray((u * (s**self.metal_share - 1)) @ u.T)
+
+    @property
+    def electrolyte_strain(self) -> Matrix:
+        """(2, 2) symmetric strain of the electrolyte, V^(f - 1) - 1, along its own axes."""
+        return self.electrolyte_deformation - np.eye(2)
 
     @property
     def largest_strain(self) -> float:
-        """Largest principal strain by size."""
+        """Largest principal strain of either side by size."""
+        s = np.linalg.svd(self.deformation, compute_uv=False)
+        return float(np.abs(np.concatenate([s**self.metal_share, s ** (self.metal_share - 1)]) - 1).max())
+
+    @property
+    def misfit(self) -> float:
+        """Largest principal strain by size that the metal would have, did it take all."""
         return float(np.abs(np.linalg.svd(self.deformation, compute_uv=False) - 1).max())
 
     @property
     def rotation_degrees(self) -> float:
         """Angle by which the metal is turned about the normal, -180 to 180."""
-        u, _, vt = np.linalg.svd(self.deformation)
-        turn = u @ vt
-        return float(np.degrees(np.arctan2(turn[1, 0], turn[0, 0])))
+        f = self.deformation
+        return float(np.degrees(np.arctan2(f[1, 0] - f[0, 1], f[0, 0] + f[1, 1])))
+
+    @property
+    def shear_degrees(self) -> float:
+        """Largest change that a right angle of the metal would suffer, did it take all the misfit.
+
+        A stretch by s and t turns a line by at most asin((s - t) / (s + t)), and two lines at right angles at
+        once by that to either side.
+        """
+        high, low = np.linalg.svd(self.deformation, compute_uv=False)
+        return float(2 * np.degrees(np.arcsin((high - low) / (high + low))))
 
     @property
     def n_metal_cells(self) -> int:
         """Surface cells of the metal in the common cell."""
         return round(abs(float(np.linalg.det(self.metal))))
+
+    @property
+    def n_electrolyte_cells(self) -> int:
+        """Surface cells of the electrolyte in the common cell."""
+        return round(abs(float(np.linalg.det(self.electrolyte))))
 
     def rank(self) -> tuple[float, float, float, tuple[int, ...], tuple[int, ...]]:
         """Sort key: the smaller cell, the lesser strain, the smaller turn; the rest breaks ties for good."""
@@ -76,13 +126,50 @@ class Match:
         )
 
 
-def _supercells(lattice: Matrix, max_area: float) -> Iterator[IntMatrix]:
-    """Yield all supercells up to an area, each with its shortest vectors, right-handed."""
-    unit = abs(np.linalg.det(lattice))
-    for n in range(1, int(max_area / unit + 1e-9) + 1):
-        for a in (d for d in range(1, n + 1) if n % d == 0):
-            for b in range(n // a):
-                yield _reduced(np.array([[a, b], [0, n // a]], dtype=np.int64), lattice)
+@dataclass(frozen=True)
+class Limits:
+    """What a match may cost.
+
+    Parameters
+    ----------
+    strain : float
+        Largest principal strain of either side.
+    area : float
+        Of the common cell, Angstrom^2; one surface cell of the electrolyte is always tried.
+    angle : float, optional
+        Largest change of a right angle, degrees (:attr:`Match.shear_degrees`); the strain alone limits it where
+        left out.
+    metal_share : float
+        Of the misfit, 0 to 1.
+    """
+
+    strain: float
+    area: float
+    angle: float | None = None
+    metal_share: float = 1.0
+
+    def stretches(self) -> tuple[float, float]:
+        """Return the range of principal stretches of F that keeps both sides within the strain."""
+        low, high = 0.0, np.inf
+        if self.metal_share > 0:
+            low = max(low, (1 - self.strain) ** (1 / self.metal_share))
+            high = min(high, (1 + self.strain) ** (1 / self.metal_share))
+        if self.metal_share < 1:
+            low = max(low, (1 + self.strain) ** (1 / (self.metal_share - 1)))
+            high = min(high, (1 - self.strain) ** (1 / (self.metal_share - 1)))
+        return low, high
+
+
+def _n_supercells(lattice: Matrix, max_area: float) -> int:
+    """Return the index of the largest superlattice within an area, 1 at least."""
+    return max(1, int(max_area / abs(np.linalg.det(lattice)) + 1e-9))
+
+
+def _supercells(lattice: Matrix, n: int) -> Iterator[IntMatrix]:
+    """Yield all superlattices of index ``n``, each with its shortest vectors, right-handed."""
+    for a in (d for d in range(1, n + 1) if n % d == 0):
+        for b in range(n // a):
+            yield _reduced(np.array([[a, b], [0, n // a]], dtype=np.int64), lattice)
 
 
 def _reduced(cell: IntMatrix, lattice: Matrix) -> IntMatrix:
@@ -103,26 +190,55 @@ def _reduced(cell: IntMatrix, lattice: Matrix) -> IntMatrix:
     return reduced
 
 
-def _lattice_vectors(lattice: Matrix, low: float, high: float) -> IntMatrix:
-    """Return all integer pairs whose lattice vectors have lengths from ``low`` to ``high``."""
-    reach = int(np.ceil(high * np.linalg.norm(np.linalg.inv(lattice), axis=0).max())) + 1
+def _lattice_vectors(lattice: Matrix, longest: float) -> tuple[IntMatrix, Matrix]:
+    """Return all integer pairs (N, 2) whose lattice vectors are no longer than that, and their lengths (N,)."""
+    reach = int(np.ceil(longest * np.linalg.norm(np.linalg.inv(lattice), axis=0).max())) + 1
     steps = np.arange(-reach, reach + 1)
     pairs = np.array(np.meshgrid(steps, steps, indexing="ij")).reshape(2, -1).T
     lengths = np.linalg.norm(pairs @ lattice, axis=1)
-    return pairs[(lengths >= low - 1e-9) & (lengths <= high + 1e-9)]
+    near = lengths <= longest + 1e-9
+    return pairs[near], lengths[near]
 
 
-def find_matches(electrolyte: Matrix, metal: Matrix, max_strain: float, max_area: float) -> list[Match]:
+def _matches_of(cell: IntMatrix, electrolyte: Matrix, metal: Matrix, limits: Limits) -> list[Match]:
+    """Return the matches of one superlattice of the electrolyte, one for each kind."""
+    target = cell @ electrolyte
+    low, high = limits.stretches()
+    # A vector of the metal is stretched by no more than the principal stretches.
+    sizes = np.linalg.norm(target, axis=1)
+    vectors, lengths = _lattice_vectors(metal, float(sizes.max()) / low)
+    firsts, seconds = (vectors[(lengths >= n / high - 1e-9) & (lengths <= n / low + 1e-9)] for n in sizes)
+    dets = np.subtract(np.multiply.outer(firsts[:, 0], seconds[:, 1]), np.multiply.outer(firsts[:, 1], seconds[:, 0]))
+    growth = np.linalg.det(target) / (np.where(dets > 0, dets, 1) * np.linalg.det(metal))
+    i, j = np.nonzero((dets > 0) & (growth >= low**2 - 1e-9) & (growth <= high**2 + 1e-9))
+    if not len(i):
+        return []
+    supercells = np.stack([firsts[i], seconds[j]], axis=1)
+    deformations = np.swapaxes(np.linalg.solve(supercells @ metal, np.broadcast_to(target, supercells.shape)), 1, 2)
+    stretches = np.linalg.svd(deformations, compute_uv=False)
+    fit = (stretches.min(axis=1) >= low - 1e-12) & (stretches.max(axis=1) <= high + 1e-12)
+    area = float(np.linalg.det(target))
+    best: dict[tuple[object, ...], Match] = {}
+    for k in np.flatnonzero(fit):
+        match = Match(cell, supercells[k], deformations[k], area, limits.metal_share)
+        if limits.angle is not None and match.shear_degrees > limits.angle:
+            continue
+        key = (match.n_metal_cells, *np.round(stretches[k], 8).tolist())
+        if key not in best or match.rank() < best[key].rank():
+            best[key] = match
+    return list(best.values())
+
+
+def find_matches(electrolyte: Matrix, metal: Matrix, limits: Limits, progress: Progress | None = None) -> list[Match]:
     """Return all commensurate matches within limits: the smallest cell first, then the least strain.
 
     Parameters
     ----------
     electrolyte, metal : (2, 2) array
         Surface vectors as rows, Angstrom, right-handed.
-    max_strain : float
-        Largest principal strain of the metal.
-    max_area : float
-        Of the common cell, Angstrom^2.
+    limits : Limits
+    progress : callable, optional
+        Called after each supercell of the electrolyte with how many are done and how many there are.
 
     Returns
     -------
@@ -130,50 +246,83 @@ def find_matches(electrolyte: Matrix, metal: Matrix, max_strain: float, max_area
         One for each pair of an electrolyte supercell and a set of principal strains and size of the metal's;
         turned or mirrored copies of the same match are left out.
     """
-    matches: dict[tuple[object, ...], Match] = {}
-    for cell in _supercells(electrolyte, max_area):
-        target = cell @ electrolyte
-        # A unit vector of the metal is stretched by no more than the principal strains.
-        lengths = np.linalg.norm(target, axis=1)
-        firsts, seconds = (_lattice_vectors(metal, n / (1 + max_strain), n / (1 - max_strain)) for n in lengths)
-        for first in firsts:
-            for second in seconds:
-                supercell = np.array([first, second])
-                if np.linalg.det(supercell) < 0.5:
-                    continue
-                deformation = np.asarray(np.linalg.solve(supercell @ metal, target).T, dtype=np.float64)
-                match = Match(cell, supercell, deformation, float(np.linalg.det(target)))
-                if match.largest_strain > max_strain:
-                    continue
-                stretches = np.round(np.linalg.svd(deformation, compute_uv=False), 8)
-                key = (*cell.ravel().tolist(), match.n_metal_cells, *stretches.tolist())
-                if key not in matches or match.rank() < matches[key].rank():
-                    matches[key] = match
-    return sorted(matches.values(), key=Match.rank)
+    sizes = range(1, _n_supercells(electrolyte, limits.area) + 1)
+    total = sum(d for n in sizes for d in range(1, n + 1) if n % d == 0)
+    matches: list[Match] = []
+    done = 0
+    for n in sizes:
+        for cell in _supercells(electrolyte, n):
+            matches += _matches_of(cell, electrolyte, metal, limits)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    return sorted(matches, key=Match.rank)
 
 
-def best_match(electrolyte: Matrix, metal: Matrix, max_strain: float, max_area: float) -> Match:
-    """Return the match of the smallest cell and, within it, of the least strain.
+def smallest_match(electrolyte: Matrix, metal: Matrix, limits: Limits) -> Match | None:
+    """Return the match of the smallest cell within limits, without looking at larger ones; None if there is none."""
+    for n in range(1, _n_supercells(electrolyte, limits.area) + 1):
+        found = [m for cell in _supercells(electrolyte, n) for m in _matches_of(cell, electrolyte, metal, limits)]
+        if found:
+            return min(found, key=Match.rank)
+    return None
+
+
+def choose_match(
+    electrolyte: Matrix, metal: Matrix, limits: Limits, index: int = 0, progress: Progress | None = None
+) -> Match:
+    """Return one of the matches by its index in :func:`find_matches`; the first is the smallest.
 
     Raises
     ------
     StructureError
-        If there is none; the message names the least strain there is in cells of that size.
+        If there is none (the message names the least strain in cells of that size and the area that the strain
+        asked for takes), or not so many.
     """
-    found = find_matches(electrolyte, metal, max_strain, max_area)
-    if found:
-        return found[0]
-    looser = find_matches(electrolyte, metal, HINT_STRAIN, max_area)
-    nearest = min(looser, key=lambda match: (round(match.largest_strain, 6), match.rank()), default=None)
-    remedy = "Allow a larger area (interface.max_area_A2)."
-    if nearest is not None:
-        remedy = (
-            f"The least strain there is {nearest.largest_strain:.4f} (area {nearest.area:.1f} Angstrom^2): "
-            "raise max_strain above it, or allow a larger area (interface.max_area_A2)."
+    if index == 0:
+        found = smallest_match(electrolyte, metal, limits)
+        if found is not None:
+            return found
+        raise _no_match(electrolyte, metal, limits)
+    matches = find_matches(electrolyte, metal, limits, progress)
+    if not matches:
+        raise _no_match(electrolyte, metal, limits)
+    if index >= len(matches):
+        raise StructureError(
+            "interface.match",
+            index,
+            f"is not the index of a match: there are {len(matches)} within {limits.area:g} Angstrom^2 and a "
+            f"strain of {limits.strain:g}",
+            f"Give 0 to {len(matches) - 1}, or widen max_area_A2 or max_strain.",
         )
-    raise StructureError(
+    return matches[index]
+
+
+def _no_match(electrolyte: Matrix, metal: Matrix, limits: Limits) -> StructureError:
+    """Say what there would be with more strain, and what with more area."""
+    hints = []
+    loose = Limits(HINT_STRAIN, limits.area, None, limits.metal_share)
+    strained = find_matches(electrolyte, metal, loose)
+    if strained:
+        least = min(strained, key=lambda match: (round(match.largest_strain, 6), match.rank()))
+        hints.append(
+            f"the least strain in cells of that size is {least.largest_strain:.4f} (area {least.area:.1f} Angstrom^2, "
+            f"angles off by {least.shear_degrees:.2f} degrees): raise max_strain above it"
+        )
+    wide = Limits(limits.strain, HINT_AREA * limits.area, limits.angle, limits.metal_share)
+    larger = smallest_match(electrolyte, metal, wide)
+    if larger is not None:
+        hints.append(
+            f"the smallest cell within {limits.strain:g} has {larger.area:.1f} Angstrom^2 (strain "
+            f"{larger.largest_strain:.4f}): raise max_area_A2 to that"
+        )
+    else:
+        hints.append(f"there is none up to {wide.area:g} Angstrom^2 either")
+    angle = "" if limits.angle is None else f" with angles off by {limits.angle:g} degrees at most"
+    message = "; ".join(hints)
+    return StructureError(
         "interface.max_strain",
-        max_strain,
-        f"leaves no commensurate match in cells up to {max_area:g} Angstrom^2",
-        remedy,
+        limits.strain,
+        f"leaves no commensurate match in cells up to {limits.area:g} Angstrom^2{angle}",
+        f"{message[0].upper()}{message[1:]}.",
     )

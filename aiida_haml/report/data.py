@@ -76,6 +76,14 @@ class Candidate:
     series : mapping
         Arrays of the description: ``time`` (T,) in fs, ``phases`` (P,), ``framework_fractions`` (T, P + 1)
         and the rest by name. Empty where the candidate was not described.
+    environments : mapping
+        A sample of M environments: ``projected`` (M, 2), the first two principal components of the descriptor,
+        ``central`` (M,) atomic number, ``phase`` (M,) index of the phase resembled, -1 for none, ``time`` (M,) in fs.
+    watch : mapping
+        ``time`` (W,) in fs and ``deviation`` (W,), largest per-atom deviation of the committee's forces in each watched
+        frame, eV / Angstrom.
+    specification : mapping
+        What the candidate is, as it was asked for.
     """
 
     key: str
@@ -88,6 +96,9 @@ class Candidate:
     segments: Sequence[Segment] = ()
     cycles: Sequence[Cycle] = ()
     series: Mapping[str, np.ndarray] = field(default_factory=dict)
+    environments: Mapping[str, np.ndarray] = field(default_factory=dict)
+    watch: Mapping[str, np.ndarray] = field(default_factory=dict)
+    specification: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -199,6 +210,9 @@ class ReportData:
     provenance : sequence of Reference
     versions : mapping
         Code -> version.
+    clusters : mapping
+        Arrays of the clusters of environments, for L labels, B time bins and K clusters: ``labels`` (L,),
+        ``label_distribution`` (L, B, K), ``central``, ``nearest_phase`` (K,).
     """
 
     title: str
@@ -210,3 +224,4 @@ class ReportData:
     audit: Audit | None = None
     provenance: Sequence[Reference] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    clusters: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from importlib import resources
@@ -11,16 +14,16 @@ import yaml
 from jinja2 import Environment
 from markupsafe import Markup
 
-from aiida_haml.report import figures
-from aiida_haml.report.data import Candidate, ReportData
+from aiida_haml.report.contrasts import contrasts
+from aiida_haml.report.data import ReportData
+from aiida_haml.report.figures import viewer_data
+from aiida_haml.report.gallery import MAX_DETAILED, MAX_FITTED, MAX_LISTED, MAX_TOGETHER, gallery, in_order
 
-#: Candidates drawn together, and drawn by themselves: the rest is in the tables.
-MAX_TOGETHER = 12
-MAX_DETAILED = 8
 TEACHER = "TEACHER"
 PIPELINE_ONLY = "pipeline only"
 #: Levels of theory that show that the pipeline runs, and nothing of chemistry.
 PIPELINE_LEVELS = ("gfn1-xtb",)
+LIMITS = {"together": MAX_TOGETHER, "detailed": MAX_DETAILED, "fitted": MAX_FITTED, "listed": MAX_LISTED}
 
 
 def render(data: ReportData) -> str:
@@ -33,21 +36,28 @@ def render(data: ReportData) -> str:
     Returns
     -------
     str
-        Same data, same text. Everything that comes from the database is escaped; no script, nothing from the
-        network.
+        Same data, same text. Everything that comes from the database is escaped; the one script is the package's own,
+        no other may run, and nothing comes from the network.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
-    source = resources.files("aiida_haml.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    rows = list(data.ranking.get("candidates", []))
-    return environment.from_string(source).render(
+    environment.filters |= {"number": number, "estimate": estimate, "words": words}
+    drawn = gallery(data)
+    viewer = _source("viewer.js")
+    return environment.from_string(_source("report.html.j2")).render(
         data=data,
-        rows=rows,
+        rows=list(data.ranking.get("candidates", [])),
         metrics=data.ranking.get("metrics", {}),
         mark=mark(data),
         teacher=TEACHER,
-        pictures=pictures(data, rows),
-        n_hidden=max(0, len(data.candidates) - MAX_DETAILED),
+        drawn=drawn,
+        pictures={drawing.name: Markup(drawing.svg()) for drawing in drawn},
+        ordered=in_order(data),
+        places={candidate.key: place for place, (candidate, _) in enumerate(drawn.candidates, start=1)},
+        limits=LIMITS,
+        contrasts=contrasts(data),
+        cells=safe_json(viewer_data(drawn.viewed)) if drawn.viewed else None,
+        viewer=Markup(viewer),
+        viewer_hash=base64.b64encode(hashlib.sha256(viewer.encode()).digest()).decode(),
         spec=yaml.safe_dump(_plain(data.spec), sort_keys=False, allow_unicode=True) if data.spec else "",
     )
 
@@ -59,38 +69,39 @@ def mark(data: ReportData) -> str | None:
     return PIPELINE_ONLY if data.level.name in PIPELINE_LEVELS else None
 
 
-def pictures(data: ReportData, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the figures that the data allows, by name; those of single candidates under 'candidates'."""
-    found: dict[str, Any] = {}
-    ranked = [row for row in rows if row.get("rank") is not None]
-    place = {row["label"]: i for i, row in enumerate(rows)}
-    ordered = sorted(data.candidates, key=lambda c: (place.get(c.label, len(place)), c.key))
-    described = [c for c in ordered if len(c.series.get("time", ()))]
-    if ranked:
-        found["scores"] = Markup(figures.scores(ranked))
-    if described:
-        found["comparison"] = Markup(figures.comparison(described[:MAX_TOGETHER]))
-    if any(c.cycles for c in ordered):
-        found["learning"] = Markup(figures.learning([c for c in ordered if c.cycles][:MAX_TOGETHER]))
-    if data.cost is not None and data.cost.kinds:
-        found["cost"] = Markup(figures.costs(data.cost))
-    if len(rows) > 2 and data.ranking.get("distances"):
-        found["tree"] = Markup(figures.tree([row["label"] for row in rows], data.ranking["distances"]))
-    found["candidates"] = [(c, _timeline(c, i)) for i, c in enumerate(ordered[:MAX_DETAILED])]
-    return found
-
-
-def _timeline(candidate: Candidate, index: int) -> Markup | None:
-    if not len(candidate.series.get("time", ())):
-        return None
-    return Markup(figures.trajectory(candidate, f"candidate{index}"))
+def safe_json(value: Any) -> Markup:
+    """Return JSON that can stand inside a script element: nothing in it ends the element or starts a comment."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number for a reader; a dash for what is not known."""
-    if value is None or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         return "\N{EN DASH}"
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+
+
+def estimate(value: Any) -> Markup:
+    """Return a number, with its interval under it where it comes with one (``value``, ``interval``)."""
+    if not isinstance(value, Mapping):
+        return Markup(number(value))
+    interval = value.get("interval")
+    if not interval or any(v is None for v in interval):
+        return Markup(number(value.get("value")))
+    low, high = (number(v) for v in interval)
+    return Markup(f'{number(value.get("value"))}<span class="range">{low} … {high}</span>')
+
+
+def words(name: Any) -> str:
+    """Return a name from the data as words."""
+    return str(name).replace("_", " ")
+
+
+def _source(name: str) -> str:
+    return resources.files("aiida_haml.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

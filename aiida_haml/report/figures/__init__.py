@@ -1,0 +1,33 @@
+"""Figures of the report, by subject."""
+
+from aiida_haml.report.figures.cells import cells_figure, has_cells, viewer_data
+from aiida_haml.report.figures.depth import along_z, has_profile
+from aiida_haml.report.figures.drawing import Drawing, slug
+from aiida_haml.report.figures.environments import environments, mapped
+from aiida_haml.report.figures.kinetics import arrhenius, kinetics
+from aiida_haml.report.figures.learning import costs, learning
+from aiida_haml.report.figures.ranking import order, scores, tree
+from aiida_haml.report.figures.timeline import comparison, motion, moves, trajectory
+
+__all__ = [
+    "Drawing",
+    "along_z",
+    "arrhenius",
+    "cells_figure",
+    "comparison",
+    "costs",
+    "environments",
+    "has_cells",
+    "has_profile",
+    "kinetics",
+    "learning",
+    "mapped",
+    "motion",
+    "moves",
+    "order",
+    "scores",
+    "slug",
+    "trajectory",
+    "tree",
+    "viewer_data",
+]

@@ -227,7 +227,7 @@ def _axes(law: str, series: Blocked) -> tuple[FloatArray, FloatArray]:
     rates = np.linspace(low, high, 48)
     if law == "first_order":
         return rates, np.zeros(1)
-    return rates, np.linspace(*np.log(EXPONENTS), 12)
+    return rates, np.linspace(np.log(EXPONENTS[0]), np.log(EXPONENTS[1]), 12)
 
 
 def fit_law(series: Blocked, law: str) -> Fit:
@@ -501,17 +501,17 @@ def _criterion(fits: Sequence[Mapping[str, Fit]], independent: Sequence[float]) 
     return {law: total(law) for law in LAWS}
 
 
-def _choose(criterion: Mapping[str, float]) -> tuple[str | None, str | None]:
-    """Return the law that leads by enough, or None and the reason."""
+def _choose(criterion: Mapping[str, float]) -> tuple[str, str | None]:
+    """Return the best law of growth, and the reason why it does not lead by enough, if so."""
     simple = min(("parabolic", "first_order"), key=lambda law: criterion[law])
     law = "avrami" if criterion["avrami"] < criterion[simple] - POSITIVE else simple
     best = criterion[law]
     if criterion["constant"] - best < STRONG:
-        return None, "no growth of the reacted fraction stands out of the noise"
+        return law, "no growth of the reacted fraction stands out of the noise"
     if criterion["linear"] - best < STRONG:
-        return None, "the reaction has only begun: its growth cannot be told from a straight line"
+        return law, "the reaction has only begun: its growth cannot be told from a straight line"
     if law != "avrami" and abs(criterion["parabolic"] - criterion["first_order"]) < STRONG:
-        return None, "first_order and parabolic growth cannot be told apart; simulate longer, or more seeds"
+        return law, "first_order and parabolic growth cannot be told apart; simulate longer, or more seeds"
     return law, None
 
 

@@ -148,7 +148,7 @@ def fit_linear(grid: NoiseGrid, design: FloatArray, values: FloatArray) -> Linea
     squares = np.maximum(squares, 1e-24 * np.maximum((values**2).sum(axis=0), 1e-12))
     volume = grid.log_prior + np.linalg.slogdet(normal)[1] / 2
     weights = normalised(-volume[:, None] - freedom / 2 * np.log(squares), axis=0)
-    return LinearFit(weights, squares, parameters, covariance, freedom)
+    return LinearFit(weights, squares, parameters, np.asarray(covariance, dtype=np.float64), freedom)
 
 
 def normalised(log_weights: FloatArray, axis: int | None = None) -> FloatArray:

@@ -115,7 +115,9 @@ def rank(members: Sequence[Member], settings: RankingSettings) -> dict[str, Any]
         blocks = [b for m in usable[label] if (b := make_blocks(m, horizon, settings)) is not None]
         reason = _too_short(own, usable[label], blocks, settings)
         found = pool(blocks, growth[label], label, settings) if reason is None else None
-        reason = reason or bad_potentials.get(label) or (found and _undefined(found, metrics))
+        reason = reason or bad_potentials.get(label)
+        if found is not None and reason is None:
+            reason = _undefined(found, metrics)
         rows.append(_empty_row(label, own, reason) | {"kinetics": growth[label].to_dict()})
         if found is not None:
             rows[-1]["metrics"] = _named(found.point)

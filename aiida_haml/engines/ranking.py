@@ -11,11 +11,18 @@ import numpy as np
 from ase.data import chemical_symbols
 from threadpoolctl import threadpool_limits
 
+from aiida_haml.analysis.blocks import SCALARS, Member
 from aiida_haml.analysis.clusters import Clusters, Described, distance_matrix, find_clusters, hierarchy
-from aiida_haml.analysis.ranking import Member, rank
+from aiida_haml.analysis.differences import differences
+from aiida_haml.analysis.joining import join_descriptions, join_environments, read_parts
+from aiida_haml.analysis.layers import layer_thickness
+from aiida_haml.analysis.ranking import rank
 from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import FloatArray
+
+#: What candidates of one label may differ in.
+OWN = ("seed", "force_rmse")
 
 
 @reports_errors
@@ -25,9 +32,11 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     Parameters
     ----------
     folder : Path
-        The job's folder with ``inputs/environments/KEY/*.npy`` and ``inputs/series/KEY/*.npy``.
+        The job's folder with ``inputs/environments/KEY/PART/*.npy`` and ``inputs/series/KEY/PART/*.npy``, whose
+        parts are those of one candidate in time order.
     task : dict
-        ``candidates``: KEY -> {label, seed, ...}; ``settings``: keys of `RankingSettings`, optional;
+        ``candidates``: KEY -> {label, seed, temperature_K (optional), force_rmse (optional: the prequential error of
+        its potential, eV/Angstrom), ...}; ``settings``: keys of `RankingSettings`, optional;
         ``level_of_theory`` (key) and ``teacher`` (bool), optional: passed on to the ranking.
 
     Candidates that cannot be compared are an ``error`` in ``results.json``, with the reason.
@@ -35,20 +44,22 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     settings = RankingSettings.from_dict(task.get("settings"))
     inputs, candidates = folder / "inputs", dict(sorted(task["candidates"].items()))
     _check_labels(candidates)
-    members = [_member(inputs / "series" / key, key, c["label"]) for key, c in candidates.items()]
+    members = [_member(inputs / "series" / key, key, c) for key, c in candidates.items()]
     phases = _common_phases(inputs / "environments", list(candidates))
     ranking = rank(members, settings)
+    ranking["warnings"] += _mixed_reactions(inputs / "series", list(candidates))
     horizon = ranking["compared_fs"] or max(m.simulated_fs for m in members)
     # One thread: sums come in one order, so that the same inputs give the same ranking to the last digit.
     with threadpool_limits(1):
-        described = [_described(inputs / "environments" / key, key) for key in candidates]
-        clusters = find_clusters(described, phases, horizon, settings)
+        clusters = find_clusters(_Candidates(inputs / "environments", list(candidates)), phases, horizon, settings)
     labels = [row["label"] for row in ranking["candidates"]]
     pooled = [_pooled(clusters, members, label) for label in labels]
     distances = distance_matrix(pooled)
     tree, leaves = hierarchy(distances)
+    cluster_rows = _cluster_rows(clusters)
     ranking |= {
-        "clusters": _cluster_rows(clusters),
+        "clusters": cluster_rows,
+        "differences": differences(labels, pooled, distances, cluster_rows),
         "distances": [[None if np.isnan(d) else round(float(d), 10) for d in row] for row in distances],
         "order": [labels[i] for i in leaves],
         "level_of_theory": task.get("level_of_theory"),
@@ -80,7 +91,7 @@ def _check_labels(candidates: dict[str, dict[str, Any]]) -> None:
             raise ValueError(
                 f"Candidate {key} has no label; give it one, shared by candidates that differ in seed only."
             )
-        shared = {k: v for k, v in candidate.items() if k != "seed"}
+        shared = {k: v for k, v in candidate.items() if k not in OWN}
         other, known = first.setdefault(candidate["label"], (key, shared))
         differing = sorted(k for k in known.keys() | shared.keys() if known.get(k) != shared.get(k))
         if differing:
@@ -91,35 +102,68 @@ def _check_labels(candidates: dict[str, dict[str, Any]]) -> None:
             )
 
 
-def _member(folder: Path, key: str, label: str) -> Member:
-    if not (folder / "time.npy").exists():
+def _member(folder: Path, key: str, candidate: dict[str, Any]) -> Member:
+    if not folder.is_dir():
         raise ValueError(f"The series of candidate {key} are missing; describe it before it is ranked.")
-    names = ("time", "reacted_fraction", "product_score", "framework_displacement", "ps4_fraction",
-             "p_chalcogen_bonds", "framework_fractions")  # fmt: skip
-    return Member(key, label, {n: np.load(folder / f"{n}.npy", allow_pickle=False) for n in names})
+    joined = join_descriptions(read_parts(folder))
+    series = {name: np.asarray(joined[name]) for name in ("time", "framework_fractions", *SCALARS)}
+    if (thickness := layer_thickness(joined)) is not None:
+        series["layer_thickness"] = thickness
+    return Member(key, candidate["label"], series, candidate.get("temperature_K"), candidate.get("force_rmse"))
+
+
+def _constant(folder: Path, key: str, name: str) -> np.ndarray | None:
+    """Return an array that all parts of a candidate share, from the first of them."""
+    path = next(iter(sorted(folder.glob(f"{key}/*/{name}.npy"))), None)
+    return None if path is None else np.load(path, allow_pickle=False)
+
+
+def _mixed_reactions(folder: Path, keys: Sequence[str]) -> list[str]:
+    """Return a warning if the reaction was not seen in the same way for all candidates."""
+    ways: dict[str, list[str]] = {}
+    for key in keys:
+        found = _constant(folder, key, "reacted_by")
+        ways.setdefault("phase" if found is None else str(found[0]), []).append(key)
+    if len(ways) < 2:
+        return []
+    said = "; ".join(f"by {way}: {', '.join(names)}" for way, names in sorted(ways.items()))
+    return [f"The reacted fraction was not seen in the same way for all candidates ({said}): compare with care."]
 
 
 def _common_phases(folder: Path, keys: Sequence[str]) -> list[str]:
     """Return the phases, after making sure that all candidates were described alike."""
     made: dict[str, str] = {}
+    phases: list[str] = []
     for key in keys:
-        if not (folder / key / "basis_key.npy").exists():
+        basis, names = _constant(folder, key, "basis_key"), _constant(folder, key, "phases")
+        if basis is None or names is None:
             raise ValueError(f"The environments of candidate {key} are missing; describe it before it is ranked.")
-        made[key] = str(np.load(folder / key / "basis_key.npy", allow_pickle=False)[0])
+        made[key], phases = str(basis[0]), [str(p) for p in names]
     if len(set(made.values())) > 1:
         raise ValueError(
             f"The candidates were described with different settings or elements ({made}); describe all of "
             "them with the same DescriptionSettings, elements included."
         )
-    return [str(p) for p in np.load(folder / keys[0] / "phases.npy", allow_pickle=False)]
+    return phases
 
 
-def _described(folder: Path, key: str) -> Described:
-    arrays = {
-        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        for name in ("projected", "central", "phase", "time")
-    }
-    return Described(key=key, **{**arrays, "time": np.asarray(arrays["time"]) - arrays["time"].min()})
+class _Candidates(Sequence[Described]):
+    """Environments of the candidates, joined when one is asked for: all of them together need not fit in memory."""
+
+    def __init__(self, folder: Path, keys: list[str]) -> None:
+        self.folder, self.keys = folder, keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        key = self.keys[index]
+        joined = join_environments(read_parts(self.folder / key))
+        time = np.asarray(joined["time"])
+        arrays = {name: joined[name] for name in ("projected", "central", "phase")}
+        return Described(key=key, **arrays, time=time - time.min())
 
 
 def _pooled(clusters: Clusters, members: Sequence[Member], label: str) -> FloatArray:

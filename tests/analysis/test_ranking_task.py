@@ -35,7 +35,7 @@ def described(tmp_path_factory):
             wandering(seed, speed).save(folder / "inputs" / "segment_000")
             description.run(folder, {"settings": DESCRIPTION})
             for part in ("environments", "series"):
-                shutil.copytree(folder / part, root / "inputs" / part / key)
+                shutil.copytree(folder / part, root / "inputs" / part / key / "part_000")
             candidates[key] = {"label": label, "seed": seed, "temperature_K": 300}
     return root, candidates
 
@@ -109,7 +109,7 @@ def test_candidates_without_description_are_refused(described, tmp_path):
 
 def test_different_projections_are_refused(described, tmp_path):
     folder = job(described, tmp_path)
-    np.save(folder / "inputs" / "environments" / "wild_2" / "basis_key.npy", np.array(["other"]))
+    np.save(folder / "inputs" / "environments" / "wild_2" / "part_000" / "basis_key.npy", np.array(["other"]))
     assert "different settings or elements" in refused(folder, described[1])
 
 

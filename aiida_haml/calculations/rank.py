@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
@@ -16,13 +18,21 @@ class RankCalculation(EngineCalculation):
 
     TASK = "rank"
     OUTPUTS = ("ranking.json", "clusters")
+    CACHE_VERSION = 2
 
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
         for port in ("environments", "series"):
-            spec.input_namespace(port, dynamic=True, valid_type=orm.ArrayData, help="As `haml.describe` made them.")
+            spec.input_namespace(
+                port, dynamic=True, valid_type=orm.ArrayData,
+                help="For each candidate its parts (`part_000`, ...) in time order, as `haml.describe` made them.",
+            )  # fmt: skip
         spec.input_namespace("candidates", dynamic=True, valid_type=orm.Dict, help="What each candidate is.")
+        spec.input_namespace(
+            "histories", dynamic=True, valid_type=orm.Dict, required=False,
+            help="`history` of candidates' hybrid trajectories, for the errors of their potentials.",
+        )  # fmt: skip
         spec.input("level", valid_type=orm.Dict, help="Level of theory of the labels behind all of it.")
         spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="Weights and limits.")
         spec.inputs.validator = validate_keys
@@ -32,9 +42,11 @@ class RankCalculation(EngineCalculation):
 
     def task(self) -> dict[str, Any]:
         level = self.inputs.level.get_dict()
+        histories = self.inputs.get("histories", {})
+        errors = {key: potential_error(node.get_dict()) for key, node in histories.items()}
         return {
             "candidates": {
-                key: {name: node[name] for name in ("label", "temperature_K", "seed")}
+                key: {name: node[name] for name in ("label", "temperature_K", "seed")} | {"force_rmse": errors.get(key)}
                 for key, node in self.inputs.candidates.items()
             },
             "settings": self.inputs.settings.get_dict(),
@@ -44,10 +56,22 @@ class RankCalculation(EngineCalculation):
 
     def folders(self) -> dict[str, orm.Node]:
         return {
-            f"inputs/{port}/{key}": node
+            f"inputs/{port}/{key}/{part}": node
             for port in ("environments", "series")
-            for key, node in self.inputs[port].items()
+            for key, parts in self.inputs[port].items()
+            for part, node in parts.items()
         }
+
+
+def potential_error(history: Mapping[str, Any]) -> float | None:
+    """Return the force error of a candidate's potential, eV/Angstrom, or None where none was measured.
+
+    It is the median of the prequential errors in the later half of the cycles that have one: early cycles speak
+    of a potential that has hardly been taught, a single one of its luck.
+    """
+    measured = [(cycle.get("prequential") or {}).get("force_rmse") for cycle in history.get("cycles", [])]
+    known = [float(error) for error in measured if error is not None]
+    return statistics.median(known[len(known) // 2 :]) if known else None
 
 
 def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
@@ -60,10 +84,16 @@ def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
 
 
 def validate_keys(inputs: Any, _: Any) -> str | None:
-    """Refuse namespaces that do not speak of the same candidates."""
+    """Refuse namespaces that do not speak of the same candidates and parts."""
     keys = {port: set(inputs.get(port, {})) for port in ("environments", "series", "candidates")}
     if not keys["candidates"]:
         return "There is no candidate to rank."
     if len({frozenset(k) for k in keys.values()}) > 1:
         return "`environments`, `series` and `candidates` have different keys; give one of each for every candidate."
+    for key in sorted(keys["candidates"]):
+        parts = [inputs[port][key] for port in ("environments", "series")]
+        if not all(isinstance(p, Mapping) for p in parts) or set(parts[0]) != set(parts[1]):
+            return f"`environments.{key}` and `series.{key}` hold different parts; give both of every description."
+    if unknown := sorted(set(inputs.get("histories", {})) - keys["candidates"]):
+        return f"`histories` names {', '.join(unknown)}, which are no candidates."
     return None

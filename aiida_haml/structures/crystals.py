@@ -173,15 +173,15 @@ LITHIUM_PHOSPHATE = Phase(
 
 #: What comes before Li3P on the way from P to Li. Its P form helices along b; no published coordinates are used but
 #: those of the isotypic LiAs, of which P was moved by 0.1 Angstrom so that P-P is the single bond of 2.22 Angstrom
-#: that polyphosphides have, and Li by less so that its five P stay at 2.58-2.76 Angstrom.
+#: that polyphosphides have, while Li keeps its six P at 2.58-2.75 Angstrom.
 LITHIUM_MONOPHOSPHIDE = Phase(
     "LiP",
     14,
     (
-        ("P", "4e_a", (0.315, 0.910, 0.291)),
-        ("P", "4e_b", (0.301, 0.173, 0.112)),
-        ("Li", "4e_c", (0.232, 0.410, 0.333)),
-        ("Li", "4e_d", (0.228, 0.673, 0.029)),
+        ("P", "4e_a", (0.312, 0.903, 0.290)),
+        ("P", "4e_b", (0.302, 0.170, 0.113)),
+        ("Li", "4e_c", (0.234, 0.402, 0.336)),
+        ("Li", "4e_d", (0.227, 0.672, 0.028)),
     ),
     5.582,
     "cell: W. Hoenle et al., Z. Kristallogr. 162, 104 (1983); LiAs type: D. T. Cromer, Acta Cryst. 12, 36 (1959)",

@@ -37,16 +37,19 @@ Occupancies = dict[str, dict[str, float]]
 #: Shares are taken as given to three decimals, as refinements give them: a third of 48 sites may be written 0.333.
 SHARE_TOLERANCE = 5e-4
 
+#: A site of which less is occupied is no site.
+SMALLEST_SHARE = 1e-4
+
 #: Two full sites closer than this share of the sum of their covalent radii are one site written twice.
 OVERLAP = 0.7
 
-#: The argyrodite with Li on 48h, the tetrahedra of three S and one Cl beside 24g; half of them are occupied. Kraft
-#: et al. place Li at 0.307, 0.025, 0.693, which is the site given here: S at 2.36 and 2.45 (twice) Angstrom, Cl at
-#: 2.70, and 1.59 Angstrom between the two sites of a pair, of which one is taken.
+#: The argyrodite with Li on 48h, in the tetrahedra of three S and one Cl at both sides of 24g; half of the sites are
+#: occupied. The place is near to what refinements find, 0.307, 0.025, 0.693 in the axes of Kraft et al.: S at 2.36
+#: and 2.45 (twice) Angstrom, Cl at 2.70, and 1.59 between the two sites of a pair, of which one is taken.
 ARGYRODITE_48H = replace(
     ARGYRODITE,
     sites=(("Li", "48h", (0.307, 0.307, 0.975)), *(site for site in ARGYRODITE.sites if site[0] != "Li")),
-    source="M. A. Kraft et al., J. Am. Chem. Soc. 139, 10909 (2017), to three decimals",
+    source="M. A. Kraft et al., J. Am. Chem. Soc. 139, 10909 (2017), to three decimals; Li on 48h alone",
 )
 
 
@@ -146,7 +149,9 @@ def _size(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _refuse_unknown(field: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
     for key in given:
         if key not in known:
-            raise StructureError(f"{field}.{key}", given[key], "is not a known setting", f"Known are {', '.join(known)}.")
+            raise StructureError(
+                f"{field}.{key}", given[key], "is not a known setting", f"Known are {', '.join(known)}."
+            )
 
 
 def _is_number(value: object) -> bool:
@@ -164,9 +169,7 @@ def _is_integer(value: object) -> bool:
 def _checked_crystal(crystal: object) -> dict[str, Any]:
     """Return a crystal in its plain form, or refuse it."""
     if not isinstance(crystal, Mapping):
-        raise StructureError(
-            "host.crystal", crystal, "is not a dictionary", "Give what read_crystal makes of a file."
-        )
+        raise StructureError("host.crystal", crystal, "is not a dictionary", "Give what read_crystal makes of a file.")
     _refuse_unknown("host.crystal", crystal, ("name", "cell", "sites", "source"))
     for key in ("cell", "sites"):
         if key not in crystal:
@@ -229,7 +232,7 @@ def _checked_occupancy(field: str, occupancy: object) -> dict[str, float]:
         if element not in FORMAL_CHARGES:
             known = ", ".join(FORMAL_CHARGES)
             raise StructureError(field, element, "has no formal charge here", f"Known are {known}.")
-        if not _is_number(share) or not 0 < share <= 1 + SHARE_TOLERANCE:
+        if not _is_number(share) or not SMALLEST_SHARE <= share <= 1 + SHARE_TOLERANCE:
             raise StructureError(field, share, f"is no share of a site for {element}", "Give more than 0, up to 1.")
     total = float(sum(occupancy.values()))
     if total > 1 + SHARE_TOLERANCE:
@@ -426,7 +429,8 @@ def read_crystal(path: str | Path) -> dict[str, Any]:
     dict
         Plain values: name (the formula), cell (3, 3) in Angstrom, sites and source, see the module. Labels are
         Wyckoff labels in the conventional cell (16e); where several orbits have the same one, they are told apart
-        as 4c_a, 4c_b in the order of the file.
+        as 4c_a, 4c_b in the order of the sites. Letters depend on the choice of the origin, which is spglib's where
+        the file does not give a conventional cell: in F-43m, 4c may be what others call 4d.
 
     Raises
     ------
@@ -440,7 +444,10 @@ def read_crystal(path: str | Path) -> dict[str, Any]:
     cif = path.suffix.lower() in (".cif", ".mcif")
     cell, scaled, occupancies = _read_cif(path) if cif else _read_ase(path)
     cell = _checked_cell(np.round(cell, 10).tolist())
-    shares = [_checked_occupancy(f"{path.name}: site {k}", dict(o)) for k, o in enumerate(occupancies)]
+    shares = [
+        _checked_occupancy(f"{path.name}: site at {np.round(place, 4).tolist()}", occupancy)
+        for place, occupancy in zip(scaled, occupancies, strict=True)
+    ]
     labels = _wyckoff_labels(cell, scaled, shares)
     sites = [
         {"label": label, "occupancy": occupancy, "scaled": place}
@@ -487,7 +494,8 @@ def _read_cif(path: Path) -> Read:
 
 
 def _unreadable(path: Path, problem: object) -> StructureError:
-    reason = " ".join(str(problem).split())[:200] or type(problem).__name__
+    reason = f"{type(problem).__name__}: {problem}" if isinstance(problem, Exception) else str(problem)
+    reason = " ".join(reason.split())[:200]
     return StructureError(
         "crystal", path.name, f"cannot be read as a crystal ({reason})", "Give a CIF or another file that ASE reads."
     )
@@ -496,22 +504,21 @@ def _unreadable(path: Path, problem: object) -> StructureError:
 def _wyckoff_labels(cell: np.ndarray, scaled: np.ndarray, shares: list[dict[str, float]]) -> list[str]:
     """Return the label of each site: sites of different occupancy count as different kinds of atoms."""
     kinds: list[dict[str, float]] = []
-    numbers = [kinds.index(s) if s in kinds else (kinds.append(s) or len(kinds) - 1) for s in shares]
-    dataset = spglib.get_symmetry_dataset((cell, scaled, np.array(numbers) + 1), symprec=1e-3)
+    for share in shares:
+        if share not in kinds:
+            kinds.append(share)
+    numbers = [kinds.index(share) + 1 for share in shares]
+    dataset = spglib.get_symmetry_dataset((cell.tolist(), scaled.tolist(), numbers), symprec=1e-3)
     if dataset is None:
         raise StructureError(
             "crystal", len(shares), "sites have no symmetry that spglib finds; some may overlap", "Correct the file."
         )
     orbits, letters = dataset.crystallographic_orbits, dataset.wyckoffs
     conventional = abs(np.linalg.det(dataset.std_lattice)) / abs(np.linalg.det(cell))
-    names = {
-        int(orbit): f"{round(int((orbits == orbit).sum()) * conventional)}{letters[orbit]}" for orbit in orbits
-    }
+    names = {int(orbit): f"{round(int((orbits == orbit).sum()) * conventional)}{letters[orbit]}" for orbit in orbits}
     shared = Counter(names.values())
     suffixes = {name: _letters() for name, n in shared.items() if n > 1}
-    unique = {
-        orbit: f"{name}_{next(suffixes[name])}" if name in suffixes else name for orbit, name in names.items()
-    }
+    unique = {orbit: f"{name}_{next(suffixes[name])}" if name in suffixes else name for orbit, name in names.items()}
     return [unique[int(orbit)] for orbit in orbits]
 
 

@@ -45,11 +45,11 @@ RANDOM_PICKS = 20
 #: Independent runs; the lowest energy counts.
 RUNS = 4
 #: Tries for each site that is not decided, in each run.
-SWEEPS = 150
+SWEEPS = 300
 #: Tries of a run, at most.
-MAX_TRIES = 150_000
+MAX_TRIES = 300_000
 #: The temperature falls geometrically from this energy to a thousandth of it, eV.
-START_TEMPERATURE = 2.0
+START_TEMPERATURE = 1.0
 
 
 @dataclass(frozen=True)
@@ -336,8 +336,8 @@ class _Walk:
 def _anneal(walk: _Walk, rng: np.random.Generator, tries: int) -> None:
     """Exchange sites at a falling temperature.
 
-    A site is drawn. A vacancy next to one atom that excludes it is exchanged with that atom, since with any other it
-    would clash; any other site is exchanged with another one of its sublattice.
+    Two sites of a sublattice are drawn. Where one of them is a vacancy next to an atom that would exclude any other, it
+    is exchanged with that atom instead of the other site.
     """
     problem, states = walk.problem, walk.states
     vacancy = len(problem.elements)
@@ -353,6 +353,8 @@ def _anneal(walk: _Walk, rng: np.random.Generator, tries: int) -> None:
         a = free[first]
         sites = groups[group_of[a]]
         b = sites[int(second * len(sites))]
+        if states[b] == vacancy:
+            a, b = b, a
         if states[a] == vacancy and problem.near[a]:
             blocking = [other for other, _ in problem.near[a] if states[other] != vacancy and other in group_of]
             if len(blocking) == 1 and group_of[blocking[0]] == group_of[a]:
@@ -433,18 +435,20 @@ def order(
     if not problem.groups:
         return _taken(parent, problem, problem.start.tolist()), OrderingReport(None, None, None, 0, int(seed))
     if len(parent) > MAX_SITES:
-        raise StructureError("host.supercell", len(parent), f"sites are more than {MAX_SITES}", "Make the cell smaller.")
+        raise StructureError(
+            "host.supercell", len(parent), f"sites are more than the {MAX_SITES} that can be ordered", "Ask for fewer."
+        )
     best, report = _search(parent, problem, int(seed))
     return _taken(parent, problem, best), report
 
 
 def _search(parent: Atoms, problem: _Problem, seed: int) -> tuple[list[int], OrderingReport]:
     matrix = _exact(ewald_matrix(parent))
-    picks = [_Walk(problem, matrix, _random_pick(problem, np.random.default_rng([seed, k]))) for k in range(RANDOM_PICKS)]
-    picks.sort(key=_Walk.cost)
-    random_energy, start = picks[0].energy, picks[0].states
+    picks = (_random_pick(problem, np.random.default_rng([seed, k])) for k in range(RANDOM_PICKS))
+    best = min((_Walk(problem, matrix, pick) for pick in picks), key=_Walk.cost)
+    random_energy, start = best.energy, list(best.states)
     tries = min(SWEEPS * sum(len(sites) for sites, _ in problem.groups), MAX_TRIES)
-    steps, best = 0, picks[0]
+    steps = 0
     for k in range(RUNS):
         walk = _Walk(problem, matrix, start)
         _anneal(walk, np.random.default_rng([seed, RANDOM_PICKS + k]), tries)
@@ -470,9 +474,7 @@ def _taken(parent: Atoms, problem: _Problem, states: list[int]) -> Atoms:
     vacancy = len(problem.elements)
     kept = [site for site, state in enumerate(states) if state != vacancy]
     labels = parent.arrays["sites"][kept]
-    atoms = Atoms(
-        [problem.elements[states[site]] for site in kept], parent.positions[kept], cell=parent.cell, pbc=True
-    )
+    atoms = Atoms([problem.elements[states[site]] for site in kept], parent.positions[kept], cell=parent.cell, pbc=True)
     atoms.set_array("sites", labels, dtype=labels.dtype)
     return atoms
 

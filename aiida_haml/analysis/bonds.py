@@ -47,7 +47,7 @@ OXIDANTS = (*CHALCOGENS, *HALOGENS, "N", "C")
 #: Share of the cutoff between it and the distance at which a bond forms, and that at which it breaks.
 HYSTERESIS = 0.08
 
-#: How much farther than they need the pairs are listed, Angstrom: atoms may move half of it before the list is made anew.
+#: How much farther than they need the pairs are listed, Angstrom: no atom may move half of it before a new list.
 SKIN = 1.2
 
 #: Distances held at a time.
@@ -274,7 +274,7 @@ class BondSeries:
         self._number = {e: int((symbols == e).sum()) for e in self.elements}
         self._phosphorus = _index(symbols == "P")
         self._chalcogen = _index(np.isin(symbols, CHALCOGENS))
-        # For each atom, the column of its element among what P is bonded to: S, O, Se, other oxidants, P; -1 for the rest.
+        # For each atom, the column of its element in counts for each P: S, O, Se, other oxidants, P; -1 for the rest.
         column = {**dict.fromkeys(OXIDANTS, 3), "S": 0, "O": 1, "Se": 2, "P": 4}
         self._column = np.array([column.get(s, -1) for s in symbols])
         self._compositions = compositions([c for c in CHALCOGENS if c in self._number])
@@ -344,7 +344,7 @@ class BondSeries:
         return {"free_chalcogen_fraction": _share(bound.reshape(n_frames, n) == 0)}
 
 
-def compositions(chalcogens: list[str]) -> dict[str, tuple[int, int, int]]:
+def compositions(chalcogens: list[str]) -> dict[str, tuple[int, ...]]:
     """Return the units of one P and four of the chalcogens: name -> numbers of S, O, Se, as ``PS3O: (3, 1, 0)``."""
     found = {}
     for counts in product(range(4, -1, -1), repeat=3):
@@ -354,7 +354,7 @@ def compositions(chalcogens: list[str]) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def _units(bonds: IntArray, known: dict[str, tuple[int, int, int]]) -> dict[str, FloatArray]:
+def _units(bonds: IntArray, known: dict[str, tuple[int, ...]]) -> dict[str, FloatArray]:
     chalcogens = bonds[..., :3].sum(axis=2)
     code = bonds[..., :3] @ np.array([25, 5, 1])
     units = {f"units_{name}": _share(code == 25 * s + 5 * o + se) for name, (s, o, se) in known.items()}
@@ -411,8 +411,8 @@ def bond_series(
           Li3P);
         - ``units_PS4``, ``units_PS3O``, ...: share of P with these four chalcogens, for all compositions of
           the cell's chalcogens; ``units_PX0`` to ``units_PX3`` and ``units_PX5``: share of P with another
-          number of chalcogens, the last of five and more (these and the compositions add up to 1); ``units_P2X6``: share of P with three
-          chalcogens and a bond to P, as in P2S6, which ``units_PX3`` holds too;
+          number of chalcogens, the last of five and more (these and the compositions add up to 1);
+          ``units_P2X6``: share of P with three chalcogens and a bond to P, as in P2S6 (``units_PX3`` too);
         - ``p_oxidation_state``: mean formal oxidation state of P, see the notes;
         - ``p_reduction``: the same from 0 (P5+, as in PS4) to 1 (P3-, as in Li3P).
 

@@ -7,7 +7,7 @@ of the frames ahead of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ from aiida_haml.settings import Settings
 
 #: Arrays of a part that only `join_chemistry` reads.
 PARTIAL = "partial_"
+#: Names the arrays of a part.
+NAMES = PARTIAL + "names"
 
 
 @dataclass(frozen=True)
@@ -112,22 +114,23 @@ def chemistry(
             "anion_spacing": np.array([anion_spacing(origin)]),
         }
     )
-    return (
-        series.series()
-        | units.series()
-        | units.fragments()
-        | events.arrays()
-        | {PARTIAL + name: values for name, values in partial.items()}
-    )
+    found = series.series() | units.series() | units.fragments() | events.arrays()
+    found |= {PARTIAL + name: values for name, values in partial.items()}
+    return found | {NAMES: np.array(sorted([*found, NAMES]))}
 
 
-def join_chemistry(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def chemistry_names(part: Mapping[str, np.ndarray]) -> set[str]:
+    """Return which arrays of a dictionary came from `chemistry`, whatever else was put beside them."""
+    return set(part[NAMES].tolist())
+
+
+def join_chemistry(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Join the batches of a trajectory, in time order, and add what needs all of it.
 
     Parameters
     ----------
     parts : sequence of dict
-        Of `chemistry`, with the same origin and settings.
+        Of `chemistry`, with the same origin and settings; arrays that are not its own are left out.
 
     Returns
     -------
@@ -137,21 +140,21 @@ def join_chemistry(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarr
         `lindemann`.
     """
     times = np.concatenate([part[PARTIAL + "time"] for part in parts])
-    once = {name for name in parts[0] if name.startswith(("events_", "fragment", PARTIAL))}
-    joined = {n: np.concatenate([part[n] for part in parts]) for n in parts[0] if n not in once}
-    joined |= {name: parts[-1][name] for name in ("fragments", "fragment_counts") if name in parts[-1]}
+    names = sorted(chemistry_names(parts[0]))
+    per_frame = [name for name in names if not name.startswith(("events_", "fragment", PARTIAL))]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in per_frame}
+    joined |= {name: parts[-1][name] for name in names if name.startswith("fragment")}
     events = join_events(parts)
     joined |= events | {"broken_bonds": broken_until(events, times)}
     return joined | _transport(parts)
 
 
-def _transport(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _transport(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     def together(name: str) -> np.ndarray:
         return np.concatenate([part[PARTIAL + name] for part in parts])
 
     names = [n for n in parts[0] if n.startswith(PARTIAL + "window")]
     windows = join_windows([{n.removeprefix(PARTIAL): part[n] for n in names} for part in parts])
     first = {n: parts[0][PARTIAL + n] for n in ("lithium_ions", "anion_spacing")}
-    return lithium_transport(together("lithium_time"), together("lithium_moved"), first["lithium_ions"]) | lindemann(
-        windows, float(first["anion_spacing"][0])
-    )
+    moved = lithium_transport(together("lithium_time"), together("lithium_moved"), first["lithium_ions"])
+    return moved | lindemann(windows, float(first["anion_spacing"][0]))

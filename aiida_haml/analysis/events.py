@@ -6,7 +6,7 @@ see `aiida_haml.analysis.bonds`) that has lasted a stated time; its own time is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,7 +126,7 @@ class EventLog:
         return lasted
 
 
-def join_events(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def join_events(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Join the arrays of consecutive batches in time order."""
     names = ("events_time", "events_pair", "events_atoms", "events_formed", "events_z")
     joined = {name: np.concatenate([part[name] for part in parts]) for name in names}

@@ -36,6 +36,9 @@ BYTES_PER_FRAME = 1000
 #: Anion neighbours are sought this far, Angstrom.
 ANION_REACH = 6.0
 
+#: Frames that a window needs for its anions to have a mean place.
+FEWEST_FRAMES = 10
+
 #: Time blocks of the error of a diffusivity.
 BLOCKS = 5
 #: Lags of the fit, as shares of a block, and the shortest: lithium's vibrations have died out by then, fs.
@@ -359,10 +362,14 @@ def lindemann(windows: dict[str, np.ndarray], spacing: float) -> dict[str, Float
     dict
         ``lindemann`` (W,): root mean square distance of the anions from their mean places in a window, over
         ``spacing``; crystals melt at about 0.1 (F. A. Lindemann, Phys. Z. 11, 609 (1910)). NaN in a window
-        with less than half of the frames of the fullest. ``lindemann_time`` (W,) fs. Empty without anions.
+        of fewer than `FEWEST_FRAMES` frames or less than half of those of the fullest. ``lindemann_time`` (W,)
+        fs. Empty without anions.
     """
     if windows["window_spread"].shape[1] == 0:
         return {}
     ratio = np.sqrt(windows["window_spread"].mean(axis=1)) / spacing
-    ratio = np.where(2 * windows["window_frames"] < windows["window_frames"].max(), np.nan, ratio)
-    return {"lindemann": ratio, "lindemann_time": windows["window_time"]}
+    least = max(FEWEST_FRAMES, windows["window_frames"].max() / 2)
+    return {
+        "lindemann": np.where(windows["window_frames"] < least, np.nan, ratio),
+        "lindemann_time": windows["window_time"],
+    }

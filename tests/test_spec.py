@@ -1,10 +1,15 @@
 """A screen's specification: what it expands to, and that each kind of mistake is named with its remedy."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from aiida_haml.spec import SpecError, load_spec, parse_spec
+from aiida_haml.spec import ScreenSpec, SpecError, load_spec, parse_spec
+from aiida_haml.spec.fields import LIQUID_ONLY, SOLID_ONLY, Interface
+from aiida_haml.structures import crystals
+from aiida_haml.structures.interfaces import InterfaceSettings
+from aiida_haml.structures.liquids import LiquidInterface
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -20,20 +25,47 @@ def doping(**changes):
     return f"name: x\ndopings: [{{{inside}}}]\n"
 
 
+def codoping(second, **changes):
+    content = ", ".join(f"{key}: {value}" for key, value in changes.items())
+    first = "{dopant: O, site: 16e, fraction: 0.25}"
+    return f"name: x\ndopings: [{{together: [{first}, {second}]{', ' if content else ''}{content}}}]\n"
+
+
+def liquid(interface="", **changes):
+    content = {"solvents": "{DME: 1}", "salt": "LiFSI", **changes}
+    inside = ", ".join(f"{key}: {value}" for key, value in content.items() if value is not None)
+    return f"name: x\nelectrolytes: [{{{inside}}}]\n{interface}"
+
+
 #: What is broken, the text, and what the message has to say: field, then value, then remedy.
 BROKEN = {
-    "wrong element": (doping(dopant="Br"), ["dopings[0].dopant", "'Br'", "O, Se, F"]),
+    "wrong element": (doping(dopant="Xx"), ["dopings[0].dopant", "'Xx'"]),
     "negative fraction": (doping(fraction=-0.25), ["dopings[0].fraction", "-0.25", "greater than 0"]),
     "fraction above one": (doping(fraction=1.5), ["dopings[0].fraction", "1.5", "less than or equal to 1"]),
-    "fraction of a site": (doping(fraction=0.23), ["dopings[0].fraction", "0.23", "0.1875"]),
+    "fraction of a site": (doping(fraction=0.23), ["dopings[0].fraction", "0.23", "supercell"]),
     "unknown site": (doping(site="99z"), ["dopings[0].site", "'99z'", "16e"]),
-    "aliovalent": (doping(site="4a"), ["dopings[0].site", "aliovalent", "Put O on 16e"]),
+    "aliovalent": (doping(site="4a"), ["dopings[0].compensation", "aliovalent", "interstitials"]),
+    "needless compensation": (doping(compensation="vacancies"), ["compensation", "vacancies"]),
+    "unknown compensation": (doping(compensation="holes"), ["dopings[0].compensation", "'holes'", "vacancies"]),
     "no such configuration": (doping(configuration=99), ["dopings[0].configuration", "99", "0 to 32"]),
     "configuration in words": (doping(configuration="some"), ["dopings[0].configuration", "'some'", "`all`"]),
+    "negative configuration": (doping(configuration=-1), ["dopings[0].configuration", "from 0 on"]),
+    "no samples": (doping(configuration="{sample: 0}"), ["dopings[0].configuration.sample", "greater than or equal to 1"]),
+    "co-doping that overlaps": (codoping("{dopant: Se, site: 16e, fraction: 0.9}"), ["dopings[0]", "fraction"]),
+    "co-doping, second one wrong": (
+        codoping("{dopant: F, site: 4a, fraction: 0.3}"),
+        ["dopings[0].together[1].fraction"],
+    ),
+    "co-doping of one": ("name: x\ndopings: [{together: []}]\n", ["dopings[0].together", "at least 2"]),
     "unknown key": (GOOD + "protocl: quick\n", ["protocl", "Did you mean 'protocol'?"]),
     "unknown key inside": (GOOD + "interface: {layer: 3}\n", ["interface.layer", "Did you mean 'layers'?"]),
     "no name": ("dopings: [pristine]\n", ["name", "required"]),
     "no dopings": ("name: x\ndopings: []\n", ["dopings", "at least 1 item"]),
+    "solids and liquids": (GOOD + "electrolytes: [{solvents: {DME: 1}}]\n", ["electrolytes", "make two"]),
+    "unknown host": (GOOD + "host: Li6PS5Br2\n", ["host", "Li6PS5Br2", "Li6PS5Cl"]),
+    "host's file missing": (GOOD + "host: {file: nowhere.cif}\n", ["host.file", "nowhere.cif"]),
+    "exchange above one": (GOOD + "host: {exchange: 1.5}\n", ["host.exchange", "1.5", "0 to 1"]),
+    "supercell of nothing": (GOOD + "host: {supercell: [1, 1, 0]}\n", ["host.supercell[2]", "0"]),
     "code without computer": (GOOD + "codes: {cp2k: cp2k}\n", ["codes.cp2k", "'cp2k'", "cp2k@localhost"]),
     "bad protocol": (GOOD + "protocol: quik\n", ["protocol", "'quik'", "Did you mean 'quick'?"]),
     "bad level of theory": (GOOD + "level_of_theory: b3lyp\n", ["level_of_theory", "'b3lyp'", "gfn1-xtb"]),
@@ -41,7 +73,7 @@ BROKEN = {
         GOOD + "level_of_theory: {teacher: {calculator: ase.EMT}}\n",
         ["level_of_theory.teacher.calculator", "'ase.EMT'", "module:Class"],
     ),
-    "duplicate candidates": ("name: x\ndopings: [pristine, null]\n", ["dopings", "duplicate", "entry 0"]),
+    "duplicate candidates": ("name: x\ndopings: [pristine, null]\n", ["dopings[1]", "duplicate", "dopings[0]"]),
     "duplicate seeds": (GOOD + "seeds: [1, 1]\n", ["seeds", "repeats 1", "duplicate"]),
     "negative weight": (GOOD + "weights: {formation: -1}\n", ["weights.formation", "-1", "greater"]),
     "unknown weight": (GOOD + "weights: {formtion: 1}\n", ["weights.formtion", "Did you mean 'formation'?"]),
@@ -55,6 +87,17 @@ BROKEN = {
     "infinite temperature": (GOOD + "temperature_K: .inf\n", ["temperature_K", "finite"]),
     "number for a switch": (GOOD + "max_in_flight: true\n", ["max_in_flight", "True", "not a number"]),
     "strain out of reach": (GOOD + "interface: {max_strain: 1.0e-9}\n", ["interface.max_strain"]),
+    "facet that is none": (GOOD + "interface: {electrolyte_facet: abc}\n", ["interface.electrolyte_facet", "abc"]),
+    "area beside a solid": (GOOD + "interface: {area_A2: 100}\n", ["interface.area_A2", "solid"]),
+    "strain beside a liquid": (liquid("interface: {max_strain: 0.02}\n"), ["interface.max_strain", "liquid"]),
+    "unknown solvent": (liquid(solvents="{DMME: 1}"), ["electrolytes[0].solvents.DMME", "DME"]),
+    "unknown salt": (liquid(salt="LiFSA"), ["electrolytes[0].salt", "LiFSA", "LiFSI"]),
+    "molarity without salt": (liquid(salt=None, molarity_M=1.0), ["electrolytes[0].molarity_M", "without a salt"]),
+    "SMILES that is none": (
+        liquid(solvents="{MINE: 1}", molecules="{MINE: {smiles: 'C(((', density: 1.0}}"),
+        ["electrolytes[0].molecules.MINE", "C((("],
+    ),
+    "no parts": (liquid(solvents="{}"), ["electrolytes[0].solvents", "at least 1"]),
 }
 
 
@@ -94,7 +137,7 @@ def test_candidates_are_every_combination_in_order_with_labels_that_links_allow(
     assert candidates == spec.candidates()
     assert list(candidates) == sorted(candidates)
     combinations = [(c["structure"]["doping"], c["temperature_K"], c["seed"]) for c in candidates.values()]
-    oxygen = {"dopant": "O", "site": "16e", "fraction": 0.25, "configuration": 0}
+    oxygen = [{"dopant": "O", "site": "16e", "fraction": 0.25}]
     assert combinations == [(d, t, s) for d in (None, oxygen) for t in (300.0, 312.5) for s in (3, 1)]
     for slug in candidates:
         assert validate_link_label(slug) is None
@@ -116,7 +159,7 @@ def test_structures_are_what_the_builders_take():
 
 def test_all_configurations_are_every_distinct_one():
     spec = parse_spec(doping(fraction=0.125, configuration="all"))
-    configurations = [c["structure"]["doping"]["configuration"] for c in spec.candidates().values()]
+    configurations = [c["structure"]["configuration"] for c in spec.candidates().values()]
     assert len(configurations) > 1
     assert configurations == list(range(len(configurations)))
     with pytest.raises(SpecError, match=f"0 to {len(configurations) - 1}"):
@@ -131,14 +174,58 @@ def test_level_of_theory_is_a_preset_or_a_chosen_teacher():
     assert spec.teacher == {"calculator": "ase.calculators.emt:EMT", "parameters": {}}
 
 
+def test_lists_are_swept_and_co_dopings_stand_together():
+    text = """
+name: sweep
+dopings:
+  - {dopant: [O, Se], site: 16e, fraction: [0.25, 0.5], configuration: {sample: 2}}
+  - {together: [{dopant: O, site: 16e, fraction: 0.25}, {dopant: F, site: 4a, fraction: 0.5}], configuration: sqs}
+"""
+    structures = list(parse_spec(text).structures())
+    swept = [(s["doping"][0]["dopant"], s["doping"][0]["fraction"], s["configuration"]) for s in structures[:-1]]
+    samples = [{"sample": 0}, {"sample": 1}]
+    assert swept == [(d, f, c) for d in ("O", "Se") for f in (0.25, 0.5) for c in samples]
+    assert [s["dopant"] for s in structures[-1]["doping"]] == ["O", "F"]
+    assert structures[-1]["configuration"] == "sqs"
+
+
+def test_liquids_take_the_place_of_dopings():
+    text = """
+name: wet
+electrolytes: [{solvents: {DME: 1}, salt: LiFSI}, {solvents: {EC: 1, DMC: 1}, salt: LiPF6, molarity_M: 1.2}]
+level_of_theory: teacher
+"""
+    spec = parse_spec(text)
+    labels = [candidate["label"] for candidate in spec.candidates().values()]
+    assert len(set(labels)) == 2
+    assert "LiFSI" in labels[0]
+    assert spec.elements() == ["C", "F", "H", "Li", "N", "O", "P", "S"]
+    assert "toy_molecules" in spec.teacher["calculator"]
+
+
+def test_files_are_read_and_their_content_kept(tmp_path):
+    """A specification is whole without the files that it was made of."""
+    crystals.host("Li6PS5Cl").write(tmp_path / "mine.cif")
+    path = tmp_path / "spec.yaml"
+    path.write_text("name: x\nhost: {name: mine, file: mine.cif}\ndopings: [pristine]\n")
+    spec = load_spec(path)
+    (tmp_path / "mine.cif").unlink()
+    again = ScreenSpec.model_validate(spec.model_dump(mode="json"))
+    assert again.candidates() == spec.candidates()
+    assert spec.elements() == ["Cl", "Li", "P", "S"]
+
+
+def test_the_fields_of_an_interface_are_those_of_the_builders():
+    assert set(Interface.model_fields) - set(LIQUID_ONLY) == {f.name for f in fields(InterfaceSettings)}
+    assert set(Interface.model_fields) - set(SOLID_ONLY) == {f.name for f in fields(LiquidInterface)} - {"max_strain"}
+
+
 def test_elements_are_those_of_all_candidates():
     assert parse_spec(GOOD).elements() == ["Cl", "Li", "O", "P", "S"]
 
 
 def test_every_field_is_described():
     """The schema is the documentation."""
-    from aiida_haml.spec import ScreenSpec
-
     schema = ScreenSpec.model_json_schema()
     for model in (schema, *schema["$defs"].values()):
         for name, field in model.get("properties", {}).items():

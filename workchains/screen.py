@@ -8,15 +8,19 @@ from aiida import orm
 from aiida.engine import ToContext, WorkChain, while_
 
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
-from aiida_haml.calculations.describe import DescribeCalculation
+from aiida_haml.calculations.describe import DescribeCalculation, segments_ahead
 from aiida_haml.calculations.functions import build_candidate
 from aiida_haml.calculations.levels import GAUSSIAN_PORTS
 from aiida_haml.calculations.rank import RankCalculation
+from aiida_haml.data.frames import FramesData
 from aiida_haml.spec import ScreenSpec
 from aiida_haml.workchains.atoms import AtomsWorkChain
 from aiida_haml.workchains.hybrid import HybridWorkChain, hybrid_complaint
 from aiida_haml.workchains.label import level_inputs
 from aiida_haml.workchains.protocols import protocol_settings
+
+#: Segments that one job describes: a trajectory that has grown is described anew from its last whole batch on.
+SEGMENTS_PER_DESCRIPTION = 20
 
 
 class ScreenWorkChain(WorkChain):
@@ -140,6 +144,7 @@ class ScreenWorkChain(WorkChain):
         self.ctx.taught = {}
         self.ctx.potential = None
         self.ctx.descriptions = {}
+        self.ctx.histories = {}
 
     def label_atoms(self) -> ToContext:
         """Have the isolated atoms of all elements of the screen labelled, before the candidates ask for them."""
@@ -213,17 +218,31 @@ class ScreenWorkChain(WorkChain):
                 self.ctx.taught[f"shared_{len(self.ctx.taught):04d}"] = segment
         if "potential" in child.outputs:  # a run of one burst has trained none
             self.ctx.potential = child.outputs.potential
-        node = self.submit(
-            DescribeCalculation,
-            code=self.inputs.codes.engine,
-            segments=dict(child.outputs.segments),
-            settings=orm.Dict(self.ctx.settings["analysis"]),
-            metadata={
-                "call_link_label": f"describe_{slug}",
-                "options": self.ctx.settings["options"]["analysis"],
-            },
-        )
-        self.ctx.descriptions[slug] = node.pk
+        self.ctx.descriptions[slug] = self._describe(slug, dict(child.outputs.segments))
+        self.ctx.histories[slug] = child.outputs.history
+
+    def _describe(self, slug: str, segments: dict[str, FramesData]) -> list[Any]:
+        """Have a trajectory described, one job for each batch of segments; return their pks."""
+        settings = self.ctx.settings["analysis"]
+        labels, pks = sorted(segments), []
+        more: dict[str, Any]
+        for part, start in enumerate(range(0, len(labels), SEGMENTS_PER_DESCRIPTION)):
+            batch = labels[start : start + SEGMENTS_PER_DESCRIPTION]
+            before = segments_ahead(segments, batch[0], settings["every_fs"])
+            more = {"previous": before, "origin": segments[labels[0]]} if before else {}
+            node = self.submit(
+                DescribeCalculation,
+                code=self.inputs.codes.engine,
+                segments={label: segments[label] for label in batch},
+                settings=orm.Dict(settings),
+                metadata={
+                    "call_link_label": f"describe_{slug}_{part:03d}",
+                    "options": self.ctx.settings["options"]["analysis"],
+                },
+                **more,
+            )
+            pks.append(node.pk)
+        return pks
 
     # -- ranking -------------------------------------------------------------------------------------------
 
@@ -231,21 +250,31 @@ class ScreenWorkChain(WorkChain):
         """Wait for all descriptions; most have ended long ago."""
         if not self.ctx.descriptions:
             return self.exit_codes.ERROR_ALL_CANDIDATES_FAILED
-        return ToContext(**{f"described_{slug}": orm.load_node(pk) for slug, pk in self.ctx.descriptions.items()})
+        pks = {_part(slug, k): pk for slug, pks in self.ctx.descriptions.items() for k, pk in enumerate(pks)}
+        return ToContext(**{name: orm.load_node(pk) for name, pk in pks.items()})
 
     def rank(self) -> Any:
-        """Rank the candidates that were described."""
-        described = {slug: self.ctx[f"described_{slug}"] for slug in self.ctx.descriptions}
-        good = {slug: node for slug, node in described.items() if node.is_finished_ok}
-        self.ctx.failed += sorted(set(described) - set(good))
+        """Rank the candidates that were described whole."""
+        parts = {
+            slug: [self.ctx[_part(slug, k)] for k in range(len(pks))] for slug, pks in self.ctx.descriptions.items()
+        }
+        good = {slug: nodes for slug, nodes in parts.items() if all(node.is_finished_ok for node in nodes)}
+        self.ctx.failed += sorted(set(parts) - set(good))
         if not good:
             return self.exit_codes.ERROR_ALL_CANDIDATES_FAILED
+
+        def outputs(port: str) -> dict[str, dict[str, orm.Data]]:
+            return {
+                slug: {f"part_{k:03d}": n.outputs[port] for k, n in enumerate(nodes)} for slug, nodes in good.items()
+            }
+
         child = self.submit(
             RankCalculation,
             code=self.inputs.codes.engine,
-            environments={slug: node.outputs.environments for slug, node in good.items()},
-            series={slug: node.outputs.series for slug, node in good.items()},
+            environments=outputs("environments"),
+            series=outputs("series"),
             candidates={slug: self.inputs.candidates[slug] for slug in good},
+            histories={slug: self.ctx.histories[slug] for slug in good},
             level=self.inputs.level,
             settings=orm.Dict(self.ctx.settings["ranking"]),
             metadata={"call_link_label": "rank", "options": self.ctx.settings["options"]["analysis"]},
@@ -264,6 +293,11 @@ class ScreenWorkChain(WorkChain):
         return None
 
 
+def _part(slug: str, number: int) -> str:
+    """Return where the context keeps a part of a candidate's description."""
+    return f"described_{slug}_{number:03d}"
+
+
 def screen_settings(spec: ScreenSpec) -> dict[str, Any]:
     """Return the settings that a specification asks for: protocol, overrides, elements and weights.
 
@@ -273,7 +307,11 @@ def screen_settings(spec: ScreenSpec) -> dict[str, Any]:
         If a setting is unknown or refused.
     """
     settings = protocol_settings(spec.protocol, spec.overrides)
-    settings["training"]["elements"] = settings["training"]["elements"] or spec.elements()
+    elements = spec.elements()
+    settings["training"]["elements"] = settings["training"]["elements"] or elements
+    settings["analysis"]["elements"] = sorted({*settings["analysis"]["elements"], *elements})
+    if spec.is_liquid:
+        settings["analysis"]["reacted_by"] = "molecules"
     settings["ranking"]["weights"] |= spec.weights
     if complaint := _complaint(settings):
         raise ValueError(complaint)

@@ -9,8 +9,9 @@ from aiida_haml.cli.provenance import audit, cost, trace
 from aiida_haml.cli.root import haml
 from aiida_haml.cli.screen import screen
 from aiida_haml.cli.setup import setup
+from aiida_haml.cli.structure import structure
 
-for _command in (setup, screen, trace, audit, cost, potential, frames):
+for _command in (setup, screen, structure, trace, audit, cost, potential, frames):
     haml.add_command(_command)
 
 __all__ = ["haml"]

@@ -240,13 +240,13 @@ def _read_metal_facet(facet: object) -> tuple[int, int, int]:
     return indices
 
 
-def _read_repeat(repeat: object) -> list[int]:
-    """Return a list, which is what comes back from a file or a database."""
+def _read_repeat(repeat: object) -> tuple[int, int]:
+    """Return two whole numbers, from a tuple or from the list that comes back from a file or a database."""
     if not isinstance(repeat, (list, tuple)) or len(repeat) != 2:
         raise StructureError("interface.repeat", repeat, "is not two numbers", "Give repeats in the plane as [n, m].")
     for n in repeat:
         _require_whole("interface.repeat", n, 1, 50)
-    return [int(n) for n in repeat]
+    return int(repeat[0]), int(repeat[1])
 
 
 def _require_whole(field: str, value: object, low: int, high: int) -> None:

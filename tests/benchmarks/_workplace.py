@@ -44,11 +44,16 @@ def run_screen(specification: str) -> tuple[Any, float]:
 
     started = time.perf_counter()
     node = submit(ScreenWorkChain.get_builder_from_spec(parse_spec(specification)))
-    while not node.is_terminated:
-        time.sleep(1)
+    wait_for([node])
     if node.exit_status != 0:
         print(f"The screen ended with {node.exit_status}: {node.exit_message}", file=sys.stderr)
     return node, time.perf_counter() - started
+
+
+def wait_for(nodes: list[Any], at_most: int = 0) -> None:
+    """Wait until no more than so many of the processes are unfinished."""
+    while sum(not node.is_terminated for node in nodes) > at_most:
+        time.sleep(1)
 
 
 def hybrids(screen: Any) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""What is wrong with a specification: the field, the value, the reason and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a specification.
+
+    Parameters
+    ----------
+    path : str
+        The field, as in ``dopings[1].fraction``.
+    value : str
+        What stands there.
+    reason : str
+        What is wrong with it.
+    remedy : str
+        What to write instead.
+    """
+
+    path: str
+    value: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.value} {self.reason}. {self.remedy}"
+
+
+class SpecError(ValueError):
+    """A specification that cannot be run, with every problem that was found in it.
+
+    Parameters
+    ----------
+    source : str
+        The file that was read.
+    problems : list of Problem
+    """
+
+    def __init__(self, source: str, problems: Iterable[Problem]):
+        self.source = source
+        self.problems = list(problems)
+        count = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
+        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {p}" for p in self.problems))

@@ -6,7 +6,7 @@ from pymatgen.analysis.interfaces.zsl import ZSLGenerator
 
 from aiida_haml.structures.checks import check, count_intact_tetrahedra, pairs_within
 from aiida_haml.structures.crystals import argyrodite, reference_phase
-from aiida_haml.structures.doping import Doping, dope
+from aiida_haml.structures.doping import Substitution, dope
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.interfaces import (
     CONTACTS,
@@ -139,7 +139,7 @@ def test_regions_are_ordered_along_the_normal():
 
 def test_two_dopings_differ_in_their_dopant_alone():
     pristine, _ = build_interface(HOST, InterfaceSettings())
-    doped = dope(HOST, Doping("Se", "4d", 0.25))
+    doped = dope(HOST, [Substitution("Se", "4d", 0.25)])
     other, report = build_interface(doped.atoms, InterfaceSettings(), HOST)
     changed = np.flatnonzero(pristine.numbers != other.numbers)
     assert changed.tolist() == list(doped.substituted)
@@ -153,7 +153,7 @@ def test_two_dopings_differ_in_their_dopant_alone():
 )
 @pytest.mark.parametrize("layers", [1, 2])
 def test_doped_interfaces_touch_and_do_not_overlap(dopant, site, fraction, layers):
-    doped = dope(HOST, Doping(dopant, site, fraction))
+    doped = dope(HOST, [Substitution(dopant, site, fraction)])
     _, report = build_interface(doped.atoms, InterfaceSettings(layers=layers), HOST)
     assert report.shortest_distance > 1.8
     assert report.tetrahedra_intact == 4

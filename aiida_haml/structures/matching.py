@@ -99,11 +99,11 @@ class Match:
     def shear_degrees(self) -> float:
         """Largest change that a right angle of the metal would suffer, did it take all the misfit.
 
-        A stretch by s and t turns a line by at most asin((s - t) / (s + t)), and two lines at right angles at
-        once by that to either side.
+        Stretches s and t along right angles change most the angle between the lines halfway: each of them is
+        turned by atan((s - t) / (s + t)), towards the other.
         """
         high, low = np.linalg.svd(self.deformation, compute_uv=False)
-        return float(2 * np.degrees(np.arcsin((high - low) / (high + low))))
+        return float(2 * np.degrees(np.arctan((high - low) / (high + low))))
 
     @property
     def n_metal_cells(self) -> int:
@@ -150,14 +150,11 @@ class Limits:
 
     def stretches(self) -> tuple[float, float]:
         """Return the range of principal stretches of F that keeps both sides within the strain."""
-        low, high = 0.0, np.inf
-        if self.metal_share > 0:
-            low = max(low, (1 - self.strain) ** (1 / self.metal_share))
-            high = min(high, (1 + self.strain) ** (1 / self.metal_share))
-        if self.metal_share < 1:
-            low = max(low, (1 + self.strain) ** (1 / (self.metal_share - 1)))
-            high = min(high, (1 - self.strain) ** (1 / (self.metal_share - 1)))
-        return low, high
+        shrink, grow = np.log1p(-self.strain), np.log1p(self.strain)
+        metal, electrolyte = self.metal_share, 1 - self.metal_share
+        lows = [shrink / metal if metal > 0 else -np.inf, -grow / electrolyte if electrolyte > 0 else -np.inf]
+        highs = [grow / metal if metal > 0 else np.inf, -shrink / electrolyte if electrolyte > 0 else np.inf]
+        return float(np.exp(max(lows))), float(np.exp(min(highs)))
 
 
 def _n_supercells(lattice: Matrix, max_area: float) -> int:

@@ -204,6 +204,11 @@ def _colour(symbol: str, metal: bool) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
+def _rim(colour: tuple[float, float, float]) -> tuple[float, float, float]:
+    red, green, blue = colour
+    return 0.62 * red, 0.62 * green, 0.62 * blue
+
+
 def _atoms(
     axes: Axes,
     atoms: Atoms,
@@ -233,7 +238,7 @@ def _atoms(
         if len(bonds):
             axes.add_collection(
                 LineCollection(
-                    stubs[bonds],
+                    list(stubs[bonds]),
                     colors=faces[owners[bonds]] * 0.8,
                     linewidths=0.2 * points_per_angstrom,
                     capstyle="butt",
@@ -316,7 +321,7 @@ def _legend(figure: Figure, atoms: Atoms, regions: Mapping[str, Sequence[int]], 
     handles = [
         Line2D(
             [], [], linestyle="", marker="o", markersize=8, label=f"{label}, dopant" if outline else label,
-            markerfacecolor=colour, markeredgecolor=OUTLINE if outline else tuple(0.62 * c for c in colour),
+            markerfacecolor=colour, markeredgecolor=to_rgb(OUTLINE) if outline else _rim(colour),
             markeredgewidth=1.8 if outline else 0.6,
         )
         for label, colour, outline in entries

@@ -157,7 +157,7 @@ def check(files: tuple[Path, ...], reach: float) -> None:
             findings = check_file(path, reach=reach)
         for finding in findings:
             failed += not finding.passed
-            click.echo(f"  {'ok    ' if finding.passed else 'FAILED'} {finding}")
+            click.echo(f"  {finding}")
     if failed:
         raise click.ClickException(f"{failed} check{'s' if failed > 1 else ''} failed")
 

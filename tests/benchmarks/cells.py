@@ -35,7 +35,6 @@ name: sweep
 dopings:
   - pristine
   - {dopant: [O, Se], site: [16e, S], fraction: [0.25], configuration: {sample: 20}}
-  - {dopant: O, site: 16e, fraction: 0.125, configuration: {sample: 10}}
   - {dopant: F, site: 4a, fraction: [0.25, 0.5, 0.75], configuration: all}
 temperature_K: [300, 400]
 seeds: [1, 2, 3, 4, 5, 6]

@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from aiida_haml.spec import load_spec
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.liquid_settings import LiquidSpec
 from aiida_haml.structures.liquids import build_liquid, liquid_elements, liquid_label, plan_liquid, validate_liquid
@@ -386,3 +388,9 @@ def test_bad_specifications_are_refused_with_a_remedy(spec, field, remedy):
         validate_liquid(spec)
     assert field in caught.value.field
     assert remedy in caught.value.remedy
+
+
+def test_the_example_is_a_screen_of_liquids():
+    spec = load_spec(Path(__file__).parents[2] / "examples" / "liquid_screen.yaml")
+    assert [c["label"] for c in spec.candidates().values()] == ["1M LiFSI in DME", "1M LiPF6 in EC:DMC 1:1"]
+    assert spec.elements() == ["C", "F", "H", "Li", "N", "O", "P", "S"]

@@ -124,7 +124,8 @@ def write_cell(stem: Path, atoms: Atoms, report: dict[str, Any], picture: str = 
     write(file("extxyz"), atoms, format="extxyz")
     write(file("cif"), atoms, format="cif")
     file("json").write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-    draw(atoms, report["regions"], file(picture))
+    dopants = (report.get("doping") or {}).get("substituted", [])
+    draw(atoms, report["regions"], file(picture), outlined=dopants, title=report["label"])
 
 
 def summary(report: dict[str, Any]) -> str:
@@ -170,15 +171,21 @@ def draw(file: Path, picture: Path) -> None:
     from ase.io import read
 
     from aiida_haml.structures.pictures import draw as draw_cell
-    from aiida_haml.structures.pictures import regions_of
 
     try:
         atoms: Any = read(file, index=-1)
     except Exception as error:  # ASE's readers raise whatever the text provokes
         raise click.ClickException(f"{file} cannot be read: {error}") from error
     with _told():
-        draw_cell(atoms, regions_of(atoms), picture)
+        draw_cell(atoms, _regions(atoms), picture)
     click.echo(f"wrote {picture}")
+
+
+def _regions(atoms: Atoms) -> dict[str, list[int]]:
+    """Return metal and electrolyte by index, from the site labels that a built cell carries."""
+    sites = atoms.arrays.get("sites", [""] * len(atoms))
+    metal = [i for i, site in enumerate(sites) if site == "metal"]
+    return {"electrolyte": sorted(set(range(len(atoms))) - set(metal)), "metal": metal}
 
 
 @structure.command()

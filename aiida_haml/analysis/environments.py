@@ -1,21 +1,28 @@
 """Environments of the atoms of a trajectory: described, projected and compared, a few frames at a time.
 
 Only `DescriptionSettings.chunk` environments exist at full dimension at a time (5 kB each); what is kept is
-32 single-precision numbers, so a million environments take 0.13 GB.
+32 single-precision numbers, so a million environments take 0.13 GB. Of the descriptor, only the blocks of the
+elements present are computed: those of the others are zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
+from dscribe.descriptors import SOAP
 from numpy.typing import NDArray
 
-from aiida_haml.analysis.basis import Basis, Float32Array, SpeciesBasis, describe_atoms, soap
+from aiida_haml.analysis.basis import Basis, Float32Array, SpeciesBasis, soap
+from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.analysis.similarity import similarity
 from aiida_haml.frames import FloatArray, Frames
+
+LITHIUM = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +42,8 @@ class Environments:
         Index of the phase resembled, -1 for none.
     margin, product : (M,) array
         See `Similarity`.
+    probability : (M,) array
+        Of the phase resembled, or of 'none'.
     """
 
     projected: Float32Array
@@ -45,6 +54,7 @@ class Environments:
     phase: NDArray[np.int16]
     margin: Float32Array
     product: Float32Array
+    probability: Float32Array
 
     def __len__(self) -> int:
         return len(self.central)
@@ -68,12 +78,10 @@ class VarianceCheck:
     def empty(cls) -> VarianceCheck:
         return cls({}, {}, {}, {})
 
-    def add(self, central: int, descriptors: Float32Array, projected: Float32Array, basis: SpeciesBasis) -> None:
-        """Take in (M, D) descriptors and their (M, C) projection."""
-        n, mean = len(descriptors), basis.mean.astype(np.float64)
-        total = (np.ones(n, dtype=np.float32) @ descriptors).astype(np.float64)
-        # Squares about the mean without a centred copy of the descriptors, the largest array here.
-        squares = float(np.vdot(descriptors, descriptors)) - 2 * float(total @ mean) + n * float(mean @ mean)
+    def add(self, central: int, total: FloatArray, projected: Float32Array, basis: SpeciesBasis) -> None:
+        """Take in the (D,) sum of M descriptors of unit length and their (M, C) projection."""
+        n, mean = len(projected), basis.mean.astype(np.float64)
+        squares = n - 2 * float(total @ mean) + n * float(mean @ mean)
         self.n[central] = self.n.get(central, 0) + n
         self.total[central] = self.total.get(central, 0.0) + squares
         self.lost[central] = self.lost.get(central, 0.0) + squares - float(np.vdot(projected, projected))
@@ -104,6 +112,44 @@ class VarianceCheck:
         return shares
 
 
+@dataclass(frozen=True, eq=False)
+class DescribedFrames:
+    """What a few frames say.
+
+    Attributes
+    ----------
+    environments : Environments
+    check : VarianceCheck
+    probabilities : (F, P + 1) array
+        Sum over the atoms but Li of the probability of each phase; the last column is 'none'.
+    """
+
+    environments: Environments
+    check: VarianceCheck
+    probabilities: FloatArray
+
+
+def check_elements(frames: Frames, basis: Basis) -> None:
+    """Refuse frames with an element that the basis was not made for.
+
+    Raises
+    ------
+    ValueError
+    """
+    missing = sorted(set(frames.elements) - set(basis.settings.elements))
+    if missing:
+        raise ValueError(
+            f"The frames hold {missing}, but DescriptionSettings.elements is "
+            f"{list(basis.settings.elements)}; add them there, for all candidates of the screen."
+        )
+
+
+def chunks(n_frames: int, n_atoms: int, size: int) -> Iterator[slice]:
+    """Yield runs of whole frames with about `size` environments each, at least one frame."""
+    step = max(1, size // n_atoms)
+    return (slice(start, min(start + step, n_frames)) for start in range(0, n_frames, step))
+
+
 def stream_environments(frames: Frames, basis: Basis, check: VarianceCheck | None = None) -> Iterator[Environments]:
     """Describe frames, a few at a time.
 
@@ -118,67 +164,121 @@ def stream_environments(frames: Frames, basis: Basis, check: VarianceCheck | Non
     Yields
     ------
     Environments
-        Of whole frames, or of parts of one frame where it holds more atoms than a chunk.
+        Of whole frames.
 
     Raises
     ------
     ValueError
         If the frames hold an element that the basis was not made for.
     """
-    missing = sorted(set(frames.elements) - set(basis.settings.elements))
-    if missing:
-        raise ValueError(
-            f"The frames hold {missing}, but DescriptionSettings.elements is "
-            f"{list(basis.settings.elements)}; add them there, for all candidates of the screen."
-        )
-    descriptor = soap(basis.settings)
-    check = VarianceCheck.empty() if check is None else check
-    for work in _chunks(len(frames), frames.n_atoms, basis.settings.chunk):
-        values = [describe_atoms(descriptor, _atoms(frames, f), atoms) for f, atoms in work]
-        index = [np.full(len(atoms), f, dtype=np.int32) for f, atoms in work]
-        where = np.concatenate([atoms for _, atoms in work])
-        yield _project(frames, basis, check, np.concatenate(values), np.concatenate(index), where)
+    check_elements(frames, basis)
+    for part in chunks(len(frames), frames.n_atoms, basis.settings.chunk):
+        found = describe_frames(frames[part], basis)
+        if check is not None:
+            check.merge(found.check)
+        yield replace(found.environments, frame=found.environments.frame + np.int32(part.start))
 
 
-def _chunks(n_frames: int, n_atoms: int, size: int) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
-    """Yield lists of (frame, atoms) with about `size` environments each."""
-    atoms = np.arange(n_atoms)
-    if n_atoms > size:
-        yield from ([(f, part)] for f in range(n_frames) for part in np.array_split(atoms, -(-n_atoms // size)))
-        return
-    step = max(1, size // n_atoms)
-    for start in range(0, n_frames, step):
-        yield [(f, atoms) for f in range(start, min(start + step, n_frames))]
+def describe_frames(frames: Frames, basis: Basis) -> DescribedFrames:
+    """Describe a few frames at once.
+
+    The last digits of an answer hang on how many frames are described together, as the sums in a product of
+    matrices come in an order that depends on their size.
+
+    Parameters
+    ----------
+    frames : Frames
+        As many as may exist at full dimension; a single frame of more than `DescriptionSettings.chunk` atoms
+        is described in pieces.
+    basis : Basis
+    """
+    shape, n_columns = (len(frames), frames.n_atoms), len(basis.phases) + 1
+    made = {name: np.empty(shape, dtype) for name, dtype in _ANSWERS.items()}
+    made["projected"] = np.empty((*shape, basis.settings.n_components), np.float32)
+    check, probabilities = VarianceCheck.empty(), np.zeros((len(frames), n_columns))
+    for central, atoms, values in _descriptors(frames, basis.settings):
+        species = basis.species[central]
+        projected, total = _project(values, species, _columns(basis.settings, tuple(frames.elements)))
+        check.add(central, total, projected, species)
+        answer = similarity(basis, central, projected)
+        made["projected"][:, atoms] = projected.reshape(len(frames), len(atoms), -1)
+        for name in _ANSWERS:
+            made[name][:, atoms] = getattr(answer, name).reshape(len(frames), -1)
+        if central != LITHIUM:
+            probabilities += answer.probabilities.reshape(len(frames), len(atoms), -1).sum(axis=1)
+    return DescribedFrames(_flat(frames, made), check, probabilities)
 
 
-def _atoms(frames: Frames, index: int) -> Atoms:
-    return Atoms(frames.numbers, frames.positions[index], cell=frames.cells[index], pbc=frames.pbc)
+#: What `Similarity` says of each environment that is kept.
+_ANSWERS = {"phase": np.int16, "margin": np.float32, "product": np.float32, "probability": np.float32}
+
+
+def _flat(frames: Frames, made: dict[str, np.ndarray]) -> Environments:
+    n_frames, n_atoms = len(frames), frames.n_atoms
+    return Environments(
+        central=np.tile(frames.numbers.astype(np.int16), n_frames),
+        frame=np.repeat(np.arange(n_frames, dtype=np.int32), n_atoms),
+        atom=np.tile(np.arange(n_atoms, dtype=np.int32), n_frames),
+        z=heights(frames).astype(np.float32).ravel(),
+        **{name: array.reshape(n_frames * n_atoms, *array.shape[2:]) for name, array in made.items()},
+    )
+
+
+@lru_cache(maxsize=8)
+def _soap_of(settings: DescriptionSettings, elements: tuple[str, ...]) -> SOAP:
+    """Return the descriptor for the elements present alone; double precision saves it a copy."""
+    return soap(replace(settings, elements=elements), "float64")
+
+
+@lru_cache(maxsize=8)
+def _columns(settings: DescriptionSettings, elements: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return which features of the whole descriptor the elements present fill: it is ordered by neighbour."""
+    numbers = sorted(atomic_numbers[e] for e in settings.elements)
+    block = soap(settings).get_number_of_features() // len(numbers)
+    present = [numbers.index(atomic_numbers[e]) for e in elements]
+    return np.concatenate([np.arange(k * block, (k + 1) * block) for k in sorted(present)])
+
+
+def _descriptors(
+    frames: Frames, settings: DescriptionSettings
+) -> Iterator[tuple[int, NDArray[np.int64], Float32Array]]:
+    """Yield central species, atoms and the (F * M, D') descriptors of those M atoms in all frames.
+
+    Atoms are handed over in the order of their species, so that each species is one block of the result.
+    """
+    descriptor = _soap_of(settings, tuple(frames.elements))
+    order = np.argsort(frames.numbers, kind="stable")
+    numbers = frames.numbers[order]
+    n_features, n_frames = descriptor.get_number_of_features(), len(frames)
+    for piece in np.array_split(np.arange(len(order)), -(-len(order) // settings.chunk)):
+        whole = len(piece) == len(order)
+        species, starts = np.unique(numbers[piece], return_index=True)
+        ends = [*starts[1:], len(piece)]
+        sizes = np.array(ends) - starts
+        buffers = [np.empty((n_frames, n, n_features), np.float32) for n in sizes]
+        for f in range(n_frames):
+            positions = frames.positions[f, order]
+            atoms = Atoms(numbers, positions, cell=frames.cells[f], pbc=frames.pbc)
+            # Centres as positions: as indices, each would cost a copy of all positions.
+            values = descriptor.create(atoms, centers=None if whole else list(positions[piece]))
+            for buffer, start, end in zip(buffers, starts, ends, strict=True):
+                buffer[f] = values[start:end]
+        for z, buffer, start, end in zip(species, buffers, starts, ends, strict=True):
+            yield int(z), order[piece[start:end]], buffer.reshape(-1, n_features)
 
 
 def _project(
-    frames: Frames, basis: Basis, check: VarianceCheck, values: Float32Array,
-    frame: NDArray[np.int32], atom: NDArray[np.int64],
-) -> Environments:  # fmt: skip
-    central = frames.numbers[atom]
-    made = Environments(
-        projected=np.empty((len(atom), basis.settings.n_components), dtype=np.float32),
-        central=central.astype(np.int16),
-        frame=frame,
-        atom=atom.astype(np.int32),
-        z=heights(frames)[frame, atom].astype(np.float32),
-        phase=np.empty(len(atom), dtype=np.int16),
-        margin=np.empty(len(atom), dtype=np.float32),
-        product=np.empty(len(atom), dtype=np.float32),
-    )
-    for z in np.unique(central):
-        rows = np.flatnonzero(central == z)
-        species = basis.species[int(z)]
-        projected = species.project(values[rows])
-        check.add(int(z), values[rows], projected, species)
-        answer = similarity(basis, int(z), projected)
-        made.projected[rows], made.phase[rows] = projected, answer.phase
-        made.margin[rows], made.product[rows] = answer.margin, answer.product
-    return made
+    values: Float32Array, species: SpeciesBasis, columns: NDArray[np.int64]
+) -> tuple[Float32Array, FloatArray]:
+    """Return the (M, C) projection of (M, D') descriptors taken to unit length, and their (D,) sum."""
+    lengths = np.sqrt(np.einsum("md,md->m", values, values))
+    inverse = 1 / np.maximum(lengths, np.finfo(np.float32).tiny)
+    projected = values @ np.ascontiguousarray(species.components[columns])
+    projected *= inverse[:, None]
+    projected -= species.mean @ species.components
+    total = np.zeros(len(species.mean))
+    total[columns] = inverse @ values
+    return projected, total
 
 
 def heights(frames: Frames) -> FloatArray:

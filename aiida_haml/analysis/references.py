@@ -14,9 +14,11 @@ from ase import Atoms
 from ase.build import make_supercell
 from ase.data import atomic_numbers, covalent_radii
 from ase.geometry import get_distances
+from numpy.typing import NDArray
 
 from aiida_haml.structures import crystals
-from aiida_haml.structures.doping import MECHANISMS, Doping, dope
+
+FloatArray = NDArray[np.float64]
 
 METAL, ELECTROLYTE, PRODUCT = "metal", "electrolyte", "product"
 
@@ -24,6 +26,17 @@ METAL, ELECTROLYTE, PRODUCT = "metal", "electrolyte", "product"
 #: of diffraction results: B(Li) = 2 and B(S) = 0.9 A^2 in Li2S, B(Li) = 4-5 A^2 in lithium metal.
 AMPLITUDES_300K = {"Li": 0.15, "P": 0.08}
 METAL_AMPLITUDE_300K = 0.23
+#: Anions that take each other's place in an electrolyte.
+EXCHANGED = (("S", "O", "Se"), ("Cl", "F", "Br", "I"))
+#: Bonds of phosphorus in PS4, PO4 and PSe4 units, Angstrom; a corner that is substituted moves along its bond.
+CORNER_BONDS = {"S": 2.02, "O": 1.54, "Se": 2.20}
+#: Largest share of a sublattice that is substituted, and largest displacement along one axis of lithium off
+#: its sites (Angstrom) in the references of an electrolyte. In 0.9 ps of dynamics of Li6PS5Cl at 300 K with the
+#: CHGNet potential (version 0.3.0), lithium that began on 24g was 1.0 A away, root mean square: it lives on 48h.
+MAX_SUBSTITUTED = 0.6
+MAX_LOOSE = 0.8
+#: Standard deviations of the strain of references: of the lengths, and of the shear.
+STRAIN, SHEAR = 0.015, 0.005
 #: No solid survives more displacement than this share of the nearest-neighbour distance, whatever the
 #: temperature.
 MELTING_RATIO = 0.10
@@ -36,7 +49,7 @@ class ReferencePhase:
     Attributes
     ----------
     name : str
-        What it is called in results; several crystals may share a name (the electrolyte and its dopings).
+        What it is called in results.
     role : str
         `METAL`, `ELECTROLYTE` or `PRODUCT`.
     atoms : Atoms
@@ -60,31 +73,104 @@ def _role(name: str) -> str:
     return METAL if name == crystals.LITHIUM.name else PRODUCT
 
 
-def _doped_hosts(seed: int) -> Iterator[tuple[str, Atoms]]:
-    for name in crystals.HOSTS:
-        for dopant, sites in MECHANISMS.items():
-            for site in sites:
-                share = 0.25 if site == "16e" else 0.5
-                yield (
-                    name,
-                    dope(crystals.host(name), Doping(dopant, site, share, configuration=None), seed).atoms,
-                )
+def reference_phases(elements: tuple[str, ...]) -> list[ReferencePhase]:
+    """Return the phases that an element set can form; those that need another element are left out."""
+    allowed = set(elements)
+    fitting = {n: a for n, a in crystals.reference_phases().items() if set(a.get_chemical_symbols()) <= allowed}
+    return [ReferencePhase(name, _role(name), _about(atoms)) for name, atoms in fitting.items()]
 
 
-def reference_phases(elements: tuple[str, ...], seed: int) -> list[ReferencePhase]:
-    """Return the phases that an element set can form.
+def snapshot(phase: ReferencePhase, temperature: float, elements: tuple[str, ...], rng: np.random.Generator) -> Atoms:
+    """Return one snapshot as the references are: of an electrolyte, doped and with mobile lithium as well.
 
     Parameters
     ----------
+    phase : ReferencePhase
+    temperature : float
+        K.
     elements : tuple of str
-        Phases that need another element are left out.
-    seed : int
-        Decides which sites of the doped electrolytes are substituted.
+        Dopants are taken from these.
+    rng : numpy.random.Generator
+
+    Notes
+    -----
+    Displacements are independent of each other. Environments from dynamics, whose displacements are correlated,
+    are recognised as well (see ``tests/analysis/test_phase_recognition.py``); what has to be in the references is
+    what moves the mean: the sites of lithium in an ion conductor, dopants, and the lattice constant.
     """
-    allowed = set(elements)
-    cells = [*crystals.reference_phases().items(), *_doped_hosts(seed)]
-    fitting = [(name, atoms) for name, atoms in cells if set(atoms.get_chemical_symbols()) <= allowed]
-    return [ReferencePhase(name, _role(name), _about(atoms)) for name, atoms in fitting]
+    if phase.role == ELECTROLYTE:
+        changed = phase.atoms.copy()
+        if rng.random() < 0.7:
+            changed = substituted(changed, elements, rng)
+        if rng.random() < 0.75:
+            changed = loosened(changed, rng.uniform(0, MAX_LOOSE), rng)
+        phase = ReferencePhase(phase.name, phase.role, changed)
+    return disordered(phase, temperature, rng)
+
+
+def substituted(atoms: Atoms, elements: tuple[str, ...], rng: np.random.Generator) -> Atoms:
+    """Return a crystal with a share of its anions exchanged for others of their charge, drawn at random.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    elements : tuple of str
+        Dopants are taken from these.
+    rng : numpy.random.Generator
+    """
+    doped: Atoms = atoms.copy()
+    phosphorus = doped.positions[doped.symbols == "P"]
+    for group in EXCHANGED:
+        sites = np.flatnonzero(np.isin(doped.symbols, group))
+        dopants = [e for e in group if e in elements]
+        if not len(sites) or not dopants:
+            continue
+        dopant = str(rng.choice(dopants))
+        for i in sites[rng.random(len(sites)) < rng.uniform(0, MAX_SUBSTITUTED)]:
+            doped.symbols[i] = dopant
+            if dopant in CORNER_BONDS and len(phosphorus):
+                doped.positions[i] += _to_bond(doped.positions[i], phosphorus, doped.cell.array, CORNER_BONDS[dopant])
+    return doped
+
+
+def _to_bond(corner: FloatArray, phosphorus: FloatArray, cell: FloatArray, length: float) -> FloatArray:
+    """Return the step that brings a corner to the bond length of its P; zero where it has none."""
+    vectors = _nearest(corner[None], phosphorus, cell)[0]
+    distances = np.linalg.norm(vectors, axis=1)
+    nearest = int(distances.argmin())
+    if distances[nearest] > 2.5:
+        return np.zeros(3)
+    return np.asarray(vectors[nearest] * (1 - length / distances[nearest]))
+
+
+def loosened(atoms: Atoms, amplitude: float, rng: np.random.Generator) -> Atoms:
+    """Return a crystal with lithium displaced at random, and kept off its neighbours.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    amplitude : float
+        Standard deviation along one axis, Angstrom.
+    rng : numpy.random.Generator
+    """
+    loose: Atoms = atoms.copy()
+    moving = np.flatnonzero(loose.symbols == "Li")
+    loose.positions[moving] += rng.standard_normal((len(moving), 3)) * amplitude
+    radii = covalent_radii[loose.numbers]
+    wanted = 0.95 * (radii[moving, None] + radii[None, :])
+    for _ in range(20):
+        vectors = _nearest(loose.positions[moving], loose.positions, loose.cell.array)
+        distances = np.sqrt((vectors**2).sum(axis=2))
+        distances[np.arange(len(moving)), moving] = np.inf
+        overlap = np.clip(wanted - distances, 0, None) / np.maximum(distances, 1e-9)
+        loose.positions[moving] -= 0.5 * np.einsum("ij,ijk->ik", overlap, vectors)
+    return loose
+
+
+def _nearest(first: FloatArray, second: FloatArray, cell: FloatArray) -> FloatArray:
+    """Return (M, N, 3) vectors to the nearest images, exact in cells that are not too oblique."""
+    scaled = (second[None] - first[:, None]) @ np.linalg.inv(cell)
+    return np.asarray((scaled - np.round(scaled)) @ cell)
 
 
 def disordered(phase: ReferencePhase, temperature: float, rng: np.random.Generator) -> Atoms:
@@ -99,8 +185,8 @@ def disordered(phase: ReferencePhase, temperature: float, rng: np.random.Generat
 
     Notes
     -----
-    The strain (1 % standard deviation of the lengths, 0.5 % shear) stands for thermal expansion and for the
-    lattice constants of different levels of theory.
+    The strain stands for thermal expansion, for layers that are strained, and for the lattice constants of
+    different levels of theory.
     """
     atoms: Atoms = phase.atoms.copy()
     amplitudes = AMPLITUDES_300K | ({"Li": METAL_AMPLITUDE_300K} if phase.role == METAL else {})
@@ -108,12 +194,32 @@ def disordered(phase: ReferencePhase, temperature: float, rng: np.random.Generat
     if phase.role == METAL:
         widths = np.minimum(widths, MELTING_RATIO * 3.0)
     atoms.positions += rng.standard_normal((len(atoms), 3)) * widths[:, None]
-    noise = rng.standard_normal((3, 3)) * np.where(np.eye(3, dtype=bool), 0.01, 0.005)
+    noise = rng.standard_normal((3, 3)) * np.where(np.eye(3, dtype=bool), STRAIN, SHEAR)
     atoms.set_cell(atoms.cell.array @ (np.eye(3) + (noise + noise.T) / 2), scale_atoms=True)
     return atoms
 
 
 # -- what lies between the phases ------------------------------------------------------------------------
+
+
+def strangers(elements: tuple[str, ...], phases: list[ReferencePhase], seed: int, count: int = 12) -> Iterator[Atoms]:
+    """Yield cells that are none of the phases: random mixtures, heavy solid solutions, molten products.
+
+    Parameters
+    ----------
+    elements : tuple of str
+    phases : list of ReferencePhase
+    seed : int
+    count : int
+        Random mixtures.
+    """
+    rng = np.random.default_rng([seed, 2])
+    for phase in phases:
+        yield _shuffled(phase.atoms, elements, rng)
+        if phase.role == PRODUCT:
+            yield disordered(phase, 3000.0, rng)
+    for _ in range(count):
+        yield random_mixture(elements, rng)
 
 
 def mixtures(elements: tuple[str, ...], phases: list[ReferencePhase], seed: int, count: int = 12) -> Iterator[Atoms]:

@@ -38,8 +38,6 @@ class DescriptionSettings(Settings):
         Seed of the disorder of reference phases and mixtures.
     reference_temperatures_K : tuple of float
         Temperatures of the disordered reference phases, K.
-    none_threshold : float
-        An environment farther from every phase than this many thermal radii of the phase is answered 'none'.
     reacted_by : str
         What the reacted share of the electrolyte is counted by: 'phase', atoms but Li that do not resemble the
         electrolyte's crystal; or 'molecules', atoms but Li in broken molecules, for liquids, which resemble no
@@ -61,10 +59,9 @@ class DescriptionSettings(Settings):
     n_components: int = 32
     reference_seed: int = 2025
     reference_temperatures_K: tuple[float, ...] = (300.0, 600.0)
-    none_threshold: float = 2.0
     reacted_by: str = "phase"
     z_bins: int = 20
-    chunk: int = 1024
+    chunk: int = 4096
     n_workers: int = 1
 
     def __post_init__(self) -> None:
@@ -76,7 +73,6 @@ class DescriptionSettings(Settings):
             self.need(name, getattr(self, name) >= 1, "a positive number")
         require_choice("reacted_by", self.reacted_by, REACTED_BY)
         self.need("reference_temperatures_K", min(self.reference_temperatures_K, default=0) > 0, "temperatures in K")
-        self.need("none_threshold", self.none_threshold > 0, "a positive number of thermal radii")
 
 
 @dataclass(frozen=True)

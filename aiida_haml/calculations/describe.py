@@ -1,7 +1,8 @@
-"""Environments and bond series of one candidate, from its segments."""
+"""Environments and bond series of one candidate, from a batch of its segments."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiida import orm
@@ -10,12 +11,21 @@ from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.calculations.base import EngineCalculation
 from aiida_haml.data.frames import FramesData
 
+#: What a description looks back at before its first segment, fs; `aiida_haml.analysis.description.MEMORY_FS`, without
+#: the import of all that stands behind it.
+MEMORY_FS = 300.0
+
 
 class DescribeCalculation(EngineCalculation):
-    """Describe the segments of a hybrid trajectory; what other candidates there are makes no difference."""
+    """Describe consecutive segments of a hybrid trajectory; what other candidates there are makes no difference.
+
+    A trajectory may be described in batches of segments, so that one that has grown is described where it is
+    new: `aiida_haml.analysis.joining` puts the batches together to what one description of all would be.
+    """
 
     TASK = "describe"
     OUTPUTS = ("environments", "series")
+    CACHE_VERSION = 2
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -27,7 +37,22 @@ class DescribeCalculation(EngineCalculation):
             validator=validate_segments,
             help="In the order of time.",
         )
+        spec.input(
+            "origin",
+            valid_type=FramesData,
+            required=False,
+            validator=validate_origin,
+            help="First segment of the trajectory, from which displacements count; left out for the first batch.",
+        )
+        spec.input_namespace(
+            "previous",
+            dynamic=True,
+            valid_type=FramesData,
+            validator=validate_previous,
+            help="Segments ahead of the batch, see `segments_ahead`; left out for the first batch.",
+        )
         spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="Of the description.")
+        spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         spec.output("environments", valid_type=orm.ArrayData, required=False, help="Projected environments.")
         spec.output("series", valid_type=orm.ArrayData, required=False, help="Bonds and phases along time and z.")
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times and counts.")
@@ -36,16 +61,80 @@ class DescribeCalculation(EngineCalculation):
         return {"settings": self.inputs.settings.get_dict()}
 
     def folders(self) -> dict[str, orm.Node]:
-        return {f"inputs/{label}": node for label, node in self.inputs.segments.items()}
+        folders: dict[str, orm.Node] = {f"inputs/{label}": node for label, node in self.inputs.segments.items()}
+        folders |= {f"inputs/previous/{label}": node for label, node in self.inputs.get("previous", {}).items()}
+        return folders | ({"inputs/origin": self.inputs.origin} if "origin" in self.inputs else {})
+
+
+def segments_ahead(segments: Mapping[str, FramesData], first: str, every_fs: float) -> dict[str, FramesData]:
+    """Return the segments that the description of a batch looks back at.
+
+    Parameters
+    ----------
+    segments : mapping
+        All segments of the trajectory; their labels sort in time order.
+    first : str
+        Label of the first segment of the batch.
+    every_fs : float
+        Interval between described frames, fs.
+
+    Returns
+    -------
+    dict
+        As many segments ahead of the first as reach back by `MEMORY_FS`; empty for the first batch.
+    """
+    start = segments[first].base.attributes.get("time_start")
+    ahead: dict[str, FramesData] = {}
+    for label in sorted((label for label in segments if label < first), reverse=True):
+        ahead[label] = segments[label]
+        # One interval more: the first frame that is described of a segment may be another one if the frame that it
+        # shares with the segment ahead is not known as such.
+        if segments[label].base.attributes.get("time_start") < start - MEMORY_FS - 2 * every_fs:
+            break
+    return dict(sorted(ahead.items()))
 
 
 def validate_segments(segments: Any, _: Any) -> str | None:
     """Refuse what no analysis may see."""
+    return _complaint("segments", segments)
+
+
+def validate_previous(segments: Any, _: Any) -> str | None:
+    """Refuse what no analysis may see."""
+    return _complaint("previous", segments)
+
+
+def validate_origin(node: FramesData | None, _: Any) -> str | None:
+    """Refuse what no analysis may see."""
+    return None if node is None or node.kind != "untrusted" else "`origin` is the untrusted tail of a stretch."
+
+
+def _complaint(port: str, segments: Mapping[str, FramesData]) -> str | None:
     for label, node in segments.items():
+        if not label.startswith("segment_"):
+            return f"`{port}.{label}` is not named as a segment; name it segment_000, segment_001, ... in time order."
         if node.kind == "untrusted":
-            return f"`segments.{label}` is the untrusted tail of a stretch, which is never analysed."
+            return f"`{port}.{label}` is the untrusted tail of a stretch, which is never analysed."
         if node.base.attributes.get("time_start") is None:
-            return f"`segments.{label}` has no times, so that nothing can be said along time."
+            return f"`{port}.{label}` has no times, so that nothing can be said along time."
+    return None
+
+
+def also(first: Callable[..., str | None] | None, second: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Return a validator that complains where either does: a port holds one, and that of every CalcJob has to stay."""
+
+    def both(value: Any, port: Any) -> str | None:
+        return (first(value, port) if first is not None else None) or second(value, port)
+
+    return both
+
+
+def validate_inputs(inputs: Any, _: Any) -> str | None:
+    """Refuse a batch from the middle of a trajectory that does not know of its beginning."""
+    if not inputs.get("segments"):
+        return "There are no `segments` to describe; give at least one burst or stretch."
+    if inputs.get("previous") and "origin" not in inputs:
+        return "`previous` is given without `origin`; give the first segment of the trajectory too."
     return None
 
 

@@ -7,19 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from aiida_haml.analysis.basis import Basis, make_basis
-from aiida_haml.analysis.description import (
-    SegmentDescription,
-    check_segments,
-    describe_segment,
-    explained_variance,
-    join_segments,
-    new_frames,
-    profile,
-    thinned,
-)
+from aiida_haml.analysis.description import Description, describe_batch, explained_variance
 from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import Frames
@@ -27,12 +17,14 @@ from aiida_haml.frames import Frames
 
 @reports_errors
 def run(folder: Path, task: dict[str, Any]) -> None:
-    """Read ``inputs/segment_*`` and write ``environments/*.npy``, ``series/*.npy`` and ``results.json``.
+    """Read ``inputs`` and write ``environments/*.npy``, ``series/*.npy`` and ``results.json``.
 
     Parameters
     ----------
     folder : Path
-        The job's folder.
+        The job's folder. ``inputs/segment_*`` are described; ``inputs/previous/segment_*`` (the segments ahead
+        of them) and ``inputs/origin`` (the first segment of the trajectory) are there unless the batch is the
+        first.
     task : dict
         ``settings``: keys of `DescriptionSettings`, optional.
 
@@ -41,20 +33,22 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     started = time.perf_counter()
     basis = make_basis(DescriptionSettings.from_dict(task.get("settings")))
     fitted = time.perf_counter()
-    with threadpool_limits(1):
-        description, names = _describe(folder / "inputs", basis)
+    inputs = folder / "inputs"
+    origin = Frames.load(inputs / "origin") if (inputs / "origin").is_dir() else None
+    segments, previous = _load(inputs), _load(inputs / "previous")
+    description = describe_batch(segments, basis, origin, previous, basis.settings.n_workers)
     _save(folder / "environments", _environment_arrays(description, basis))
     _save(folder / "series", _series_arrays(description, basis))
     ended = time.perf_counter()
-    n = len(description.environments)
+    n, times = len(description.environments), description.series["time"]
     write_results(folder, {
         "basis_time_s": fitted - started,
         "environments_per_s": n / max(ended - fitted, 1e-9),
         "n_environments": n,
-        "n_frames": len(description.times),
-        "segments": names,
-        "time_start_fs": float(description.times[0]),
-        "time_end_fs": float(description.times[-1]),
+        "n_frames": len(times),
+        "segments": description.segments,
+        "time_start_fs": float(times[0]),
+        "time_end_fs": float(times[-1]),
         "basis_key": basis.key,
         "phases": list(basis.phases),
         "explained_variance": explained_variance(description.check, basis),
@@ -62,44 +56,27 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     })  # fmt: skip
 
 
-def _describe(inputs: Path, basis: Basis) -> tuple[SegmentDescription, list[str]]:
-    segments = {path.name: Frames.load(path) for path in sorted(inputs.glob("segment_*")) if path.is_dir()}
-    check_segments(segments)
-    origin = next(iter(segments.values()))[0]
-    parts: list[SegmentDescription] = []
-    described: list[str] = []
-    end: float | None = None
-    for name, frames in segments.items():
-        fresh = new_frames(frames, end)
-        if fresh is None:
-            continue
-        assert fresh.times is not None  # check_segments has seen to it
-        end = float(fresh.times[-1])
-        parts.append(describe_segment(thinned(fresh, basis.settings.every_fs), origin, basis))
-        described.append(name)
-    return join_segments(parts), described
+def _load(folder: Path) -> dict[str, Frames]:
+    return {path.name: Frames.load(path) for path in sorted(folder.glob("segment_*")) if path.is_dir()}
 
 
-def _environment_arrays(description: SegmentDescription, basis: Basis) -> dict[str, np.ndarray]:
+def _environment_arrays(description: Description, basis: Basis) -> dict[str, np.ndarray]:
     environments = description.environments
     return vars(environments) | {
-        "time": description.times[environments.frame],
+        "time": description.series["time"][environments.frame],
         "phases": np.array(basis.phases),
         "basis_key": np.array([basis.key]),
     }
 
 
-def _series_arrays(description: SegmentDescription, basis: Basis) -> dict[str, np.ndarray]:
-    return (
-        description.series
-        | profile(description, basis)
-        | {
-            "time": description.times,
-            "phases": np.array(basis.phases),
-            "roles": np.array(basis.roles),
-            "elements": np.array(basis.settings.elements),
-        }
-    )
+def _series_arrays(description: Description, basis: Basis) -> dict[str, np.ndarray]:
+    return description.series | {
+        "phases": np.array(basis.phases),
+        "roles": np.array(basis.roles),
+        "elements": np.array(basis.settings.elements),
+        "reacted_by": np.array([basis.settings.reacted_by]),
+        "basis_key": np.array([basis.key]),
+    }
 
 
 def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:

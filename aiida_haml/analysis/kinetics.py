@@ -206,7 +206,8 @@ def _fit(series: Blocked, law: str, axes: tuple[FloatArray, FloatArray]) -> Fit:
     return Fit(
         law=law, cells=cells, spacing=spacing, weights=weights, squares=squares, amplitude=amplitude,
         spread=1 / np.sqrt(uu), offset=(offset / mean)[:, 0], offset_spread=(1 / mean)[:, 0], slope=slope / mean,
-        deviance=float(deviance.min()), flat_deviance=float(flat.min()), unexplained=float(unexplained), freedom=freedom,
+        deviance=float(deviance.min()), flat_deviance=float(flat.min()), unexplained=float(unexplained),
+        freedom=freedom,
     )  # fmt: skip
 
 
@@ -233,14 +234,14 @@ def _axes(law: str, series: Blocked) -> tuple[FloatArray, FloatArray]:
     rates = np.linspace(low, high, 48)
     if law == "first_order":
         return rates, np.zeros(1)
-    return rates, np.linspace(np.log(EXPONENTS[0]), np.log(EXPONENTS[1]), 12)
+    return rates, np.linspace(np.log(EXPONENTS[0]), np.log(EXPONENTS[1]), 10)
 
 
 def fit_law(series: Blocked, law: str) -> Fit:
     """Fit a law, first on all of its family, then ever closer where its weight lies."""
     axes = _axes(law, series)
     fit = _fit(series, law, axes)
-    counts = (60, 1) if law == "first_order" else (40, 20)
+    counts = (40, 1) if law == "first_order" else (24, 14)
     for _ in range(5 if len(axes[0]) > 1 and fit.weights.any() else 0):
         marginal = fit.weights.sum(axis=0).reshape([len(a) for a in axes])
         closer = tuple(

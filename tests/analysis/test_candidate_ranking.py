@@ -4,11 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_
+from hypothesis import strategies as st
 
+from aiida_haml.analysis.blocks import Member, block_means, make_blocks, sampled_metrics
 from aiida_haml.analysis.metrics import METRICS, declared_metrics
-from aiida_haml.analysis.blocks import Member, block_means
 from aiida_haml.analysis.ranking import rank
+from aiida_haml.analysis.sensitivity import tied_groups, weight_sensitivity
 from aiida_haml.analysis.settings import RankingSettings
+from tests.analysis.series import coloured as slow
 
 SETTINGS = RankingSettings(min_simulated_fs=1000, n_bootstrap=500)
 
@@ -76,10 +81,10 @@ def test_false_orders_are_as_rare_as_the_confidence_says():
     """Candidates that differ in their noise alone: at 95 % one pair in ten may be called ordered."""
     settings = RankingSettings(min_simulated_fs=0, n_bootstrap=300)
     pairs = [
-        [planted(f"a{i}", seed=2 * i, memory=0.7), planted(f"b{i}", seed=2 * i + 1, memory=0.7)] for i in range(60)
+        [planted(f"a{i}", seed=2 * i, memory=0.7), planted(f"b{i}", seed=2 * i + 1, memory=0.7)] for i in range(40)
     ]
     ordered = sum(not rank(pair, settings)["candidates"][0]["tied_with"] for pair in pairs)
-    assert ordered <= 12
+    assert ordered <= 9
 
 
 def test_intervals_cover_the_planted_value():
@@ -88,8 +93,9 @@ def test_intervals_cover_the_planted_value():
     truth = (0.1 + 0.5 * (1 - np.exp(-2e-3 * np.linspace(0, 4000, 400))))[late].mean()
     inside = 0
     for seed in range(80):
-        (row,) = rank([planted("x", seed=seed, memory=0.6)], settings)["candidates"]
-        low, high = row["metric_intervals"]["product_similarity"]
+        blocks = make_blocks(planted("x", seed=seed, memory=0.6), 4000.0, settings)
+        _, samples = sampled_metrics(blocks, settings, np.random.default_rng(seed))
+        low, high = np.quantile(samples[:, list(METRICS).index("product_similarity")], [0.025, 0.975])
         inside += low <= truth <= high
     assert inside >= 70
 
@@ -210,3 +216,151 @@ def test_bad_weights_are_refused(weights, message):
 def test_nothing_to_rank_is_refused():
     with pytest.raises(ValueError, match="No candidates"):
         rank([], SETTINGS)
+
+
+# -- kinetics and temperatures -----------------------------------------------------------------------------
+
+
+def test_every_label_has_its_kinetics():
+    rows, _ = ranked([planted("a", noise=0.01, memory=0.3), planted("short", length=600)])
+    assert rows["a"]["kinetics"]["model"] == "first_order"
+    low, high = rows["a"]["kinetics"]["rate_per_ps"]["interval"]
+    assert low < 2 < high  # planted: 2e-3 / fs
+    assert rows["a"]["metrics"]["rate_constant"] == pytest.approx(np.log10(2), abs=0.1)
+    assert rows["short"]["kinetics"]["model"] in ("first_order", "undetermined")
+    assert {"reason", "parameters", "criterion", "time_to_layer_fs", "curve"} <= set(rows["short"]["kinetics"])
+
+
+def test_kinetics_can_be_given_a_weight_and_are_then_needed():
+    settings = RankingSettings(weights={"rate_constant": 1.0}, min_simulated_fs=0, n_bootstrap=200)
+    members = [planted("slow", rate=2e-3, noise=0.01, seed=1), planted("fast", rate=8e-3, noise=0.01, seed=2)]
+    rows, _ = ranked([*members, planted("still", level=0.0, seed=3)], settings)
+    assert rows["fast"]["parts"]["rate_constant"] > rows["slow"]["parts"]["rate_constant"]
+    assert rows["fast"]["rank"] == 1
+    assert rows["still"]["status"] == "undetermined: rate_constant not defined for these atoms"
+
+
+def test_activation_energy_over_the_temperatures_of_one_candidate():
+    members = []
+    for temperature in (400.0, 500.0, 600.0, 700.0):
+        rate = 2e-3 * np.exp(-0.1 / 8.617333e-5 * (1 / temperature - 1 / 500))
+        made = planted("x", rate=rate, noise=0.01, seed=int(temperature), n=800)
+        members.append(Member(f"x{temperature:g}", f"x {temperature:g} K", made.series, temperature))
+    _, result = ranked([*members, Member("y", "y", planted("y").series, 300.0)])
+    x, y = result["arrhenius"]
+    assert (x["label"], x["status"]) == ("x", "determined")
+    assert x["interval"][0] < 0.1 < x["interval"][1]
+    assert x["activation_energy_eV"] == pytest.approx(0.1, abs=0.02)
+    assert (y["label"], y["activation_energy_eV"]) == ("y", None)
+    assert "3 are needed" in y["status"]
+
+
+# -- potentials of unequal quality -------------------------------------------------------------------------
+
+
+def with_errors(*errors):
+    return [
+        Member(f"c{i}", f"c{i}", planted(f"c{i}", level=0.2 + 0.2 * i, seed=i).series, None, e)
+        for i, e in enumerate(errors)
+    ]
+
+
+def test_a_label_with_a_much_worse_potential_is_not_ranked():
+    rows, _ = ranked(with_errors(0.05, 0.06, 0.5))
+    assert rows["c2"]["rank"] is None
+    assert "8.3 times the median" in rows["c2"]["status"]
+    assert rows["c2"]["metrics"]["formation"] is not None  # shown, not ranked
+    assert {rows["c0"]["rank"], rows["c1"]["rank"]} == {1, 2}
+
+
+def test_of_two_labels_the_worse_one_is_refused():
+    rows, _ = ranked(with_errors(0.05, 0.5))
+    assert (rows["c0"]["rank"], rows["c1"]["rank"]) == (1, None)
+
+
+def test_somewhat_unequal_and_unknown_errors_are_warned_of():
+    rows, result = ranked(with_errors(0.05, 0.1, None, 0.05))
+    assert all(row["rank"] for row in rows.values())
+    assert any(w.startswith("c1: force error") for w in result["warnings"])
+    assert any(w.startswith("c2: the error of its potential is not known") for w in result["warnings"])
+    assert not any("c0" in w and "error" in w for w in result["warnings"])
+
+
+def test_without_any_error_nothing_is_said_of_errors():
+    _, result = ranked(with_errors(None, None))
+    assert not any("error" in w for w in result["warnings"])
+
+
+def test_errors_do_not_change_scores():
+    known, _ = ranked(with_errors(0.05, 0.05))
+    unknown, _ = ranked(with_errors(None, None))
+    assert [known[k]["score"] for k in known] == [unknown[k]["score"] for k in known]
+
+
+# -- groups and weights ------------------------------------------------------------------------------------
+
+
+def test_ties_that_chain_do_not_make_one_group():
+    tied = {"a": ["b"], "b": ["a", "c"], "c": ["b"], "d": []}
+    assert tied_groups("abcd", tied) == [["a", "b"], ["b", "c"], ["d"]]
+    assert tied_groups([], {}) == []
+
+
+@settings_(max_examples=40, deadline=None)
+@given(st.integers(1, 7), st.integers(0, 10**6))
+def test_labels_share_a_group_exactly_if_they_are_tied(n, seed):
+    rng = np.random.default_rng(seed)
+    labels = [f"c{i}" for i in range(n)]
+    table = np.triu(rng.random((n, n)) < 0.5, 1)
+    tied = {a: [b for j, b in enumerate(labels) if table[i, j] or table[j, i]] for i, a in enumerate(labels)}
+    groups = tied_groups(labels, tied)
+    for i, a in enumerate(labels):
+        for b in labels[i + 1 :]:
+            assert any({a, b} <= set(g) for g in groups) == (b in tied[a])
+    assert set().union(*groups) == set(labels)
+    assert not any(set(g) < set(h) for g in groups for h in groups)
+
+
+def test_groups_of_the_ranking():
+    _, result = ranked([planted("a", seed=1), planted("b", seed=2), planted("c", level=0.1, seed=3)])
+    assert [sorted(g) for g in result["groups"]] == [["a", "b"], ["c"]]
+
+
+def test_an_order_that_holds_for_all_weights_is_robust():
+    good = planted("good", level=0.7, seed=1)
+    bad = planted("bad", level=0.1, seed=2, framework_displacement=np.full(400, 2.0))
+    _, result = ranked([good, bad])
+    sensitivity = result["sensitivity"]
+    assert sensitivity["robust"] is True
+    assert sensitivity["rank_probability"]["good"][0] > 0.95
+    assert all(order == ["good", "bad"] for order in sensitivity["halved"].values())
+
+
+def test_an_order_that_hangs_on_the_weights_is_not_robust():
+    """One forms fast, the other stays calm; the weights are such that they score nearly the same."""
+    values = np.array([[0.10, 0.0], [0.0, 0.095]])
+    found = weight_sensitivity(
+        ["a", "b"], values, np.ones(2), {"x": 0.5, "y": 0.5}, 4000, 0.95, np.random.default_rng(0)
+    )
+    assert found["robust"] is False
+    assert found["halved"]["x"] == found["doubled"]["y"] == ["b", "a"]
+    # Flat over the weights: a is first where w > 0.095 / 0.195.
+    assert found["rank_probability"]["a"][0] == pytest.approx(0.1 / 0.195, abs=0.03)
+    table = np.array(list(found["rank_probability"].values()))
+    assert table.sum(axis=0) == pytest.approx(1)
+    assert table.sum(axis=1) == pytest.approx(1)
+
+
+def test_slow_noise_does_not_escape_the_interval():
+    """Noise that remembers 6 % of the run, where 24 blocks with a fixed widening covered 85-90 %."""
+    config = RankingSettings(min_simulated_fs=0, n_bootstrap=300)
+    time = np.linspace(0, 1, 400)
+    inside = 0
+    for seed in range(80):
+        rng = np.random.default_rng([9, seed])
+        made = planted("x", seed=seed, product_score=0.3 + 0.05 * slow(rng, time, 0.06))
+        blocks = make_blocks(made, 4000.0, config)
+        _, samples = sampled_metrics(blocks, config, rng)
+        low, high = np.quantile(samples[:, 1], [0.025, 0.975])
+        inside += low <= 0.3 <= high
+    assert inside >= 70

@@ -312,14 +312,23 @@ def _number(value: float | None) -> str:
 @screen.command()
 @click.argument("screen", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Path of the HTML file.")
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder for the figures of the report too, each as SVG and PDF.",
+)
 @with_profile
-def report(screen: str | None, output: Path | None) -> None:
+def report(screen: str | None, output: Path | None, figures: Path | None) -> None:
     """Write the report of SCREEN as one self-contained HTML file."""
-    from aiida_haml.report import render
+    from aiida_haml.report import render, write_figures
     from aiida_haml.report.collect import collect
 
     node = _find(screen)
     _ranking(node)
     path = output or Path(f"screen-{node.label or 'report'}-{node.pk}.html".replace(" ", "_"))
-    path.write_text(render(collect(node)), encoding="utf-8")
+    data = collect(node)
+    path.write_text(render(data), encoding="utf-8")
     click.echo(f"wrote {path}")
+    if figures is not None:
+        click.echo(f"wrote {len(write_figures(data, figures))} files into {figures}")

@@ -11,6 +11,7 @@ from aiida_haml.report.data import (
     Segment,
     Work,
 )
+from aiida_haml.report.gallery import write_figures
 from aiida_haml.report.page import render
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "Segment",
     "Work",
     "render",
+    "write_figures",
 ]

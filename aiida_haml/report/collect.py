@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from aiida import orm
 
+from aiida_haml.analysis.joining import join_descriptions, join_environments
 from aiida_haml.queries import AuditReport, CostReport, audit, cost
 from aiida_haml.queries.cost import HYBRID
 from aiida_haml.queries.training import LABEL_ENGINES
@@ -23,6 +25,10 @@ from aiida_haml.report.data import (
     Work,
 )
 
+Arrays = Mapping[str, np.ndarray]
+
+#: Environments read for the map, over all candidates, and fewest of one candidate.
+MAX_MAPPED, MIN_MAPPED = 60_000, 1_000
 #: Extra of a screen's node that holds the specification it was submitted with.
 SPEC_EXTRA = "haml_spec"
 
@@ -68,16 +74,50 @@ def _candidates(screen: orm.WorkChainNode, ranking: orm.Dict) -> Iterator[Candid
         if getattr(entry.node, "process_type", None) == HYBRID
     }
     rank: Any = ranking.creator
-    series = dict(rank.inputs.series) if rank is not None and "series" in rank.inputs else {}
+    inputs: Any = rank.inputs if rank is not None else {}
+    described = {name: dict(inputs[name]) if name in inputs else {} for name in ("series", "environments")}
+    quota = max(MIN_MAPPED, MAX_MAPPED // max(len(screen.inputs.candidates), 1))
     for key, node in sorted(screen.inputs.candidates.items()):
-        yield _candidate(key, node.get_dict(), hybrids.get(key), series.get(key))
+        series = _joined(described["series"].get(key), join_descriptions)
+        environments = sampled(_joined(described["environments"].get(key), join_environments), quota)
+        yield _candidate(key, node.get_dict(), hybrids.get(key), series, environments)
 
 
-def _candidate(key: str, content: Mapping[str, Any], hybrid: Any, series: orm.ArrayData | None) -> Candidate:
+def _joined(node: Any, join: Callable[[Sequence[Arrays]], Arrays]) -> Arrays:
+    """Return the arrays of a description: joined where it was made in parts, empty where there is none."""
+    if node is None:
+        return {}
+    if isinstance(node, orm.ArrayData):
+        return _arrays(node)
+    return join([_arrays(part) for _, part in sorted(node.items())])
+
+
+def _arrays(node: orm.ArrayData) -> Arrays:
+    return {name: node.get_array(name) for name in node.get_arraynames()}
+
+
+def sampled(environments: Arrays, quota: int) -> Arrays:
+    """Return what the map of environments needs of at most `quota` of them, drawn at random.
+
+    Parameters
+    ----------
+    environments : mapping
+        ``projected`` (M, C), ``central``, ``phase``, ``time`` (M,) and others.
+    quota : int
+    """
+    names = ("central", "phase", "time")
+    if "projected" not in environments or any(name not in environments for name in names):
+        return {}
+    count = len(environments["central"])
+    chosen = np.sort(np.random.default_rng(0).permutation(count)[:quota])
+    found = {name: np.asarray(environments[name][chosen]) for name in names}
+    return found | {"projected": np.asarray(environments["projected"][chosen, :2])}
+
+
+def _candidate(key: str, content: Mapping[str, Any], hybrid: Any, series: Arrays, environments: Arrays) -> Candidate:
     outputs: Any = hybrid.outputs if hybrid is not None else {}
     history = outputs.history.get_dict() if "history" in outputs else {}
     segments = [node for _, node in sorted(outputs.segments.items())] if "segments" in outputs else []
-    names = series.get_arraynames() if series is not None else []
     return Candidate(
         key=key,
         label=content["label"],
@@ -88,8 +128,20 @@ def _candidate(key: str, content: Mapping[str, Any], hybrid: Any, series: orm.Ar
         simulated_fs=history.get("simulated_fs"),
         segments=[_segment(node) for node in segments],
         cycles=[_cycle(cycle) for cycle in history.get("cycles", [])],
-        series={name: series.get_array(name) for name in names} if series is not None else {},
+        series=series,
+        environments=environments,
+        watch=_watch(segments),
     )
+
+
+def _watch(segments: Sequence[orm.ArrayData]) -> Arrays:
+    """Return times and deviations of all frames in which the committee was compared."""
+    watched = [node for node in segments if {"times", "deviations"} <= set(node.get_arraynames())]
+    if not watched:
+        return {}
+    time, deviation = (np.concatenate([node.get_array(n) for node in watched]) for n in ("times", "deviations"))
+    good = np.isfinite(deviation)
+    return {"time": time[good], "deviation": deviation[good]}
 
 
 def _segment(node: orm.Node) -> Segment:

@@ -82,8 +82,6 @@ class Candidate:
     watch : mapping
         ``time`` (W,) in fs and ``deviation`` (W,), largest per-atom deviation of the committee's forces in each watched
         frame, eV / Angstrom.
-    specification : mapping
-        What the candidate is, as it was asked for.
     """
 
     key: str
@@ -98,7 +96,6 @@ class Candidate:
     series: Mapping[str, np.ndarray] = field(default_factory=dict)
     environments: Mapping[str, np.ndarray] = field(default_factory=dict)
     watch: Mapping[str, np.ndarray] = field(default_factory=dict)
-    specification: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -210,9 +207,6 @@ class ReportData:
     provenance : sequence of Reference
     versions : mapping
         Code -> version.
-    clusters : mapping
-        Arrays of the clusters of environments, for L labels, B time bins and K clusters: ``labels`` (L,),
-        ``label_distribution`` (L, B, K), ``central``, ``nearest_phase`` (K,).
     """
 
     title: str
@@ -224,4 +218,3 @@ class ReportData:
     audit: Audit | None = None
     provenance: Sequence[Reference] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
-    clusters: Mapping[str, np.ndarray] = field(default_factory=dict)

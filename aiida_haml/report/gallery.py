@@ -92,11 +92,17 @@ def _of_ranking(data: ReportData, ordered: Sequence[Candidate]) -> Iterator[Draw
         yield figures.scores(ranked[:MAX_LISTED])
     if len(ranked) > 1 and data.ranking.get("order_probability"):
         yield figures.order(ranked, data.ranking["order_probability"])
+    probability = (data.ranking.get("sensitivity") or {}).get("rank_probability")
+    if len(ranked) > 1 and probability:
+        yield figures.sensitivity(ranked, probability)
     if 2 < len(rows) <= MAX_LISTED and data.ranking.get("distances"):
         yield figures.tree([row["label"] for row in rows], data.ranking["distances"])
     fitted = [row for row in rows if row.get("kinetics")]
     if fitted:
         yield figures.kinetics(fitted[:MAX_FITTED], ordered)
+    found = figures.rates(data.ranking, data.candidates)
+    if any(len(points) > 1 for points in found.values()):
+        yield figures.arrhenius(data.ranking["arrhenius"], found)
 
 
 def _own(candidate: Candidate, place: int) -> dict[str, Drawing]:

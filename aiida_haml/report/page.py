@@ -14,16 +14,17 @@ import yaml
 from jinja2 import Environment
 from markupsafe import Markup
 
-from aiida_haml.report.contrasts import contrasts
-from aiida_haml.report.data import ReportData
+from aiida_haml.report.data import Candidate, ReportData
 from aiida_haml.report.figures import viewer_data
-from aiida_haml.report.gallery import MAX_DETAILED, MAX_FITTED, MAX_LISTED, MAX_TOGETHER, gallery, in_order
+from aiida_haml.report.gallery import MAX_DETAILED, MAX_FITTED, MAX_TOGETHER, gallery, in_order
 
 TEACHER = "TEACHER"
 PIPELINE_ONLY = "pipeline only"
 #: Levels of theory that show that the pipeline runs, and nothing of chemistry.
 PIPELINE_LEVELS = ("gfn1-xtb",)
-LIMITS = {"together": MAX_TOGETHER, "detailed": MAX_DETAILED, "fitted": MAX_FITTED, "listed": MAX_LISTED}
+#: Pairs of candidates, and clusters of each, in the table of what sets them apart.
+MAX_PAIRS, MAX_CLUSTERS = 10, 3
+LIMITS = {"together": MAX_TOGETHER, "detailed": MAX_DETAILED, "fitted": MAX_FITTED, "clusters": MAX_CLUSTERS}
 
 
 def render(data: ReportData) -> str:
@@ -54,7 +55,8 @@ def render(data: ReportData) -> str:
         ordered=in_order(data),
         places={candidate.key: place for place, (candidate, _) in enumerate(drawn.candidates, start=1)},
         limits=LIMITS,
-        contrasts=contrasts(data),
+        differences=differences(data),
+        transport=[(candidate, facts) for candidate in in_order(data) if (facts := transport(candidate))],
         cells=safe_json(viewer_data(drawn.viewed)) if drawn.viewed else None,
         viewer=Markup(viewer),
         viewer_hash=base64.b64encode(hashlib.sha256(viewer.encode()).digest()).decode(),
@@ -67,6 +69,30 @@ def mark(data: ReportData) -> str | None:
     if data.level.engine == "teacher" or data.ranking.get("teacher"):
         return TEACHER
     return PIPELINE_ONLY if data.level.name in PIPELINE_LEVELS else None
+
+
+def differences(data: ReportData) -> list[Mapping[str, Any]]:
+    """Return the pairs of candidates whose environments are compared: those of the best one first."""
+    pairs = list(data.ranking.get("differences") or [])
+    best = next((row["label"] for row in data.ranking.get("candidates", [])), None)
+    return sorted(pairs, key=lambda pair: best not in pair["labels"])[:MAX_PAIRS]
+
+
+def transport(candidate: Candidate) -> dict[str, Any]:
+    """Return what is known of diffusion, broken bonds and fragments of a candidate; nothing if nothing is."""
+    series = candidate.series
+    found: dict[str, Any] = {}
+    for name in ("li_diffusivity", "electrolyte_li_diffusivity"):
+        if f"{name}_cm2_s" in series:
+            value, low, high = (float(v) for v in series[f"{name}_cm2_s"])
+            reason = str(series.get(f"{name}_reason", ""))
+            found[name] = {"value": value, "interval": [low, high], "reason": reason}
+    if len(series.get("broken_bonds", ())):
+        found["broken_bonds"] = float(series["broken_bonds"][-1])
+    if "fragments" in series:
+        pieces = zip(series["fragments"], series["fragment_counts"], strict=True)
+        found["fragments"] = ", ".join(f"{int(count)} {formula}" for formula, count in pieces)
+    return found
 
 
 def safe_json(value: Any) -> Markup:
@@ -91,7 +117,7 @@ def estimate(value: Any) -> Markup:
     interval = value.get("interval")
     if not interval or any(v is None for v in interval):
         return Markup(number(value.get("value")))
-    low, high = (number(v) for v in interval)
+    low, high = (number(v) for v in interval)  # numbers alone: nothing here needs to be escaped
     return Markup(f'{number(value.get("value"))}<span class="range">{low} … {high}</span>')
 
 

@@ -46,6 +46,9 @@ def full_series(level, seed=0, n=200, n_atoms=120, n_events=12):
         "events_formed": np.arange(n_events) % 4 == 3, "events_z": rng.uniform(0.4, 0.6, n_events),
         "li_msd_lag": np.linspace(0, TIME_FS / 2, 30), "li_msd": np.linspace(0, 4 + 3 * level, 30),
         "lindemann_time": np.linspace(250, 1750, 8), "lindemann": 0.05 + 0.1 * level * np.linspace(0, 1, 8),
+        "electrolyte_li_diffusivity_cm2_s": np.array([np.nan, np.nan, np.nan]),
+        "electrolyte_li_diffusivity_reason": np.array("too short to tell"),
+        "fragments": np.array(["PS3"]), "fragment_counts": np.array([2]),
         "li_diffusivity_cm2_s": np.array([1e-5, 0.8e-5, 1.3e-5]), "li_diffusivity_reason": np.array(""),
         **profile(level), **snapshots(n_atoms, rng),
     }  # fmt: skip
@@ -116,14 +119,20 @@ def full_screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-d
     for i, row in enumerate(rows):
         row["kinetics"] = fake_kinetics(0.2 + 0.6 * i / len(labels), determined=i % 3 != 2)
     gaps = np.abs(np.subtract.outer(np.arange(len(labels)), np.arange(len(labels)))) / len(labels)
-    ranking |= {"distances": gaps.tolist(), "teacher": engine == "teacher"}
+    names = [row["label"] for row in rows]
+    ranking |= {
+        "distances": gaps.tolist(), "teacher": engine == "teacher", "differences": fake_differences(names),
+        "sensitivity": fake_sensitivity(names), "groups": [names[:2], names[1:]],
+        "arrhenius": [{"label": "Li6PS5Cl", "activation_energy_eV": 0.31, "interval": [0.2, 0.4],
+                       "status": "determined"}],
+    }  # fmt: skip
     return ReportData(
         title="Screen of dopings", ranking=ranking, level=Level(name, "abc123", engine), candidates=candidates,
         spec={"name": "demo", "dopings": [{"dopant": "O", "fraction": 0.25}]},
         cost=Cost({"label": Work(4, 0, 120.0), "train": Work(2, 1, 60.0)}, wall_s=300, overhead_s=30, spent_s=280,
                   aimd_alone_s=900, speed_up=3.21, seconds_per_step=0.5),
         audit=Audit(0, 0, 50, 400), provenance=[Reference("ranking", "1234-uuid", 17)],
-        versions={"CP2K": "2023.1"}, clusters=fake_clusters([row["label"] for row in rows]),
+        versions={"CP2K": "2023.1"},
     )  # fmt: skip
 
 
@@ -142,11 +151,18 @@ def fake_kinetics(level, determined):
     }  # fmt: skip
 
 
-def fake_clusters(labels):
-    """Return two clusters of S: the first one is the more frequent the later a label stands."""
-    share = np.linspace(0.2, 0.9, len(labels))
-    distribution = np.stack([np.column_stack([np.full(3, s), np.full(3, 1 - s)]) for s in share])
+def fake_differences(labels):
+    """Return what sets each label apart from the first one."""
+    cluster = {"id": 4, "central": "S", "nearest_phase": "Li2S", "contribution": 0.625, "shares": [0.05, 0.25]}
+    return [{"labels": [labels[0], other], "distance": 0.4, "clusters": [cluster]} for other in labels[1:]]
+
+
+def fake_sensitivity(labels):
+    n = len(labels)
+    likely = np.eye(n) * 0.7 + 0.3 / n
     return {
-        "labels": np.array(labels), "label_distribution": distribution, "central": np.array([16, 16]),
-        "nearest_phase": np.array(["Li2S", "Li6PS5Cl"]),
+        "halved": {"formation": list(labels), "late_drift": list(labels)},
+        "doubled": {"formation": list(labels), "late_drift": list(reversed(labels))},
+        "draws": 500, "robust": False,
+        "rank_probability": {label: line.tolist() for label, line in zip(labels, likely, strict=True)},
     }  # fmt: skip

@@ -4,9 +4,9 @@ from aiida_haml.report.figures.cells import cells_figure, has_cells, viewer_data
 from aiida_haml.report.figures.depth import along_z, has_profile
 from aiida_haml.report.figures.drawing import Drawing, slug
 from aiida_haml.report.figures.environments import environments, mapped
-from aiida_haml.report.figures.kinetics import arrhenius, kinetics
+from aiida_haml.report.figures.kinetics import arrhenius, kinetics, rates
 from aiida_haml.report.figures.learning import costs, learning
-from aiida_haml.report.figures.ranking import order, scores, tree
+from aiida_haml.report.figures.ranking import order, scores, sensitivity, tree
 from aiida_haml.report.figures.timeline import comparison, motion, moves, trajectory
 
 __all__ = [
@@ -25,7 +25,9 @@ __all__ = [
     "motion",
     "moves",
     "order",
+    "rates",
     "scores",
+    "sensitivity",
     "slug",
     "trajectory",
     "tree",

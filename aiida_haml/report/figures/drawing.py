@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 Made = TypeVar("Made")
@@ -92,8 +93,20 @@ class Drawing:
         buffer = io.BytesIO()
         dates = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None}}
         with mpl.rc_context({**LOOK, "svg.hashsalt": self.name}):
+            _settle(self.figure)
             self.figure.savefig(buffer, format=form, metadata=dates.get(form), bbox_inches="tight", pad_inches=0.06)
         return buffer.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out for good: the solver's last digits differ from run to run, so places are rounded."""
+    if figure.get_layout_engine() is None:
+        return
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        places = np.round(axes.get_position(original=True).bounds, 4)
+        axes.set_position(Bbox.from_bounds(*places.tolist()))
 
 
 def _rounded(path: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from aiida_haml.report.data import Candidate
 from aiida_haml.report.figures.drawing import COLOURS, Drawing, drawable, grid, plain, style, styled, thinned
 
 MAX_MEASURED_POINTS = 150
+MAX_GROUPS = 12
 #: eV / K, CODATA 2018 (exact).
 BOLTZMANN = 8.617333262e-5
 
@@ -84,32 +85,54 @@ def bounds(value: Any) -> tuple[float, float] | None:
     return float(interval[0]), float(interval[1])
 
 
+def rates(ranking: Mapping[str, Any], candidates: Sequence[Candidate]) -> dict[str, list[tuple[float, Any]]]:
+    """Return the rate constants of each group of the Arrhenius analysis.
+
+    Returns
+    -------
+    dict
+        Label of the group -> temperature (K) and rate (1/ps, with its interval), where both are known.
+    """
+    kelvin = {candidate.key: candidate.temperature_K for candidate in candidates}
+    found: dict[str, list[tuple[float, Any]]] = {group["label"]: [] for group in ranking.get("arrhenius") or []}
+    for row in ranking.get("candidates", []):
+        rate = (row.get("kinetics") or {}).get("rate_per_ps")
+        temperature = next((kelvin[key] for key in row.get("members", ()) if kelvin.get(key) is not None), None)
+        if temperature is None or (central(rate) or 0) <= 0:
+            continue
+        name = row["label"].removesuffix(f" {temperature:g} K")
+        if name in found:
+            found[name].append((temperature, rate))
+    return found
+
+
 @styled
-def arrhenius(groups: Sequence[Mapping[str, Any]]) -> Drawing:
-    """Draw rates against inverse temperature, with the straight lines fitted to their logarithms.
+def arrhenius(groups: Sequence[Mapping[str, Any]], found: Mapping[str, Sequence[tuple[float, Any]]]) -> Drawing:
+    """Draw rates against inverse temperature, with the lines of the activation energies through their middle.
 
     Parameters
     ----------
     groups : sequence of mapping
-        ``name``, ``points`` (list of ``temperature_K`` and ``rate_per_ps``), and where it was determined
-        ``activation_energy_eV``.
+        ``label`` and ``activation_energy_eV``, None where it is undetermined.
+    found : mapping
+        As `rates` returns them.
     """
-    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
     axes = figure.subplots()
-    for index, group in enumerate(groups):
-        points = [(p["temperature_K"], p["rate_per_ps"]) for p in group["points"] if central(p["rate_per_ps"])]
+    for index, group in enumerate(groups[:MAX_GROUPS]):
+        points = sorted(found.get(group["label"], ()), key=lambda point: point[0])
         if not points:
             continue
-        inverse = np.array([1000 / t for t, _ in points])
-        rates = np.array([central(rate) for _, rate in points], dtype=float)
-        axes.plot(inverse, rates, "o", ms=4.5, color=style(index)["color"], label=plain(group["name"]))
+        inverse = np.array([1000 / kelvin for kelvin, _ in points])
+        values = np.array([central(rate) for _, rate in points], dtype=float)
+        axes.plot(inverse, values, "o", ms=4.5, color=style(index)["color"], label=plain(group["label"]))
         for x, (_, rate) in zip(inverse, points, strict=True):
             if (ends := bounds(rate)) and min(ends) > 0:
                 axes.plot([x, x], ends, lw=1.2, color=style(index)["color"])
         energy = central(group.get("activation_energy_eV"))
         if energy is not None and len(points) > 1:
             at = np.linspace(inverse.min(), inverse.max(), 20)
-            middle = np.log(rates).mean() - energy / BOLTZMANN * (at - inverse.mean()) / 1000
+            middle = np.log(values).mean() - energy / BOLTZMANN * (at - inverse.mean()) / 1000
             axes.plot(at, np.exp(middle), lw=1.2, **style(index))
     axes.set_yscale("log")
     axes.set_xlabel("1000 K / temperature")
@@ -119,6 +142,7 @@ def arrhenius(groups: Sequence[Mapping[str, Any]]) -> Drawing:
     return Drawing(
         "arrhenius",
         figure,
-        "Rates on a logarithmic axis against inverse temperature, with fitted lines.",
-        "Rates against inverse temperature; the slope of a line is an activation energy.",
+        "Rates on a logarithmic axis against inverse temperature, with lines of the activation energies.",
+        "Rates against inverse temperature; the slope of a line is an activation energy, drawn through the middle of "
+        "its points.",
     )

@@ -46,18 +46,7 @@ def order(rows: Sequence[Mapping[str, Any]], probability: Sequence[Sequence[floa
     n = len(rows)
     values = np.array([[np.nan if p is None else p for p in line[:n]] for line in probability[:n]], dtype=float)
     np.fill_diagonal(values, np.nan)
-    figure = Figure(figsize=(3.6 + 0.42 * n, 1.0 + 0.3 * n), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(values, vmin=0, vmax=1, cmap="RdBu", aspect="auto")
-    for i, j in np.argwhere(np.isfinite(values)):
-        shade = "white" if abs(values[i, j] - 0.5) > 0.33 else "black"
-        axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=6.5, color=shade)
-    names = [plain(r["label"]) for r in rows]
-    axes.set_yticks(range(n), [f"{r['rank']}. {name}" for r, name in zip(rows, names, strict=True)])
-    axes.set_xticks(range(n), [f"{r['rank']}." for r in rows])
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    colour_scale(figure, image, axes, "probability")
+    figure = _table(rows, values, "RdBu")
     return Drawing(
         "order",
         figure,
@@ -65,6 +54,38 @@ def order(rows: Sequence[Mapping[str, Any]], probability: Sequence[Sequence[floa
         "How sure the order is: probability that the candidate of the row scores above that of the column. Values "
         "near one half cannot be told apart.",
     )
+
+
+@styled
+def sensitivity(rows: Sequence[Mapping[str, Any]], probability: Mapping[str, Sequence[float]]) -> Drawing:
+    """Draw how often each candidate takes each rank when the weights are drawn at random."""
+    rows = [row for row in rows if row["label"] in probability][:MAX_PAIRED]
+    values = np.array([list(probability[row["label"]])[: len(rows)] for row in rows], dtype=float)
+    return Drawing(
+        "sensitivity",
+        _table(rows, values, "Blues"),
+        "Probability of each rank for each candidate over random weights.",
+        "How much of the order is the weights' doing: probability of each rank (column) when the weights are drawn at "
+        "random about the declared ones.",
+    )
+
+
+def _table(rows: Sequence[Mapping[str, Any]], values: np.ndarray, colours: str) -> Figure:
+    """Draw (L, L) probabilities as a coloured table, a row for each candidate."""
+    n = len(rows)
+    figure = Figure(figsize=(3.6 + 0.42 * n, 1.0 + 0.3 * n), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(values, vmin=0, vmax=1, cmap=colours, aspect="auto")
+    for i, j in np.argwhere(np.isfinite(values)):
+        red, green, blue, _ = image.cmap(float(values[i, j]))
+        shade = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.55 else "white"
+        axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=6.5, color=shade)
+    axes.set_yticks(range(n), [plain(f"{row['rank']}. {row['label']}") for row in rows])
+    axes.set_xticks(range(n), [f"{k + 1}." for k in range(n)])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    colour_scale(figure, image, axes, "probability")
+    return figure
 
 
 @styled

@@ -191,7 +191,7 @@ class Facet:
 
 
 def facet_of(cell: FloatArray, indices: tuple[int, int, int]) -> Facet:
-    """Return the smallest basis of a lattice plane of a (3, 3) cell, Angstrom; ties go to the first axes."""
+    """Return the smallest basis of a lattice plane of a (3, 3) cell, Angstrom; of equal ones that along the axes."""
     normal = np.array(indices)
     reach = int(np.abs(normal).max()) + 1
     grid = np.array(list(product(range(-reach, reach + 1), repeat=3)))
@@ -202,6 +202,8 @@ def facet_of(cell: FloatArray, indices: tuple[int, int, int]) -> Facet:
     first = flat[0]
     second = next(v for v in flat if (np.cross(first, v) == normal).all())
     third = next(v for v in grid if v @ normal == 1)
+    turns = ((first, second), (second, -first), (-first, -second), (-second, first))
+    first, second = max(turns, key=lambda pair: (*pair[0].tolist(), *pair[1].tolist()))
     basis = np.array([first, second, third])
     vectors = basis @ cell
     x = vectors[0] / np.linalg.norm(vectors[0])

@@ -170,7 +170,7 @@ def _supercells(lattice: Matrix, n: int) -> Iterator[IntMatrix]:
 
 
 def _reduced(cell: IntMatrix, lattice: Matrix) -> IntMatrix:
-    """Return the Gauss-reduced, right-handed basis of the same superlattice."""
+    """Return the Gauss-reduced, right-handed basis of the same superlattice, its first vector near the lattice's."""
     first, second = cell
     while True:
         u, v = first @ lattice, second @ lattice
@@ -184,7 +184,9 @@ def _reduced(cell: IntMatrix, lattice: Matrix) -> IntMatrix:
     reduced = np.array([first, second])
     if np.linalg.det(reduced @ lattice) < 0:
         reduced[1] *= -1
-    return reduced
+    first, second = reduced
+    turns = [np.array(pair) for pair in ((first, second), (second, -first), (-first, -second), (-second, first))]
+    return max(turns, key=lambda pair: tuple(pair.ravel().tolist()))
 
 
 def _lattice_vectors(lattice: Matrix, longest: float) -> tuple[IntMatrix, Matrix]:

@@ -19,6 +19,7 @@ from ase import Atoms
 from ase.build import bcc100, bcc110, bcc111, make_supercell
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from aiida_haml.structures.crystals import LITHIUM, REFERENCE_PHASES
 
@@ -111,7 +112,7 @@ def deformed(slab: Atoms, in_plane: FloatArray, normal: float) -> Atoms:
     cell = slab.cell.array.copy()
     cell[:2, :2] = cell[:2, :2] @ in_plane.T
     cell[2, 2] *= normal
-    changed.set_cell(cell, scale_atoms=False)
+    changed.set_cell(np.where(np.abs(cell) < 1e-9, 0.0, cell), scale_atoms=False)  # zero but for the last digit
     changed.positions[:, :2] = slab.positions[:, :2] @ in_plane.T
     changed.positions[:, 2] = slab.positions[:, 2] * normal
     changed.wrap()
@@ -136,24 +137,37 @@ def contact_gap(below: Atoms, above: Atoms, shifts: FloatArray) -> FloatArray:
     (S,) array
         Angstrom, between the highest plane of ``below`` and the lowest of ``above``.
     """
-    contacts = np.maximum.outer(_contact_radii(below), _contact_radii(above))
+    radii = _contact_radii(below), _contact_radii(above)
+    reach = float(max(radii[0].max(), radii[1].max()))
     depths = below.positions[:, 2].max() - below.positions[:, 2]
     heights = above.positions[:, 2] - above.positions[:, 2].min()
-    near_below, near_above = depths < contacts.max(), heights < contacts.max()
-    contacts = contacts[np.ix_(near_below, near_above)]
-    offsets = depths[near_below][:, None] + heights[near_above][None, :]
-    lateral = above.positions[near_above][None, :, :2] - below.positions[near_below][:, None, :2]
-    steps = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])
-    images = steps @ surface_vectors(below)
-    inverse = np.linalg.inv(surface_vectors(below))
-    gaps = np.empty(len(shifts))
+    near_below, near_above = np.flatnonzero(depths < reach), np.flatnonzero(heights < reach)
+    owners, images = _images(below, near_below, reach)
+    tree = cKDTree(images)
+    vectors = surface_vectors(below)
+    inverse = np.linalg.inv(vectors)
+    gaps = np.zeros(len(shifts))
     for s, shift in enumerate(shifts):
-        fractions = (lateral + shift) @ inverse
-        wrapped = (fractions - np.round(fractions)) @ surface_vectors(below)
-        squares = ((wrapped[..., None, :] + images) ** 2).sum(axis=-1).min(axis=-1)
-        needed = np.sqrt(np.clip(contacts**2 - squares, 0, None)) - offsets
-        gaps[s] = np.where(squares < contacts**2, needed, 0.0).max()
+        lateral = ((above.positions[near_above, :2] + shift) @ inverse % 1.0) @ vectors
+        pairs = tree.sparse_distance_matrix(cKDTree(lateral), reach, output_type="ndarray")
+        lower, upper = owners[pairs["i"]], near_above[pairs["j"]]
+        squares = np.maximum(radii[0][lower], radii[1][upper]) ** 2 - pairs["v"] ** 2
+        needed = np.sqrt(squares[squares > 0]) - (depths[lower] + heights[upper])[squares > 0]
+        gaps[s] = max(0.0, float(needed.max(initial=0.0)))
     return gaps
+
+
+def _images(slab: Atoms, members: NDArray[np.int64], reach: float) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return whose each lateral image no farther than ``reach`` from the cell is (I,), and where it is (I, 2)."""
+    vectors = surface_vectors(slab)
+    fractions = slab.positions[members, :2] @ np.linalg.inv(vectors) % 1.0
+    margins = reach * np.linalg.norm(np.linalg.inv(vectors), axis=0)
+    far = [np.arange(-int(np.ceil(margin)), int(np.ceil(margin)) + 1) for margin in margins]
+    steps = np.array([(i, j) for i in far[0] for j in far[1]])
+    images = (fractions[None] + steps[:, None]).reshape(-1, 2)
+    owners = np.tile(members, len(steps))
+    kept = np.all((images >= -margins) & (images <= 1 + margins), axis=1)
+    return owners[kept], images[kept] @ vectors
 
 
 def _contact_radii(slab: Atoms) -> FloatArray:

@@ -120,14 +120,15 @@ class Cp2kLabelParser(Parser):
             trajectory = read("aiida-pos-1.xyz", mode="r")
             moved, energies = read_xyz(trajectory, initial.n_atoms), read_energies(trajectory)
             moved_forces = read_xyz(read("aiida-frc-1.xyz", mode="r"), initial.n_atoms)
-        first = evaluations[:1] if evaluations and evaluations[0].converged else []
         whole = min(len(moved), len(moved_forces), len(energies))
-        found = first + (match_evaluations(energies[:whole], evaluations[1:]) if first else [])
-        if not found:
+        forces = np.concatenate([self._printed_forces(text), moved_forces[:whole]])
+        positions = np.concatenate([initial.positions, moved[:whole]])
+        found = [*evaluations[:1], *match_evaluations(energies[:whole], evaluations[1:])]
+        # Each step is a label of its own, so that one whose SCF failed takes none of the others with it.
+        good = [k for k, evaluation in enumerate(found) if evaluation.converged]
+        if not good:
             raise ValueError("CP2K ended before the first converged step of the relaxation was written.")
-        count = len(found) - 1
-        forces = np.concatenate([self._printed_forces(text), moved_forces[:count]])
-        return _labelled(initial, np.concatenate([initial.positions, moved[:count]]), forces, found)
+        return _labelled(initial, positions[good], forces[good], [found[k] for k in good])
 
     def _read_single(self, text: str, evaluations: list[Evaluation]) -> tuple[Frames, np.ndarray, np.ndarray]:
         initial = self.node.inputs.initial.read(-1)
@@ -231,19 +232,20 @@ def _read_stress(text: str) -> np.ndarray | None:
 
 
 def match_evaluations(energies: np.ndarray, evaluations: list[Evaluation]) -> list[Evaluation]:
-    """Return the evaluation behind each frame, in order, up to the first that did not converge.
+    """Return the evaluation behind each frame, in order, as far as they are found.
 
     Parameters
     ----------
     energies : (F,) array
         Hartree, as the frames give them (ten decimals).
     evaluations : list of Evaluation
+        Of the frames, and of points between them.
     """
     found: list[Evaluation] = []
     remaining = iter(evaluations)
     for energy in energies:
         match = next((e for e in remaining if abs(e.energy / units.Hartree - energy) < 1e-8), None)
-        if match is None or not match.converged:
+        if match is None:
             break
         found.append(match)
     return found

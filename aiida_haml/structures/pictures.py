@@ -17,7 +17,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 from matplotlib.axes import Axes
-from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -230,7 +230,6 @@ def _atoms(
     rims[marked] = to_rgb(OUTLINE)
     thin = float(np.clip(0.035 * points_per_angstrom, 0.15, 0.6))
     widths = np.where(marked, max(1.2, 3 * thin), thin)
-    diameters = 2 * radii
     flat = view.flat(atoms.positions)
     owners, stubs = _half_bonds(atoms, view)
     for k in range(DEPTHS):
@@ -245,22 +244,20 @@ def _atoms(
                     zorder=2 + k,
                 )
             )
-        here = np.flatnonzero(step == k)
-        here = here[np.argsort(depth[here], kind="stable")]
-        if len(here):
-            circles = EllipseCollection(
-                diameters[here],
-                diameters[here],
-                np.zeros(len(here)),
-                units="xy",
-                offsets=flat[here],
-                transOffset=axes.transData,
-                facecolors=faces[here],
+        at_depth = np.flatnonzero(step == k)
+        # One size at a time, the largest first: SVG then holds each circle once and refers to it.
+        for radius in np.unique(radii[at_depth])[::-1]:
+            here = at_depth[radii[at_depth] == radius]
+            here = here[np.argsort(depth[here], kind="stable")]
+            axes.scatter(
+                flat[here, 0],
+                flat[here, 1],
+                s=(2 * float(radius) * points_per_angstrom) ** 2,
+                c=faces[here],
                 edgecolors=rims[here],
-                linewidths=widths[here],
+                linewidths=widths[here].tolist(),
                 zorder=2.5 + k,
             )
-            axes.add_collection(circles)
 
 
 def _half_bonds(atoms: Atoms, view: _View) -> tuple[NDArray[np.int64], FloatArray]:

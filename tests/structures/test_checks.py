@@ -1,16 +1,49 @@
 """Checks refuse what should not be simulated, and name the numbers."""
 
+import json
+
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.io import write
 
-from aiida_haml.structures.checks import cell_heights, check, count_intact_tetrahedra
-from aiida_haml.structures.crystals import argyrodite, lithium
+from aiida_haml.structures.checks import (
+    Finding,
+    cell_heights,
+    check,
+    check_charge,
+    check_file,
+    check_packing,
+    check_side_density,
+    count_intact_tetrahedra,
+    examine,
+    require,
+    widest_void,
+)
+from aiida_haml.structures.crystals import REFERENCE_PHASES, argyrodite, lithium, reference_phase
 from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.interfaces import InterfaceSettings, build_interface
+
+
+def broken():
+    """Return an argyrodite with one corner of a tetrahedron pulled away."""
+    atoms = argyrodite()
+    corner = np.flatnonzero(atoms.arrays["sites"] == "16e")[0]
+    bonds = atoms.get_distances(corner, np.flatnonzero(atoms.symbols == "P"), mic=True, vector=True)
+    bond = bonds[np.linalg.norm(bonds, axis=1).argmin()]
+    atoms.positions[corner] -= 0.3 * bond
+    return atoms
+
+
+def by_name(findings):
+    return {finding.check: finding for finding in findings}
+
+
+# -- single checks ------------------------------------------------------------------------------------------
 
 
 def test_a_good_cell_passes():
-    check(argyrodite(), tetrahedra=4, strain=np.diag([0.01, -0.02]))
+    check(argyrodite(), tetrahedra=4, strain=np.diag([0.01, -0.02]), neutral=True)
 
 
 def test_overlap_names_the_pair_and_the_distance():
@@ -45,14 +78,9 @@ def test_heights_are_measured_across_faces_and_not_along_edges():
 
 
 def test_broken_tetrahedra_are_counted():
-    atoms = argyrodite()
-    corner = np.flatnonzero(atoms.arrays["sites"] == "16e")[0]
-    bonds = atoms.get_distances(corner, np.flatnonzero(atoms.symbols == "P"), mic=True, vector=True)
-    bond = bonds[np.linalg.norm(bonds, axis=1).argmin()]
-    atoms.positions[corner] -= 0.3 * bond
-    assert count_intact_tetrahedra(atoms) == 3
+    assert count_intact_tetrahedra(broken()) == 3
     with pytest.raises(StructureError, match=r"3 is the number of whole ones.*4 are expected"):
-        check(atoms, tetrahedra=4, overlap_fraction=0.1)
+        check(broken(), tetrahedra=4, overlap_fraction=0.1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -75,3 +103,126 @@ def test_nothing_and_no_volume_are_refused():
         check(Atoms())
     with pytest.raises(StructureError, match="volume"):
         check(Atoms("Li", pbc=True))
+
+
+def test_charge_counts_the_ions_and_not_the_metal():
+    atoms = argyrodite()
+    assert check_charge(atoms).passed
+    del atoms[np.flatnonzero(atoms.symbols == "Li")[0]]
+    with pytest.raises(StructureError, match=r"charge: -1 e is the sum"):
+        check(atoms, neutral=True)
+    interface, _ = build_interface(argyrodite(), InterfaceSettings())
+    assert check_charge(interface).passed
+    del interface.arrays["sites"]
+    unlabelled = check_charge(interface)
+    assert unlabelled.passed is None
+    assert unlabelled.value == 16
+    assert "if 16 of the Li are metal" in unlabelled.problem
+    assert check_charge(Atoms("LiCl2", np.eye(3))).passed is False
+    assert check_charge(Atoms("Xe")).passed is None
+
+
+@pytest.mark.parametrize(("built", "passed"), [(1.8602, True), (1.8602 * 1.029, True), (1.8602 * 0.969, False)])
+def test_densities_may_be_off_by_three_percent(built, passed):
+    finding = check_side_density("electrolyte", built, 1.8602)
+    assert finding.passed is passed
+    assert f"{built / 1.8602 - 1:+.2%}" in str(finding)
+
+
+@pytest.mark.parametrize("name", REFERENCE_PHASES)
+def test_every_reference_phase_is_packed_as_matter_is(name):
+    atoms = reference_phase(name)
+    assert check_packing(atoms).passed
+    atoms.set_cell(atoms.cell.array * 1.6, scale_atoms=True)
+    assert check_packing(atoms).passed is False
+
+
+def test_a_vacuum_is_left_out_of_the_packing():
+    atoms = argyrodite()
+    cell = atoms.cell.array.copy()
+    cell[2, 2] += 40.0
+    atoms.set_cell(cell)
+    assert widest_void(atoms) > 40
+    finding = check_packing(atoms)
+    assert finding.passed
+    assert "vacuum" in finding.problem
+
+
+# -- all findings -------------------------------------------------------------------------------------------
+
+
+def test_an_interface_passes_all_that_can_be_told():
+    atoms, _ = build_interface(argyrodite(), InterfaceSettings(layers=3))
+    findings = examine(atoms)
+    assert [finding.passed for finding in findings] == [True] * 6
+    assert all(any(character.isdigit() for character in finding.problem) for finding in findings)
+    for finding in findings:
+        require(finding)
+
+
+def test_all_that_is_wrong_is_found_and_not_the_first_alone():
+    atoms = broken()
+    lost = np.flatnonzero(atoms.symbols == "Li")[0]
+    atoms.positions[lost] = atoms.positions[lost + 1] + [0.5, 0, 0]
+    del atoms[np.flatnonzero(atoms.symbols == "Cl")[0]]
+    findings = by_name(examine(atoms, reach=12.0))
+    assert {name for name, finding in findings.items() if finding.passed is False} == {
+        "reach",
+        "overlaps",
+        "charge",
+        "PS4 units",
+    }
+    assert findings["numbers"].passed
+    assert findings["packing"].passed
+    assert "failed: charge: 1 e" in str(findings["charge"])
+    with pytest.raises(StructureError, match="3 is the number"):
+        require(findings["PS4 units"])
+
+
+def test_checks_of_others_are_run_too():
+    def even(atoms):
+        return Finding("even", len(atoms) % 2 == 0, "atoms", len(atoms), "is the number of atoms", "Add one.")
+
+    assert by_name(examine(argyrodite(), more=[even]))["even"].passed
+    with pytest.raises(StructureError, match="51 is the number"):
+        check(argyrodite()[:51], more=[even])
+
+
+@pytest.mark.parametrize("suffix", ["extxyz", "cif", "vasp"])
+def test_files_of_several_formats_are_examined(tmp_path, suffix):
+    path = tmp_path / f"cell.{suffix}"
+    atoms = argyrodite()
+    write(path, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True))
+    findings = check_file(path)
+    assert [finding.passed for finding in findings] == [True] * 6
+    json.dumps([finding.to_dict() for finding in findings])
+
+
+def test_labels_in_a_file_tell_the_metal(tmp_path):
+    atoms, _ = build_interface(argyrodite(), InterfaceSettings())
+    write(tmp_path / "labelled.extxyz", atoms)
+    assert by_name(check_file(tmp_path / "labelled.extxyz"))["charge"].passed
+
+
+def test_a_frame_of_a_trajectory_can_be_chosen(tmp_path):
+    write(tmp_path / "run.extxyz", [argyrodite(), broken()])
+    assert by_name(check_file(tmp_path / "run.extxyz"))["PS4 units"].passed is False
+    assert by_name(check_file(tmp_path / "run.extxyz", index=0))["PS4 units"].passed
+
+
+def test_a_file_with_nothing_in_it_is_one_finding(tmp_path):
+    atoms = argyrodite()
+    atoms.positions[3] = np.nan
+    write(tmp_path / "bad.extxyz", atoms)
+    findings = check_file(tmp_path / "bad.extxyz")
+    assert [(finding.check, finding.passed) for finding in findings] == [("numbers", False)]
+
+
+@pytest.mark.parametrize(("name", "text"), [("gone.cif", None), ("notes.txt", "not atoms"), ("empty.extxyz", "")])
+def test_files_that_are_no_structures_are_refused(tmp_path, name, text):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(StructureError) as caught:
+        check_file(tmp_path / name)
+    assert caught.value.field == "file"
+    assert name in str(caught.value)

@@ -68,6 +68,46 @@ def test_a_ranking_of_all_candidates_with_its_parts(described, tmp_path):
     assert sorted(made["order"]) == ["calm", "wild"]
 
 
+def test_kinetics_and_what_sets_the_candidates_apart(described, tmp_path):
+    run(job(described, tmp_path), described[1])
+    made = json.loads((tmp_path / "ranking.json").read_text())
+    rows = {row["label"]: row for row in made["candidates"]}
+    assert rows["calm"]["kinetics"]["model"] == "undetermined"
+    assert rows["calm"]["kinetics"]["rate_per_ps"] is None
+    assert rows["wild"]["kinetics"]["thickness_A"]["value"] > 5  # most of a cell of 10 A is no electrolyte any more
+    assert rows["calm"]["kinetics"]["thickness_A"]["value"] < 2
+    (pair,) = made["differences"]
+    assert sorted(pair["labels"]) == ["calm", "wild"]
+    assert pair["distance"] == pytest.approx(made["distances"][0][1])
+    known = {c["id"]: c for c in made["clusters"]}
+    for cluster in pair["clusters"]:
+        assert (cluster["central"], cluster["nearest_phase"]) == (
+            known[cluster["id"]]["central"],
+            known[cluster["id"]]["nearest_phase"],
+        )
+    assert sorted(c["contribution"] for c in pair["clusters"])[::-1] == [c["contribution"] for c in pair["clusters"]]
+    assert made["groups"] == [["wild"], ["calm"]]
+    assert {a["label"] for a in made["arrhenius"]} == {"calm", "wild"}
+    assert made["sensitivity"]["rank_probability"].keys() == {"calm", "wild"}
+
+
+def test_a_much_worse_potential_is_refused_a_rank(described, tmp_path):
+    candidates = {k: c | {"force_rmse": 0.5 if "wild" in k else 0.05} for k, c in described[1].items()}
+    candidates["calm_2"]["force_rmse"] = 0.06  # seeds may differ in it
+    run(job(described, tmp_path), candidates)
+    made = json.loads((tmp_path / "ranking.json").read_text())
+    assert [row["rank"] for row in made["candidates"]] == [1, None]
+    assert "force error of its potential" in made["candidates"][1]["status"]
+
+
+def test_reactions_that_were_not_seen_alike_are_warned_of(described, tmp_path):
+    folder = job(described, tmp_path)
+    np.save(folder / "inputs" / "series" / "wild_2" / "part_000" / "reacted_by.npy", np.array(["molecules"]))
+    run(folder, described[1])
+    warnings = json.loads((folder / "ranking.json").read_text())["warnings"]
+    assert any("not seen in the same way" in w and "by molecules: wild_2" in w for w in warnings)
+
+
 def test_the_same_descriptions_give_the_same_bytes(described, tmp_path):
     first, second = job(described, tmp_path / "a"), job(described, tmp_path / "b")
     run(first, described[1])

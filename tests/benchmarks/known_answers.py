@@ -35,8 +35,9 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from aiida_haml.analysis.basis import Basis, describe_atoms, make_basis, soap
-from aiida_haml.analysis.blocks import Member
+from aiida_haml.analysis.blocks import Member, make_blocks, sampled_metrics
 from aiida_haml.analysis.kinetics import kinetics
+from aiida_haml.analysis.metrics import SERIES_METRICS
 from aiida_haml.analysis.ranking import rank
 from aiida_haml.analysis.references import (
     METAL,
@@ -60,6 +61,7 @@ ORDER_AIM, FALSE_ORDER_AIM = 0.95, 0.12
 #: Coverage of the metrics' intervals, least at any memory up to `LONGEST_AIMED`.
 METRIC_AIM = 0.90
 LONGEST_AIMED = 0.08
+PRODUCT_SIMILARITY = SERIES_METRICS.index("product_similarity")
 
 Figures = dict[str, Any]
 
@@ -97,11 +99,9 @@ def kinetics_section(quick: bool) -> tuple[Figures, list[str]]:
         table[law] = {name: [round(float(np.mean(h)), 3), len(h)] for name, h in sorted(held.items())}
         table[law]["laws"] = dict(sorted(laws.items()))
         print(law, table[law], flush=True)
-    everything = [table[law]["all"] for law in RATES]
-    coverage = sum(c * n for c, n in everything) / sum(n for _, n in everything)
-    table["coverage"] = round(coverage, 3)
-    if not COVERAGE_AIM[0] - (0.05 if quick else 0) <= coverage <= COVERAGE_AIM[1] + (0.03 if quick else 0):
-        missed.append(f"kinetics: coverage {coverage:.3f}")
+        low_aim, high_aim = (0.82, 1.0) if quick else COVERAGE_AIM
+        if not low_aim <= table[law]["all"][0] <= high_aim:
+            missed.append(f"kinetics: {law} coverage {table[law]['all'][0]}")
     return table, missed
 
 
@@ -160,7 +160,10 @@ def share(parts: list[np.ndarray]) -> float:
 
 
 def contact(basis: Basis, phases: list[Any], rng: np.random.Generator) -> Figures:
-    """Return how many atoms of metal and product in contact are given one of the two phases."""
+    """Return how many atoms of metal and product in contact are given one of the two phases.
+
+    In cells of a nanometre every atom lies within the descriptor's cutoff of the contact: most are neither phase.
+    """
     metal = next(p for p in phases if p.role == METAL)
     found = {}
     for phase in (p for p in phases if p.role == PRODUCT):
@@ -220,11 +223,13 @@ def ranks_section(quick: bool) -> tuple[Figures, list[str]]:
     for memory in (0.0, 0.005, 0.02, 0.05, 0.08, 0.15):
         inside = 0
         for k in range(5 * repeats):
-            (row,) = rank([planted("x", 0.4, [3, k], memory)], settings)["candidates"]
-            low, high = row["metric_intervals"]["product_similarity"]
+            blocks = make_blocks(planted("x", 0.4, [3, k], memory), 50_000.0, settings)
+            assert blocks is not None
+            samples = sampled_metrics(blocks, settings, np.random.default_rng(k))[1][:, PRODUCT_SIMILARITY]
+            low, high = np.quantile(samples, [0.025, 0.975])
             inside += low <= late_truth(0.4) <= high
-        coverage[f"{memory:g}"] = round(inside / (5 * repeats), 3)
-    table = {
+        coverage[f"{memory:g}"] = round(float(inside) / (5 * repeats), 3)
+    table: Figures = {
         "right_orders": round(right / repeats, 3),
         "false_orders": round(false / pairs, 3),
         "coverage_by_memory": coverage,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
@@ -15,6 +16,9 @@ from aiida_haml.structures.stacking import FACETS, METALS, PLANE_SPACINGS
 
 #: Atoms of the whole cell where neither their number nor a thickness is given.
 DEFAULT_ATOMS = 200
+
+#: Short names of molecules: they stand in labels and on atoms.
+NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,19}")
 
 #: Densities that a liquid may be given, g/cm^3.
 DENSITIES = (0.3, 3.0)
@@ -48,6 +52,14 @@ class LiquidSettings:
             raise StructureError("liquid.parts", self.parts, "is not what parts are of", "Choose volume or mole.")
         if not isinstance(self.molecules, Mapping):
             raise StructureError("liquid.molecules", self.molecules, "is no set of molecules", "Give {name: {...}}.")
+        for name in self.molecules:
+            if not isinstance(name, str) or not NAMES.fullmatch(name) or name == "Li":
+                raise StructureError(
+                    f"liquid.molecules.{name}",
+                    name,
+                    "is no name for a molecule of your own",
+                    "Use up to 20 letters, digits, dashes and underscores, and not Li, which is the cation.",
+                )
         self._check_salt()
         if self.density_g_cm3 is not None:
             _require_number("liquid.density_g_cm3", self.density_g_cm3, *DENSITIES)

@@ -10,7 +10,7 @@ A specification is a dictionary::
             "molarity_M": 1.0,                     # mol of salt in a litre of solution
             "density_g_cm3": None,                 # from ideal mixing
             "n_atoms": 200,                        # of the whole cell, metal included; or
-            "thickness_A": None,                   # of the liquid
+            "thickness_A": None,                   # of the liquid; in bulk the edge of the cube
             "molecules": {},                       # a person's own: {name: {"smiles", "charge", "density"}}
         },
         "interface": {"metal": "Li", "facet": [1, 0, 0], "layers": 4, "area_A2": 110.0, "repeat": None,

@@ -172,8 +172,11 @@ def _run(program: Path, folder: Path, text: str) -> bool:
                 timeout=TIME_LIMIT,
                 check=False,
             )
-    except subprocess.TimeoutExpired:
-        return False
+    except subprocess.TimeoutExpired as error:
+        # Not a failed packing: going on with smaller radii would let the machine's speed decide about the atoms.
+        raise StructureError(
+            "packmol", TIME_LIMIT, "seconds were not enough for it", "Take fewer atoms or a lower density."
+        ) from error
     if done.returncode not in (0, 173):  # 173: no packing was found
         raise StructureError(
             "packmol",

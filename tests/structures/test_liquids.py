@@ -259,6 +259,12 @@ def test_what_cannot_be_packed_is_refused(monkeypatch):
         pack([molecule("PF6")] * 2, (4.0, 4.0, 4.0), seed=1)
 
 
+def test_slowness_is_an_error_and_never_another_packing(monkeypatch):
+    monkeypatch.setattr("aiida_haml.structures.packing.TIME_LIMIT", 0.01)
+    with pytest.raises(StructureError, match="not enough"):
+        pack([molecule("DME", seed=k) for k in range(12)], (13.0, 13.0, 13.0), seed=1)
+
+
 def test_a_missing_packmol_is_said_at_once(monkeypatch, tmp_path):
     assert find_packmol().is_file()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -361,6 +367,9 @@ def with_liquid(**changes):
         (with_liquid(solvents={"X": 1}, molecules={"X": {"smiles": "C1CC", "density": 1.0}}), "X.smiles", "Correct"),
         (with_liquid(solvents={"X": 1}, molecules={"X": {"smiles": "CCO"}}), "X.density", "g/cm^3"),
         (with_liquid(solvents={"X": 1}, molecules={"X": {"smiles": "C[O-]", "density": 1.0}}), "solvents.X", "salt"),
+        (with_liquid(molecules={"Li": {"smiles": "CC"}}), "liquid.molecules.Li", "cation"),
+        (with_liquid(molecules={"a:b": {"smiles": "CC"}}), "liquid.molecules.a:b", "letters"),
+        (with_liquid(molecules=["CC"]), "liquid.molecules", "name"),
         (with_liquid(parts="weight"), "liquid.parts", "volume or mole"),
         (with_liquid(density_g_cm3=30), "liquid.density_g_cm3", "up to 3"),
         (with_liquid(n_atoms=40), "liquid.n_atoms", "fewer layers"),

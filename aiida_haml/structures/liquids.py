@@ -22,10 +22,10 @@ A specification is a dictionary::
 (`aiida_haml.structures.molecules`). A density that is given replaces the sum.
 
 **Volume.** The liquid has the volume between two dividing planes. Each lies half an interlayer distance outside the
-metal's outermost plane, so that every metal atom has the volume that it has in the bulk, and ``SKIN`` inside the
-outermost nuclei of the liquid, which is the room that their shells take up: the gap between nuclei is the sum of the
-two. A gap that is given moves the dividing planes with the liquid. The cell's height follows from the density, exactly;
-what cannot be exact is the composition, as molecules are whole.
+metal's outermost plane, so that every metal atom has the volume that it has in the bulk, and ``SKIN`` outside the
+liquid's outermost nuclei, which is the room that their shells take up: the gap between nuclei is the sum of the two. A
+gap that is given moves the dividing planes with the liquid. The cell's height follows from the density, exactly; what
+cannot be exact is the composition, as molecules are whole.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from aiida_haml.structures.molecules import Species, conformers, count_intact, m
 from aiida_haml.structures.packing import find_packmol, pack
 from aiida_haml.structures.stacking import METAL_SITE
 
-#: Cubic Angstrom in a mol of cm^3: volumes of molecules from molar volumes.
+#: Volume of one molecule, Angstrom^3, where a mol has 1 cm^3.
 CM3_PER_MOL = 1e24 * units._Nav**-1
 
 #: Distance from a dividing plane to the liquid's nearest nuclei, Angstrom: about a van der Waals radius of hydrogen and

@@ -2,7 +2,8 @@
 
 The energy is q^T M q, with M the pairwise Ewald matrix of all sites, made once. Simulated annealing exchanges two
 sites of one sublattice (two elements, or an element and a vacancy); the potential M q is kept, so that a try costs a
-few numbers and an accepted exchange two rows of M. What the annealing finds is then exchanged downhill until no single
+few numbers and an accepted exchange two rows of M. Where two partially occupied sublattices exclude each other, an atom
+of each moves at once. What the annealing finds is then exchanged downhill until no single
 exchange lowers the energy. Sites too close to be taken together are excluded by a rule of distances.
 """
 
@@ -333,34 +334,73 @@ class _Walk:
         return self.energy + CLASH * self.problem.all_clashes(self.states)
 
 
-def _anneal(walk: _Walk, rng: np.random.Generator, tries: int) -> None:
-    """Exchange sites at a falling temperature.
+class _Sublattices:
+    """The sublattices to be decided: what can be exchanged with what."""
 
-    Two sites of a sublattice are drawn. Where one of them is a vacancy next to an atom that would exclude any other, it
-    is exchanged with that atom instead of the other site.
-    """
-    problem, states = walk.problem, walk.states
-    vacancy = len(problem.elements)
-    groups = [sites.tolist() for sites, _ in problem.groups]
-    group_of = {site: k for k, sites in enumerate(groups) for site in sites}
-    free = [site for sites in groups for site in sites]
-    firsts = rng.integers(len(free), size=tries).tolist()
-    seconds, draws = rng.random(tries).tolist(), rng.random(tries)
+    def __init__(self, problem: _Problem) -> None:
+        self.problem = problem
+        self.members = [sites.tolist() for sites, _ in problem.groups]
+        self.of = {site: k for k, sites in enumerate(self.members) for site in sites}
+        self.free = [site for sites in self.members for site in sites]
+        self.vacancy = len(problem.elements)
+
+    def blocking(self, states: list[int], site: int, state: int) -> list[int]:
+        """Return the atoms that could move and do not suffer ``state`` on a site."""
+        limits = self.problem.limits[state]
+        near = self.problem.near[site]
+        return [other for other, d in near if d < limits[states[other]] and other in self.of]
+
+    def pair(self, states: list[int], first: float, second: float) -> tuple[int, int]:
+        """Return two sites of a sublattice for two random numbers below 1; a vacancy comes first.
+
+        Where the atom at the second would clash at the first with one of its own sublattice alone, that one takes its
+        part: it is what can move there.
+        """
+        a = self.free[int(first * len(self.free))]
+        members = self.members[self.of[a]]
+        b = members[int(second * len(members))]
+        if states[b] == self.vacancy:
+            a, b = b, a
+        if states[a] == self.vacancy and self.problem.near[a]:
+            blocking = self.blocking(states, a, states[b])
+            if len(blocking) == 1 and self.of[blocking[0]] == self.of[a]:
+                b = blocking[0]
+        return a, b
+
+    def relay(self, states: list[int], a: int, b: int, choice: float) -> tuple[int, int] | None:
+        """Return the exchange that makes room at ``a`` by moving its neighbour of another sublattice next to ``b``."""
+        if states[a] != self.vacancy:
+            return None
+        blocking = [other for other in self.blocking(states, a, states[b]) if other != b]
+        if len(blocking) != 1 or self.of[blocking[0]] == self.of[a]:
+            return None
+        group = self.of[blocking[0]]
+        places = [d for d, _ in self.problem.near[b] if states[d] == self.vacancy and self.of.get(d) == group]
+        return (blocking[0], places[int(choice * len(places))]) if places else None
+
+
+def _anneal(walk: _Walk, rng: np.random.Generator, tries: int) -> None:
+    """Exchange sites at a falling temperature; where sublattices exclude each other, two pairs of sites at once."""
+    states, sublattices = walk.states, _Sublattices(walk.problem)
+    firsts, seconds = rng.random(tries).tolist(), rng.random(tries).tolist()
     temperatures = START_TEMPERATURE * 1e-3 ** (np.arange(tries) / tries)
     # An exchange is accepted where it costs less than this, which is the rule of Metropolis et al. (1953).
-    allowed = (-temperatures * np.log(np.maximum(draws, 1e-300))).tolist()
+    allowed = (-temperatures * np.log(np.maximum(rng.random(tries), 1e-300))).tolist()
     for first, second, limit in zip(firsts, seconds, allowed, strict=True):
-        a = free[first]
-        sites = groups[group_of[a]]
-        b = sites[int(second * len(sites))]
-        if states[b] == vacancy:
-            a, b = b, a
-        if states[a] == vacancy and problem.near[a]:
-            blocking = [other for other, _ in problem.near[a] if states[other] != vacancy and other in group_of]
-            if len(blocking) == 1 and group_of[blocking[0]] == group_of[a]:
-                b = blocking[0]
-        if states[a] != states[b] and walk.change(a, b) <= limit:
+        a, b = sublattices.pair(states, first, second)
+        if states[a] == states[b]:
+            continue
+        cost = walk.change(a, b)
+        if cost <= limit:
             walk.exchange(a, b)
+        elif cost > CLASH / 2:
+            relay = sublattices.relay(states, a, b, second)
+            if relay is not None:
+                walk.exchange(a, b)
+                if cost + walk.change(*relay) <= limit:
+                    walk.exchange(*relay)
+                else:
+                    walk.exchange(a, b)
 
 
 def _descend(walk: _Walk) -> int:

@@ -48,9 +48,16 @@ def sites_taken(atoms, whole):
     return [places[tuple(p)] for p in atoms.positions.round(6).tolist()]
 
 
-def primitive_host():
-    """Return the primitive cell of the half-occupied argyrodite: 12 sites for 6 Li."""
-    whole = parent(HALF)
+def shared_host():
+    """Return the argyrodite with Li on 48h and on 24g between its pairs: three sites of which one is taken."""
+    half, middle = parent(HALF), parent("Li6PS5Cl")
+    whole = half + middle[middle.arrays["sites"] == "24g"]
+    whole.info["occupancies"] = half.info["occupancies"] | {"48h": {"Li": 5 / 12}, "24g": {"Li": 1 / 6}}
+    return whole
+
+
+def primitive(whole):
+    """Return the primitive cell of a parent: six pairs of lithium sites for 6 Li."""
     labels, numbers = np.unique(whole.arrays["sites"], return_inverse=True)
     cell, scaled, kinds = spglib.standardize_cell(
         (whole.cell.array, whole.get_scaled_positions(), numbers), to_primitive=True
@@ -124,7 +131,7 @@ def lowest_of_all(host):
 
 
 def test_the_annealed_cell_is_the_best_of_all_where_all_can_be_counted():
-    host = primitive_host()
+    host = primitive(parent(HALF))
     assert len(close_pairs(host)) == 6
     lowest = lowest_of_all(host)
     for seed in range(3):
@@ -137,6 +144,39 @@ def test_the_annealed_cell_is_the_best_of_all_where_all_can_be_counted():
         assert report.energy_eV <= 4 * lowest + 1e-4
         assert report.energy_eV == pytest.approx(-1018.630, abs=0.5)
         assert report.energy_eV < report.random_energy_eV - 1.0
+
+
+def test_sublattices_that_exclude_each_other_find_the_best_together():
+    host = primitive(shared_host())
+    counts = site_counts(host)
+    assert counts["24g"] == {"Li": 1}
+    assert counts["48h"] == {"Li": 5}
+    lithium = np.flatnonzero(host.numbers == 3)
+    middles = [int(k) for k in lithium if host.arrays["sites"][k] == "24g"]
+    distances = host.get_all_distances(mic=True)
+    cages = [[int(k) for k in lithium if distances[middle, k] < 1.2] for middle in middles]
+    assert list(map(len, cages)) == [3] * 6
+    matrix, charges = ewald_matrix(host), charges_of(host)
+    energies = []
+    for choice in product(range(3), repeat=6):
+        taken = [cage[side] for cage, side in zip(cages, choice, strict=True)]
+        if sum(site in middles for site in taken) == 1:
+            q = charges.copy()
+            q[np.setdiff1d(lithium, taken)] = 0
+            energies.append(q @ matrix @ q)
+    assert len(energies) == 6 * 2**5
+    for seed in range(4):
+        atoms, report = order(host, counts, (), seed)
+        assert report.energy_eV == pytest.approx(min(energies), abs=1e-5)
+        assert pairs_within(atoms[atoms.numbers == 3], 2.0).distances.size == 0
+
+
+def test_sublattices_that_exclude_each_other_move_in_a_large_cell_too():
+    """The whole cell is no worse than four primitive ones, which needs Li of both sublattices to change places."""
+    small, whole = primitive(shared_host()), shared_host()
+    _, reference = order(small, site_counts(small), (), 0)
+    _, report = order(whole, site_counts(whole), (), 0)
+    assert report.energy_eV <= 4 * reference.energy_eV + 1e-4
 
 
 def test_anions_and_vacancies_are_the_best_of_all_too():

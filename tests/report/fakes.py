@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from aiida_haml.analysis.ranking import Member, rank
-from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.report import (
     Audit,
     Candidate,
@@ -113,11 +111,8 @@ def full_screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-d
     candidates = [
         full_candidate(f"c{i:02d}", label, 0.2 + 0.6 * i / len(labels), i, n, n_atoms) for i, label in enumerate(labels)
     ]
-    members = [Member(c.key, c.label, dict(c.series)) for c in candidates]
-    ranking = rank(members, RankingSettings(min_simulated_fs=0, n_bootstrap=100))
+    ranking = fake_ranking(candidates)
     rows = ranking["candidates"]
-    for i, row in enumerate(rows):
-        row["kinetics"] = fake_kinetics(0.2 + 0.6 * i / len(labels), determined=i % 3 != 2)
     gaps = np.abs(np.subtract.outer(np.arange(len(labels)), np.arange(len(labels)))) / len(labels)
     names = [row["label"] for row in rows]
     ranking |= {
@@ -134,6 +129,25 @@ def full_screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-d
         audit=Audit(0, 0, 50, 400), provenance=[Reference("ranking", "1234-uuid", 17)],
         versions={"CP2K": "2023.1"},
     )  # fmt: skip
+
+
+def fake_ranking(candidates):
+    """Return rows in the order of the candidates; the last of three has no kinetics."""
+    n = len(candidates)
+    rows = [
+        {
+            "label": c.label, "rank": i + 1, "score": 2 - i / n, "interval": [1.9 - i / n, 2.1 - i / n],
+            "metrics": {"formation": 0.3}, "metric_intervals": {"formation": [0.2, 0.4]}, "parts": {"formation": 1.0},
+            "simulated_fs": TIME_FS, "tied_with": [o.label for o in candidates if o is not c], "status": "ranked",
+            "members": [c.key], "kinetics": fake_kinetics(0.2 + 0.6 * i / n, determined=i % 3 != 2),
+        }
+        for i, c in enumerate(candidates)
+    ]  # fmt: skip
+    metric = {"unit": "1", "direction": "high", "weight": 1.0, "scale": 0.1, "description": "How fast it forms."}
+    return {
+        "candidates": rows, "metrics": {"formation": metric}, "compared_fs": TIME_FS, "warnings": ["few seeds"],
+        "order_probability": (0.5 + 0.4 * np.sign(np.subtract.outer(np.arange(n), np.arange(n)).T)).tolist(),
+    }  # fmt: skip
 
 
 def fake_kinetics(level, determined):

@@ -1,0 +1,180 @@
+"""Figures: complete, the same every time, readable as files, and true to the numbers behind them."""
+
+import dataclasses
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from aiida_haml.report.data import Candidate
+from aiida_haml.report.figures import cells, depth, timeline
+from aiida_haml.report.figures.drawing import plain, slug
+from aiida_haml.report.figures.environments import MAX_MAPPED, environments
+from aiida_haml.report.figures.kinetics import arrhenius, kinetics, rates
+from aiida_haml.report.gallery import gallery, write_figures
+from tests.report.fakes import EVIL, HEIGHT, TIME_FS, full_candidate, full_screen, full_series
+
+SHARED = {
+    "scores", "order", "sensitivity", "tree", "kinetics", "comparison", "motion", "environments", "learning", "cost",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return gallery(full_screen())
+
+
+def test_every_kind_of_data_has_its_figure(drawn):
+    assert set(drawn.shared) == SHARED
+    assert [set(own) for _, own in drawn.candidates] == [{"time", "z", "cells"}] * 3
+    names = [drawing.name for drawing in drawn]
+    assert len(names) == len(set(names)) == len(SHARED) + 9
+    assert all(drawing.description and drawing.caption for drawing in drawn)
+
+
+def test_nothing_is_drawn_of_nothing():
+    data = dataclasses.replace(full_screen(), ranking={}, candidates=[Candidate("a", "a")], cost=None)
+    assert list(gallery(data)) == []
+
+
+def test_figures_are_written_as_files_that_others_can_read(tmp_path):
+    data = full_screen(labels=("pristine", EVIL), n_atoms=30)
+    data = dataclasses.replace(data, candidates=[dataclasses.replace(data.candidates[1], environments={})])
+    written = write_figures(data, tmp_path / "new" / "folder")
+    assert len({p.stem for p in written}) > 10
+    assert sorted(p.suffix for p in written) == [".pdf"] * (len(written) // 2) + [".svg"] * (len(written) // 2)
+    for path in written:
+        if path.suffix == ".svg":
+            ET.parse(path)  # hostile labels leave it well-formed
+        else:
+            assert path.read_bytes().startswith(b"%PDF")
+    text = "".join(ET.parse(tmp_path / "new" / "folder" / "scores.svg").getroot().itertext())
+    assert "<script>alert('x')" in text
+    assert "$x$" in text
+
+
+def test_the_same_data_give_the_same_files(tmp_path):
+    data = full_screen(("a", "b"), n_atoms=10)
+    data = dataclasses.replace(data, candidates=[], cost=None)
+    first, second = (write_figures(data, tmp_path / name) for name in ("one", "two"))
+    assert [p.name for p in first] == [p.name for p in second]
+    assert "scores.pdf" in [p.name for p in first]
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_formats_that_are_not_known_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"formats holds \['doc'\]"):
+        write_figures(full_screen(("a", "b")), tmp_path, ["svg", "doc"])
+
+
+def test_names_of_any_kind_can_be_drawn_and_name_files():
+    assert plain("a\x00b\nc") == "a b c"
+    assert len(plain("x" * 500)) < 40
+    assert slug("../../etc/passwd $x$") == "etc-passwd-x"
+    assert slug("…") == "x"
+
+
+def test_the_line_of_an_activation_energy_has_its_slope():
+    energy, kelvin = 0.31, np.array([300.0, 400.0, 500.0])
+    known = 1e3 * np.exp(-energy / 8.617333262e-5 / kelvin)
+    rows = [
+        {
+            "label": f"pristine {t:g} K",
+            "members": [f"c{i}"],
+            "kinetics": {"rate_per_ps": {"value": k, "interval": None}},
+        }
+        for i, (t, k) in enumerate(zip(kelvin, known, strict=True))
+    ]
+    rows.append({"label": "other", "members": ["c9"], "kinetics": {"rate_per_ps": None}})
+    group = {"label": "pristine", "activation_energy_eV": energy}
+    ranking = {"candidates": rows, "arrhenius": [group]}
+    candidates = [Candidate(f"c{i}", "pristine", temperature_K=t) for i, t in enumerate(kelvin)]
+    found = rates(ranking, candidates)
+    assert [t for t, _ in found["pristine"]] == kelvin.tolist()
+    axes = arrhenius([group], found).figure.axes[0]
+    points, line = axes.lines
+    assert np.allclose(points.get_ydata(), known)
+    assert np.allclose(np.interp(points.get_xdata(), line.get_xdata(), np.log(line.get_ydata())), np.log(known))
+
+
+def test_the_fitted_course_and_the_time_to_a_layer_are_drawn_at_their_times():
+    row = full_screen(("a", "b")).ranking["candidates"][0]
+    candidate = full_candidate("c00", "a", 0.2)
+    late = dataclasses.replace(candidate, series=candidate.series | {"time": candidate.series["time"] + 5000})
+    axes = kinetics([row], [late]).figure.axes[0]
+    measured, fitted, layer = axes.lines
+    assert measured.get_xdata()[0] == 0  # both count from the candidate's own start
+    assert fitted.get_xdata()[-1] == pytest.approx(TIME_FS / 1000)
+    assert layer.get_xdata()[0] == pytest.approx(1.1)
+
+
+def test_a_skewed_cell_is_as_high_as_its_volume_over_its_base():
+    cell = np.array([[10.0, 0, 0], [2.0, 9.0, 0], [3.0, 1.0, 25.0]])
+    candidate = Candidate("a", "a", series={"snapshot_cells": np.stack([cell, cell])})
+    height, unit = depth._height(candidate)
+    assert unit == "Å"
+    assert height == pytest.approx(Atoms(cell=cell).get_volume() / 90.0)
+    assert depth._height(Candidate("a", "a")) == (1.0, "cell height")
+
+
+def test_slabs_add_up_to_one_and_empty_ones_stay_blank():
+    candidate = full_candidate("a", "a", 0.8)
+    figure = depth.along_z(candidate, "z").figure
+    (image,) = [c for c in figure.axes[4].collections if c.get_array() is not None]
+    share = np.ma.filled(np.ma.masked_invalid(image.get_array().reshape(20, 6)), np.nan)
+    assert np.isnan(share[-1]).all()  # the slab without atoms
+    assert set(np.unique(share[:-1])) <= {0.0, 1.0}
+    assert share[9:11].min() == 1  # products and what no phase resembles, in the middle
+    assert share[:, -1][:-1].sum() > share[:, 0][:-1].sum()  # and they grow
+    assert figure.axes[0].get_ylim() == (0, pytest.approx(HEIGHT))
+    right = max(path.vertices[:, 0].max() for c in figure.axes[0].collections for path in c.get_paths())
+    assert right == pytest.approx(1)
+
+
+def test_atoms_are_wrapped_as_ase_does():
+    rng = np.random.default_rng(1)
+    cell = np.array([[5.0, 0, 0], [1, 6, 0], [0.5, 0.3, 9]])
+    positions = rng.normal(scale=20, size=(50, 3))
+    expected = Atoms(f"Li{len(positions)}", positions, cell=cell, pbc=True).get_positions(wrap=True, eps=0)
+    assert np.allclose(cells.wrapped(positions, cell), expected)
+    assert np.array_equal(cells.wrapped(positions, np.zeros((3, 3))), positions)
+
+
+def test_the_view_is_a_rotation_with_z_upright():
+    for turn, tilt in ((0, 0), (25, 12), (200, -80)):
+        seen = cells.view(turn, tilt)
+        assert np.allclose(seen.T @ seen, np.eye(3))
+        assert np.linalg.det(seen) == pytest.approx(1)
+        assert seen[2, 0] == pytest.approx(0)  # z never leans
+    assert np.allclose(cells.view(0, 0), np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]).T)
+
+
+def test_large_cells_are_shown_as_a_slice_that_is_whole():
+    series = full_series(0.5, n_atoms=cells.MAX_ATOMS + 500)
+    shown = cells.cells(Candidate("a", "a", series=series))[0]
+    assert (len(shown.positions), shown.n_hidden) == (cells.MAX_ATOMS, 500)
+    every = cells.wrapped(series["snapshot_positions"][0], series["snapshot_cells"][0])
+    along = every @ np.linalg.inv(shown.cell)[:, 0]
+    limit = (shown.positions @ np.linalg.inv(shown.cell)[:, 0]).max()
+    assert (along <= limit).sum() == cells.MAX_ATOMS
+
+
+def test_maps_show_a_sample_of_each_species_and_every_class():
+    data = full_screen(tuple(f"d{i}" for i in range(8)), n_atoms=10)
+    figure = environments(data.candidates).figure
+    points = [c for axes in figure.axes[:9] for c in axes.collections if len(c.get_offsets()) > 1]
+    assert max(len(c.get_offsets()) for c in points) <= MAX_MAPPED
+    told = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    assert {"Li2S", "Li3P", "Li6PS5Cl", "none", "c00", "others"} <= told
+
+
+def test_each_lasting_event_is_one_tick_broken_below_and_formed_above():
+    candidate = full_candidate("a", "a", 0.5)
+    figure = timeline.trajectory(candidate, "t").figure
+    (axes,) = [a for a in figure.axes if a.get_ylabel() == "bonds broken"]
+    lines = [line for c in axes.collections if hasattr(c, "get_segments") for line in c.get_segments()]
+    ticks = [line[0] for line in lines if len(line) == 2 and line[0][0] == line[1][0] and line[1][1] <= 1]
+    formed = candidate.series["events_formed"]
+    assert len(ticks) == len(formed)
+    assert sum(low > 0.5 for _, low in ticks) == formed.sum()

@@ -28,7 +28,7 @@ IntArray = NDArray[np.int64]
 Colours = NDArray[np.uint8]
 
 #: Draws in a row that bring nothing new before a further distinct arrangement is given up.
-MAX_REPEATS = 10_000
+MAX_REPEATS = 1000
 
 
 @dataclass(frozen=True)

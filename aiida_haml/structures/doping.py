@@ -437,10 +437,12 @@ class Lattice(Sublattices):
             inside = [other for other in parts if set(other.sites) <= set(part.sites)]
             taken = sum(other.count for other in inside)
             if taken > len(part.sites):
+                last = max(parts.index(other) for other in inside)
                 raise StructureError(
-                    numbered_field("doping.fraction", k, len(parts)),
-                    part.count / len(part.sites),
-                    f"of {part.site} and the other dopants there are {taken} sites of {len(part.sites)}",
+                    numbered_field("doping.fraction", last, len(parts)),
+                    parts[last].count / len(parts[last].sites),
+                    f"of {parts[last].site} makes {taken} dopants on the {len(part.sites)} {part.site} sites, with "
+                    f"{', '.join(f'{p.count} {p.dopant}' for p in inside if p is not parts[last])}",
                     "Make the fractions sum to 1 at most.",
                 )
 

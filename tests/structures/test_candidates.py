@@ -1,7 +1,8 @@
-"""From a specification to a cell: determinism, reports, refusals."""
+"""From a specification to a cell: determinism, reports, labels, refusals."""
 
 import json
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -9,24 +10,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiida_haml.frames import Frames
-from aiida_haml.structures.candidates import build, candidate_label, validate
+from aiida_haml.structures.candidates import (
+    build,
+    candidate_elements,
+    candidate_label,
+    count_configurations,
+    validate,
+)
 from aiida_haml.structures.errors import StructureError
 
-OXYGEN = {"dopant": "O", "site": "16e", "fraction": 0.25, "configuration": 0}
+OXYGEN = {"dopant": "O", "site": "16e", "fraction": 0.25}
+FLUORINE = {"dopant": "F", "site": "4a", "fraction": 0.5}
 LITHIUM = {"metal": "Li", "facet": [1, 0, 0], "layers": 1, "max_strain": 0.03, "gap_A": None}
+HALF = {"name": "Li6PS5Cl", "lithium": "48h"}
 
 
 def test_quick_cell_and_its_report():
-    spec = {"host": "Li6PS5Cl", "doping": OXYGEN, "interface": LITHIUM, "seed": 0}
+    spec = {"host": "Li6PS5Cl", "doping": [OXYGEN], "interface": LITHIUM, "seed": 0}
     atoms, report = build(spec)
     assert len(atoms) == report["n_atoms"] == 60
     assert report["composition"] == "Cl4Li32O4P4S16"
     assert report["label"] == candidate_label(spec) == "Li6PS4OCl#16e-00"
+    assert report["formula"] == "Li6PS4OCl"
     assert report["formal_charge"] == 0
     assert report["tetrahedra_intact"] == 4
     assert len(report["regions"]["metal"]) == 8
     assert report["interface"]["shortest_distance"] > 2.4
-    assert report["doping"]["n_distinct"] == 33
+    assert report["doping"]["n_distinct"] == count_configurations(spec) == 33
+    assert report["ordering"] is None
+    assert report["host"]["sublattices"]["16e"] == {"n_sites": 16, "occupancy": {"S": 1.0}}
     assert [atoms.symbols[i] for i in report["doping"]["substituted"]] == ["O"] * 4
     assert json.loads(json.dumps(report)) == report
     assert Frames.from_ase(atoms).n_atoms == 60
@@ -37,74 +49,191 @@ def test_bulk_without_interface_and_pristine_without_doping():
     assert (len(atoms), report["label"], report["interface"]) == (52, "Li6PS5Cl", None)
     assert report["regions"]["metal"] == []
     assert report["volume"] == pytest.approx(9.859**3)
-    wider, _ = build({"a_A": 10.2})
+    wider, _ = build({"host": {"name": "Li6PS5Cl", "a_A": 10.2}})
     assert wider.get_volume() == pytest.approx(10.2**3)
 
 
 def test_defaults_are_written_out_and_stable():
-    full = validate({"doping": {"dopant": "F", "site": "4a", "fraction": 0.5}, "interface": {}})
+    full = validate({"doping": FLUORINE, "interface": {}})
     assert full["interface"]["layers"] == 2
     assert full["interface"]["facet"] == [1, 0, 0]
-    assert full["doping"]["configuration"] == 0
-    assert validate(full) == full
+    assert full["doping"] == [FLUORINE]
+    assert full["configuration"] == 0
+    assert full["host"] == {"name": "Li6PS5Cl", "lithium": "24g", "exchange": 0.0, "a_A": None, "supercell": [1, 1, 1]}
+    assert json.loads(json.dumps(full)) == validate(full) == full
     assert build(full)[1]["spec"] == full
+    assert validate({"doping": [], "host": "Li6PS5Cl"})["doping"] is None
+    full["host"]["name"] = "changed"  # what a caller does with it is the caller's
+    assert validate({"doping": FLUORINE})["host"]["name"] == "Li6PS5Cl"
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(
-    doping=st.sampled_from([("O", "16e", 16), ("Se", "4d", 4), ("F", "4a", 4), None]),
+    dopant=st.sampled_from([("O", "16e", 16), ("Se", "4d", 4), ("F", "16e", 16), None]),
+    host=st.sampled_from(["Li6PS5Cl", HALF]),
     data=st.data(),
     layers=st.integers(1, 3),
     seed=st.integers(0, 1000),
 )
-def test_the_same_specification_gives_the_same_bits(doping, data, layers, seed):
-    spec = {"interface": {"layers": layers}, "seed": seed}
-    if doping is not None:
-        dopant, site, n_sites = doping
-        fraction = data.draw(st.integers(0, n_sites)) / n_sites
-        spec["doping"] = {"dopant": dopant, "site": site, "fraction": fraction, "configuration": None}
+def test_the_same_specification_gives_the_same_bits(dopant, host, data, layers, seed):
+    spec = {"host": host, "interface": {"layers": layers}, "seed": seed}
+    vacancies = 0
+    if dopant is not None:
+        element, site, n_sites = dopant
+        count = data.draw(st.integers(1, 4))
+        spec["doping"] = [{"dopant": element, "site": site, "fraction": count / n_sites}]
+        spec["configuration"] = {"sample": 0}
+        if element == "F":
+            spec["compensation"], vacancies = "vacancies", count
     (first, report), (second, again) = build(spec), build(dict(reversed(spec.items())))
     for name in ("positions", "numbers", "sites"):
         assert first.arrays[name].tobytes() == second.arrays[name].tobytes()
     assert first.cell.array.tobytes() == second.cell.array.tobytes()
     assert report == again
     assert candidate_label(spec) == report["label"]
+    assert candidate_elements(spec) == sorted(set(first.get_chemical_symbols()))
     assert report["formal_charge"] == 0
-    assert report["tetrahedra_intact"] == 4
-    assert len(first) == 52 + 8 * layers
+    assert len(first) == 52 - vacancies + 8 * layers
+    assert (report["ordering"] is not None) == (host == HALF or vacancies > 0)
     assert report["interface"]["shortest_distance"] > 1.8
 
 
+def test_one_doping_differs_from_another_in_dopants_and_lithium_alone():
+    plain, _ = build({"interface": LITHIUM})
+    doped, report = build({"interface": LITHIUM, "doping": [{"dopant": "Se", "site": "4d", "fraction": 0.25}]})
+    changed = np.flatnonzero(plain.numbers != doped.numbers)
+    assert changed.tolist() == report["doping"]["substituted"]
+    compensated = {"doping": [{"dopant": "Cl", "site": "4d", "fraction": 0.5}], "compensation": "vacancies"}
+    rich, report = build({"interface": LITHIUM, **compensated})
+    assert report["label"] == "Li5.5PS4.5Cl1.5#4d-00"
+    assert (report["doping"]["charge"], len(plain) - len(rich)) == (2, 2)
+    assert {report["sites"][i] for i in report["doping"]["substituted"]} == {"4d"}
+
+
+def test_a_corner_of_fluorine_makes_its_unit_no_tetrahedron_of_chalcogens():
+    spec = {"doping": [{"dopant": "F", "site": "16e", "fraction": 0.125}], "compensation": "vacancies"}
+    counts = [build({**spec, "configuration": k})[1]["tetrahedra_intact"] for k in range(count_configurations(spec))]
+    assert sorted(set(counts)) == [2, 3]  # both F on one P, or on two
+
+
+def test_fine_fractions_in_a_supercell():
+    spec = {
+        "host": {"name": "Li6PS5Cl", "supercell": [1, 1, 5]},
+        "doping": [{"dopant": "O", "site": "16e", "fraction": 0.05}, {"dopant": "F", "site": "4a", "fraction": 0.05}],
+        "configuration": "sqs",
+        "interface": LITHIUM,
+    }
+    atoms, report = build(spec)
+    assert report["label"] == "Li6PS4.8O0.2Cl0.95F0.05#16e+4a-sqs(1x1x5)"
+    assert report["tetrahedra_intact"] == 20
+    assert len(report["doping"]["substituted"]) == 5
+    assert report["doping"]["mismatch"] < 0.2
+    assert report["doping"]["n_arrangements"] == 80 * 79 * 78 * 77 // 24 * 20
+    assert len(atoms) == 268
+
+
+LABELS = {
+    "Li6PS4OCl#16e-00": {},
+    "Li6PS4OCl#16e-01": {"configuration": 1},
+    "Li6PS4OCl#16e-s01": {"configuration": {"sample": 1}},
+    "Li6PS4OCl#16e-s01(seed4)": {"configuration": {"sample": 1}, "seed": 4},
+    "Li6PS4OCl#16e-sqs": {"configuration": "sqs"},
+    "Li6PS4OCl#16e-00(48h)": {"host": HALF},
+    "Li6PS4OCl#16e-00(48h,seed2)": {"host": HALF, "seed": 2},
+    "Li6PS4OCl#16e-00(x0.25)": {"host": {"name": "Li6PS5Cl", "exchange": 0.25}},
+    "Li6PS4OCl#16e-00(a10.2)": {"host": {"name": "Li6PS5Cl", "a_A": 10.2}},
+    "Li6PS4OCl#16e-s00(48h,x0.5,1x1x2)": {
+        "host": HALF | {"exchange": 0.5, "supercell": [1, 1, 2]},
+        "configuration": {"sample": 0},
+    },
+}
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_labels_name_what_is_not_the_default(label):
+    assert candidate_label({"doping": [OXYGEN], **LABELS[label]}) == label
+
+
+def test_seeds_that_decide_nothing_do_not_show():
+    assert candidate_label({"doping": [OXYGEN], "seed": 5}) == "Li6PS4OCl#16e-00"
+    assert build({"doping": [OXYGEN], "seed": 5})[0] == build({"doping": [OXYGEN]})[0]
+
+
+def crystal(name):
+    """Return rock salt of Li and Cl as a host."""
+    a, places = 5.13, [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+    sites = [{"label": "4a", "occupancy": {"Li": 1.0}, "scaled": p} for p in places]
+    sites += [{"label": "4b", "occupancy": {"Cl": 1.0}, "scaled": [(x + 0.5) % 1 for x in p]} for p in places]
+    return {"name": name, "crystal": {"cell": [[a, 0, 0], [0, a, 0], [0, 0, a]], "sites": sites}}
+
+
+def test_any_crystal_is_a_host():
+    bromide = {"doping": [{"dopant": "Br", "site": "Cl", "fraction": 0.5}], "host": crystal("LiCl")}
+    atoms, report = build(bromide)
+    assert report["label"] == "LiCl0.5Br0.5#Cl-00"
+    assert atoms.get_chemical_formula() == "Br2Cl2Li4"
+    assert count_configurations(bromide) == 1  # all pairs of an fcc cell are equivalent
+    assert candidate_label({**bromide, "host": crystal("rock salt")}) == "LiCl0.5Br0.5#Cl-00(rock salt)"
+    assert candidate_elements(bromide) == ["Br", "Cl", "Li"]
+    assert report["host"]["formula"] == "LiCl"
+
+
+def test_elements_are_those_of_the_candidate_alone():
+    full = {"doping": [{"dopant": "F", "site": "4a", "fraction": 1}], "interface": LITHIUM}
+    assert candidate_elements(full) == ["F", "Li", "P", "S"]  # no Cl is left
+    assert candidate_elements({}) == ["Cl", "Li", "P", "S"]
+
+
+def test_a_sweep_of_a_thousand_is_checked_in_seconds():
+    base = {"doping": [OXYGEN, FLUORINE], "interface": LITHIUM}
+    sweep = [{**base, "configuration": k} for k in range(count_configurations(base))]
+    sweep += [{**base, "configuration": {"sample": k}} for k in range(100)]
+    start = time.process_time()
+    for spec in sweep:
+        validate(spec)
+    labels = {candidate_label(spec) for spec in sweep}
+    assert time.process_time() - start < 5 + 5 * len(sweep) / 1000
+    assert len(labels) == len(sweep) > 200
+
+
 @pytest.mark.parametrize(
-    ("spec", "field"),
+    ("spec", "field", "words"),
     [
-        ({"hosts": "Li6PS5Cl"}, "hosts"),
-        ({"host": "Li7P3S11"}, "host"),
-        ({"host": None}, "host"),
-        ({"a_A": 1.0}, "a_A"),
-        ({"a_A": "ten"}, "a_A"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 1.5}, "seed"),
-        ({"doping": "O"}, "doping"),
-        ({"doping": {"dopant": "O", "site": "16e"}}, "doping.fraction"),
-        ({"doping": OXYGEN | {"level": 1}}, "doping.level"),
-        ({"doping": OXYGEN | {"fraction": -0.1}}, "doping.fraction"),
-        ({"doping": OXYGEN | {"fraction": 0.26}}, "doping.fraction"),
-        ({"doping": OXYGEN | {"dopant": "Xx"}}, "doping.dopant"),
-        ({"doping": OXYGEN | {"dopant": ["O"]}}, "doping.dopant"),
-        ({"doping": OXYGEN | {"site": "4a"}}, "doping.site"),
-        ({"doping": OXYGEN | {"configuration": 99}}, "doping.configuration"),
-        ({"interface": []}, "interface"),
-        ({"interface": {"facets": [1, 0, 0]}}, "interface.facets"),
-        ({"interface": {"facet": [3, 1, 0]}}, "interface.facet"),
-        ({"interface": {"facet": [[1], 0, 0]}}, "interface.facet"),
-        ({"interface": {"layers": -2}}, "interface.layers"),
-        ({"interface": {"max_strain": 0.002}}, "interface.max_strain"),
-        ("Li6PS5Cl", "specification"),
+        ({"hosts": "Li6PS5Cl"}, "hosts", "Known are host"),
+        ({"a_A": 10.0}, "a_A", "Known are host"),
+        ({"host": "Li7P3S11"}, "host", "Choose one of Li6PS5Cl"),
+        ({"host": None}, "host", "Li6PS5Cl"),
+        ({"host": {"name": "Li6PS5Cl", "a_A": 1.0}}, "host.a_A", "Angstrom"),
+        ({"host": {"name": "Li6PS5Cl", "a_A": object()}}, "host.a_A", "Angstrom"),
+        ({"host": HALF | {"exchange": 0.1}}, "host.supercell", "larger|large"),
+        ({"seed": -1}, "seed", "from 0 on"),
+        ({"seed": 1.5}, "seed", "from 0 on"),
+        ({"doping": "O"}, "doping", "list of substitutions"),
+        ({"doping": ["O"]}, "doping", "dictionary"),
+        ({"doping": [{"dopant": "O", "site": "16e"}]}, "doping.fraction", "missing"),
+        ({"doping": [OXYGEN, {"dopant": "O", "site": "16e"}]}, "doping[1].fraction", "missing"),
+        ({"doping": [OXYGEN | {"configuration": 1}]}, "doping.configuration", "Known are dopant, site, fraction"),
+        ({"doping": [OXYGEN | {"fraction": -0.1}]}, "doping.fraction", "0 to 1"),
+        ({"doping": [OXYGEN | {"fraction": 0.26}]}, "doping.fraction", "supercell"),
+        ({"doping": [FLUORINE, OXYGEN | {"fraction": 0.05}]}, "doping[1].fraction", r"\[1, 1, 5\]"),
+        ({"doping": [OXYGEN | {"dopant": "Xx"}]}, "doping.dopant", "Choose one of"),
+        ({"doping": [OXYGEN | {"dopant": ["O"]}]}, "doping.dopant", "Choose one of"),
+        ({"doping": [OXYGEN | {"site": "4a"}]}, "compensation", "put O on 16e or 4d"),
+        ({"doping": [OXYGEN], "compensation": "vacancies"}, "compensation", "Leave it out"),
+        ({"doping": [OXYGEN], "configuration": 99}, "configuration", "from 0 to 32"),
+        ({"doping": [OXYGEN], "configuration": None}, "configuration", '"sqs"'),
+        ({"doping": [OXYGEN], "host": {"name": "Li6PS5Cl", "supercell": [1, 1, 2]}}, "configuration", '"sample": k'),
+        ({"interface": []}, "interface", "dictionary"),
+        ({"interface": {"facets": [1, 0, 0]}}, "interface.facets", "Known are metal"),
+        ({"interface": {"facet": [3, 1, 0]}}, "interface.facet", "Choose one of"),
+        ({"interface": {"facet": [[1], 0, 0]}}, "interface.facet", "Choose one of"),
+        ({"interface": {"layers": -2}}, "interface.layers", "whole number"),
+        ({"interface": {"max_strain": 0.002}}, "interface.max_strain", "strain"),
+        ("Li6PS5Cl", "specification", "dictionary"),
     ],
 )
-def test_bad_specifications_are_refused_before_anything_is_built(spec, field):
-    with pytest.raises(StructureError) as caught:
+def test_bad_specifications_are_refused_before_anything_is_built(spec, field, words):
+    with pytest.raises(StructureError, match=words) as caught:
         validate(spec)
     assert caught.value.field == field
     assert caught.value.remedy in str(caught.value)
@@ -120,9 +249,10 @@ def test_a_refusal_survives_being_sent_to_another_process():
 
 def test_dopants_are_named_in_a_repeated_cell_too():
     wide = {"facet": [1, 1, 1], "max_strain": 0.12}
-    atoms, report = build({"doping": OXYGEN, "interface": wide})
-    assert report["interface"]["n_electrolyte"] == 104
-    assert [atoms.symbols[i] for i in report["doping"]["substituted"]] == ["O"] * 8
+    atoms, report = build({"doping": [OXYGEN], "interface": wide})
+    repeats = report["interface"]["n_electrolyte"] // 52
+    assert repeats > 1
+    assert [atoms.symbols[i] for i in report["doping"]["substituted"]] == ["O"] * 4 * repeats
     assert {report["sites"][i] for i in report["doping"]["substituted"]} == {"16e"}
 
 
@@ -132,3 +262,13 @@ def test_positions_are_inside_the_cell():
     assert (scaled > -1e-6).all()
     assert (scaled < 1).all()
     assert np.isfinite(scaled).all()
+
+
+def test_liquids_go_their_own_way():
+    spec = {"liquid": {"solvents": {"DME": 1.0}, "salt": "LiFSI"}}
+    assert validate(spec)["liquid"]["salt"] == "LiFSI"
+    assert "DME" in candidate_label(spec)
+    assert {"C", "H", "Li", "O"} <= set(candidate_elements(spec))
+    with pytest.raises(StructureError) as caught:
+        validate({"liquid": {"solvents": {"water of life": 1.0}}})
+    assert caught.value.field.startswith("liquid")

@@ -150,14 +150,15 @@ def summary(report: dict[str, Any]) -> str:
 def check(files: tuple[Path, ...], reach: float) -> None:
     """Run all checks on FILES (anything that ASE reads) and tell what passed, with numbers."""
     from aiida_haml.structures.checks import check_file
+    from aiida_haml.structures.molecules import check_molecules
 
     failed = 0
     for path in files:
         click.echo(f"{path}")
         with _told():
-            findings = check_file(path, reach=reach)
+            findings = check_file(path, reach=reach, more=[check_molecules])
         for finding in findings:
-            failed += not finding.passed
+            failed += finding.passed is False
             click.echo(f"  {finding}")
     if failed:
         raise click.ClickException(f"{failed} check{'s' if failed > 1 else ''} failed")

@@ -96,6 +96,11 @@ class Finding:
 Check = Callable[[Atoms], Finding]
 
 
+def is_molecular(atoms: Atoms) -> bool:
+    """Return whether a cell holds molecules, which a formal charge for each element does not describe."""
+    return bool({"C", "H"} & set(atoms.get_chemical_symbols()))
+
+
 # -- what is measured ---------------------------------------------------------------------------------------
 
 
@@ -211,6 +216,8 @@ def check_tetrahedra(atoms: Atoms, expected: int | None = None) -> Finding:
 
     Without ``expected`` every P is expected to be the centre of one.
     """
+    if expected is None and is_molecular(atoms):
+        return Finding("PS4 units", None, "PS4 units", 0, "a cell of molecules has none to speak of")
     n_phosphorus = atoms.get_chemical_symbols().count("P")
     wanted = n_phosphorus if expected is None else expected
     if n_phosphorus == 0 and not wanted:
@@ -233,6 +240,8 @@ def check_charge(atoms: Atoms) -> Finding:
 
     A cell without labels may be neutral with some of its Li as metal: as many as the charge in excess.
     """
+    if is_molecular(atoms):
+        return Finding("charge", None, "charge", None, "molecules have charges, but not by element")
     symbols = np.array(atoms.get_chemical_symbols())
     metal = _metal_of(atoms)
     ions = symbols if metal is None else symbols[~metal]

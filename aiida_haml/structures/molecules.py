@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from aiida_haml.structures.checks import pairs_within
+from aiida_haml.structures.checks import Finding, pairs_within
 from aiida_haml.structures.errors import StructureError
 
 #: Two atoms of a molecule are bonded below this multiple of the sum of their covalent radii.
@@ -504,3 +505,27 @@ def count_intact(atoms: Atoms, expected: Mapping[str, str]) -> dict[str, int]:
     """
     found = [key for key, _ in fragment_keys(atoms)]
     return {name: found.count(key) for name, key in expected.items()}
+
+
+def check_molecules(atoms: Atoms) -> Finding:
+    """Find molecules that are broken or have grown together, in a cell that numbers them.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        With ``arrays['molecule']`` as `aiida_haml.structures.liquids` gives it, negative for what is none; without it,
+        the pieces are counted and not judged.
+    """
+    pieces = [piece for piece in fragments(atoms) if atoms.symbols[piece[0]] not in UNBONDED]
+    numbers = atoms.arrays.get("molecule")
+    if numbers is None or not pieces:
+        kinds = Counter(atoms[piece].get_chemical_formula() for piece in pieces)
+        known = ", ".join(f"{n} {formula}" for formula, n in sorted(kinds.items())) or "none"
+        return Finding("molecules", None, "molecules", len(pieces), f"the cell does not number them; found are {known}")
+    wanted = {tuple(np.flatnonzero(numbers == n).tolist()) for n in set(numbers.tolist()) if n >= 0}
+    wanted = {molecule for molecule in wanted if atoms.symbols[molecule[0]] not in UNBONDED}
+    whole = wanted & {tuple(piece) for piece in pieces}
+    if len(whole) == len(wanted) == len(pieces):
+        return Finding("molecules", True, "molecules", len(whole), f"{len(whole)} of {len(wanted)} are whole")
+    problem = f"is the number of whole ones among {len(wanted)}; {len(pieces)} pieces were found"
+    return Finding("molecules", False, "molecules", len(whole), problem, "Pack anew, or relax the cell first.")

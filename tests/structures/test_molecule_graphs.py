@@ -17,6 +17,7 @@ from aiida_haml.structures.molecules import (
     TABLE,
     bond_limit,
     bonds,
+    check_molecules,
     conformers,
     count_intact,
     find_species,
@@ -231,3 +232,20 @@ def test_an_xyz_file_needs_its_charge(tmp_path):
 def test_ions_go_by_their_names_with_and_without_sign():
     assert find_species("FSI-") is find_species("FSI") is IONS["FSI"]
     assert find_species("Li+") is IONS["Li"]
+
+
+def test_broken_and_grown_molecules_are_found():
+    """A cell that numbers its molecules is held to them; without numbers the pieces are told, not judged."""
+    atoms = Atoms("OH2OH2", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0], [5, 0, 0], [5.96, 0, 0], [4.76, 0.93, 0]])
+    atoms.set_cell([12, 12, 12])
+    atoms.pbc = True
+    assert check_molecules(atoms).passed is None
+    assert "2 H2O" in str(check_molecules(atoms))
+    atoms.set_array("molecule", np.repeat([0, 1], 3))
+    assert check_molecules(atoms).passed is True
+    broken = atoms.copy()
+    broken.positions[5] += [0, 3, 0]
+    assert (check_molecules(broken).passed, check_molecules(broken).value) == (False, 1)
+    grown = atoms.copy()
+    grown.positions[3:] -= [3.9, 0, 0]
+    assert check_molecules(grown).passed is False

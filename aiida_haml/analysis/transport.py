@@ -26,9 +26,12 @@ BOND_VALENCE = {"O": 1.466, "S": 1.94, "Se": 2.09, "F": 1.36, "Cl": 1.91, "Br": 
 BOND_VALENCE_WIDTH = 0.37
 BOND_VALENCE_REACH = 4.5
 
-#: Lithium with a greater sum of bond valences is an ion of the electrolyte: ions have about 1, and never less
-#: than 0.8 at the surface of an argyrodite slab, metal in contact with it up to 0.4.
+#: Lithium with a greater sum of bond valences is an ion of the electrolyte: ions have about 1, metal in contact
+#: with the electrolyte up to 0.4. An ion at its surface may have no more than one anion, 0.4 too: it is told from
+#: the metal by its place, less than `SURFACE_DEPTH` (Angstrom) outside of the outermost atoms other than lithium.
 ION_VALENCE = 0.6
+SURFACE_ION_VALENCE = 0.2
+SURFACE_DEPTH = 0.8
 
 #: Bytes of lithium positions kept for each described frame, on average.
 BYTES_PER_FRAME = 1000
@@ -64,7 +67,7 @@ MSD_POINTS = 200
 
 
 def lithium_ions(origin: Frames) -> BoolArray:
-    """Return (n_Li,) whether each lithium atom of the first frame is an ion, by the sum of its bond valences."""
+    """Return (n_Li,) whether each lithium atom of the first frame is an ion of the electrolyte, not metal."""
     valence = np.zeros(origin.n_atoms)
     sizes = np.full(120, -np.inf)
     for symbol, size in BOND_VALENCE.items():
@@ -73,7 +76,28 @@ def lithium_ions(origin: Frames) -> BoolArray:
     i, j, d = neighbours.compute(origin.positions[0], origin.cells[0], origin.pbc, "ijd")
     i, j = i.astype(np.int64), j.astype(np.int64)
     np.add.at(valence, i, np.exp((sizes[origin.numbers[j]] - d) / BOND_VALENCE_WIDTH))
-    return np.asarray(valence[origin.numbers == LITHIUM] > ION_VALENCE)
+    at_surface = (valence > SURFACE_ION_VALENCE) & (_outside(origin) < SURFACE_DEPTH)
+    return np.asarray((valence > ION_VALENCE) | at_surface)[origin.numbers == LITHIUM]
+
+
+def _outside(frame: Frames) -> FloatArray:
+    """Return (N,) how far each atom is inside the widest gap between other elements than lithium, Angstrom.
+
+    Along the normal of the first two cell vectors; 0 for atoms in no gap, infinite without other elements.
+    """
+    cell, framework = frame.cells[0], frame.numbers != LITHIUM
+    if not framework.any():
+        return np.full(frame.n_atoms, np.inf)
+    if not frame.pbc[2] or abs(np.linalg.det(cell)) < 1e-9:
+        z = frame.positions[0, :, 2]
+        return np.maximum(np.maximum(z[framework].min() - z, z - z[framework].max()), 0)
+    thickness = abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[0], cell[1]))
+    z = np.linalg.solve(cell.T, frame.positions[0].T)[2] % 1.0
+    layers = np.sort(z[framework])
+    gaps = np.diff(np.append(layers, layers[0] + 1))
+    widest = int(gaps.argmax())
+    depth = (z - layers[widest]) % 1.0
+    return np.clip(np.minimum(depth, gaps[widest] - depth), 0, None) * thickness
 
 
 def lithium_positions(frames: Frames, origin: Frames, every_fs: float) -> dict[str, np.ndarray]:

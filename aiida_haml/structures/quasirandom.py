@@ -16,17 +16,21 @@ from numpy.typing import NDArray
 
 from aiida_haml.structures.arrangements import Choice, Colours, draw
 from aiida_haml.structures.checks import pairs_within
+from aiida_haml.structures.errors import StructureError
 
 FloatArray = NDArray[np.float64]
 
-#: Pairs up to this distance count, Angstrom: half the width of a cell of some twenty, and the second shell of anions.
+#: Pairs up to this distance count, Angstrom: nine shells of the sulfur of the argyrodite.
 CUTOFF = 8.0
 
 #: Pairs whose distances differ by less than this are one shell, Angstrom.
 SHELL_WIDTH = 0.05
 
-#: Independent annealings, and trial swaps in each for each site.
-RESTARTS, SWAPS_PER_SITE = 6, 60
+#: Independent annealings, and trial swaps in each: for each site, and at most.
+RESTARTS, SWAPS_PER_SITE, MAX_SWAPS = 6, 60, 30_000
+
+#: More sites than this need too much memory for their neighbours (0.2 GB at this number).
+MAX_SITES = 2500
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,28 +39,45 @@ class Shells:
 
     Parameters
     ----------
-    neighbours : (S, M, M) array
+    neighbours : (S, M, M) float32 array
         How many images of site j site i has in shell s.
     weights : (S,) array
         (d_1 / d_s)^2 over the number of pairs in the shell, scaled so that the weights times the numbers sum to 1:
         near shells, which carry more of the energy, count for more.
     """
 
-    neighbours: FloatArray
+    neighbours: NDArray[np.float32]
     weights: FloatArray
 
 
 def shells(parent: Atoms, indices: NDArray[np.int64], cutoff: float = CUTOFF) -> Shells:
-    """Return the shells of neighbours among some atoms of a periodic cell, up to ``cutoff`` in Angstrom."""
+    """Return the shells of neighbours among some atoms of a periodic cell, up to ``cutoff`` in Angstrom.
+
+    Raises
+    ------
+    StructureError
+        If there are too many atoms, or none within the cutoff of each other.
+    """
+    if len(indices) > MAX_SITES:
+        raise StructureError(
+            "configuration",
+            "sqs",
+            f"is sought on {MAX_SITES} sites at most, not on {len(indices)}",
+            'Make the cell smaller, or ask for {"sample": k}, which in a cell of that size is near to random.',
+        )
     pairs = pairs_within(parent[indices], cutoff)
     order = np.argsort(pairs.distances, kind="stable")
     number = np.zeros(len(order), dtype=np.int64)
     number[order[1:]] = np.cumsum(np.diff(pairs.distances[order]) > SHELL_WIDTH)
     count = int(number.max(initial=-1)) + 1
-    neighbours = np.zeros((count, len(indices), len(indices)))
-    np.add.at(neighbours, (number, pairs.i, pairs.j), 1.0)
+    if not count:
+        raise StructureError(
+            "configuration", "sqs", f"needs sites within {cutoff:g} Angstrom of each other", "Give an index, as 0."
+        )
+    neighbours = np.zeros((count, len(indices), len(indices)), dtype=np.float32)
+    np.add.at(neighbours, (number, pairs.i, pairs.j), 1)
     sizes = np.bincount(number, minlength=count)
-    distances = np.bincount(number, pairs.distances, minlength=count) / np.maximum(sizes, 1)
+    distances = np.bincount(number, pairs.distances, minlength=count) / sizes
     importance = (distances[:1] / distances) ** 2
     return Shells(neighbours, importance / importance.sum() / sizes)
 
@@ -110,7 +131,7 @@ def _anneal(
 ) -> tuple[Colours, float]:
     state = _Swaps(colours, choices, around)
     best, lowest = state.colours.copy(), state.objective
-    swaps = rng.integers(len(colours), size=(SWAPS_PER_SITE * len(colours), 2))
+    swaps = rng.integers(len(colours), size=(min(SWAPS_PER_SITE * len(colours), MAX_SWAPS), 2))
     # From the size of one pair's contribution down to where only improvements pass.
     temperatures = np.geomspace(0.1, 1e-4, max(len(swaps), 1)) * max(lowest, 1e-9)
     chances = rng.random(len(swaps))
@@ -136,10 +157,10 @@ class _Swaps:
         for colour, choice in enumerate(choices, start=1):
             self.open[:, colour] = np.isin(np.arange(n_sites), choice.sites)
         chances = expected_colours(n_sites, choices)
-        self.target = np.einsum("ia,sij,jb->sab", chances, around.neighbours, chances, optimize=True)
+        self.target = np.array([chances.T @ (near @ chances) for near in around.neighbours])
         one_hot = np.eye(n_colours)[colours.astype(np.int64) - 1]
-        self.fields = np.einsum("sij,jb->isb", around.neighbours, one_hot, optimize=True)
-        self.pairs = np.einsum("ia,isb->sab", one_hot, self.fields, optimize=True)
+        self.fields = np.stack([near @ one_hot for near in around.neighbours], axis=1)
+        self.pairs = np.einsum("ia,isb->sab", one_hot, self.fields)
         self.objective = self._value(self.pairs)
 
     def _value(self, pairs: FloatArray) -> float:

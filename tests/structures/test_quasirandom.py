@@ -12,6 +12,7 @@ from aiida_haml.structures.arrangements import (
     symmetry_permutations,
 )
 from aiida_haml.structures.crystals import argyrodite
+from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.quasirandom import expected_colours, mismatch, quasirandom, shells
 
 HOST = argyrodite()
@@ -71,3 +72,10 @@ def test_the_same_seed_gives_the_same_arrangement():
     first, second = quasirandom(choices, around, 5), quasirandom(choices, around, 5)
     assert first[0].tobytes() == second[0].tobytes()
     assert first[1] == second[1]
+
+
+def test_what_cannot_be_searched_is_refused():
+    with pytest.raises(StructureError, match="2500 sites at most, not on 2501.*sample"):
+        shells(HOST, np.zeros(2501, dtype=np.int64))
+    with pytest.raises(StructureError, match="within 3 Angstrom of each other"):
+        shells(HOST, SULFUR[:1], 3.0)

@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_arrangement():
 
 
 def test_what_cannot_be_searched_is_refused():
-    with pytest.raises(StructureError, match="2500 sites at most, not on 2501.*sample"):
+    with pytest.raises(StructureError, match=r"2500 sites at most, not on 2501.*sample"):
         shells(HOST, np.zeros(2501, dtype=np.int64))
     with pytest.raises(StructureError, match="within 3 Angstrom of each other"):
         shells(HOST, SULFUR[:1], 3.0)

@@ -439,7 +439,7 @@ def _assess(surface: _Surface, height: float, void: float, raised: tuple[int, ..
     kept_heights = [op[0] for op in surface.operations]
     apart = [abs((middle - h + surface.spacing / 2) % surface.spacing - surface.spacing / 2) for h in kept_heights]
     return Cut(
-        shift=round(middle / surface.spacing % 1.0, 10),
+        shift=round(middle / surface.spacing, 10) % 1.0,
         void=round(void, 8),
         intact=int((corners == 4).sum()),
         expected=len(surface.bonds) // 4,

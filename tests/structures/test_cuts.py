@@ -81,6 +81,18 @@ def test_the_normal_of_a_cubic_100_is_the_third_axis():
     np.testing.assert_array_equal(facet.turn, np.eye(3))
 
 
+@pytest.mark.parametrize(("given", "spacing"), [("001", 7.579), ("100", 4.264 * np.sqrt(3) / 2), ("110", 4.264 / 2)])
+def test_indices_of_other_lattices_are_their_own(given, spacing):
+    host = host_cell(reference_phase("Li3P"))
+    assert not host.cubic
+    facet = host_facet(host, read_indices(given))
+    assert facet.oriented(host.atoms).cell[2, 2] == pytest.approx(spacing)
+    cuts = find_cuts(host, facet)
+    assert cuts
+    assert not cuts[0].polar
+    assert all(0 <= cut.shift < 1 for cut in cuts)
+
+
 # -- the host's own cell ----------------------------------------------------------------------------------------
 
 

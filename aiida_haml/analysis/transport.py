@@ -27,10 +27,10 @@ BOND_VALENCE_WIDTH = 0.37
 BOND_VALENCE_REACH = 4.5
 
 #: Lithium with a greater sum of bond valences is an ion of the electrolyte: ions have about 1, metal in contact
-#: with the electrolyte up to 0.4. An ion at its surface may have no more than one anion, 0.4 too: it is told from
-#: the metal by its place, less than `SURFACE_DEPTH` (Angstrom) outside of the outermost atoms other than lithium.
+#: with the electrolyte up to 0.4.
 ION_VALENCE = 0.6
-SURFACE_ION_VALENCE = 0.2
+#: An ion at the surface of a solid, or in a liquid that has not relaxed, may have less: what is not this far
+#: into the gap that the metal fills between the other elements is an ion too, Angstrom.
 SURFACE_DEPTH = 0.8
 
 #: Bytes of lithium positions kept for each described frame, on average.
@@ -76,8 +76,8 @@ def lithium_ions(origin: Frames) -> BoolArray:
     i, j, d = neighbours.compute(origin.positions[0], origin.cells[0], origin.pbc, "ijd")
     i, j = i.astype(np.int64), j.astype(np.int64)
     np.add.at(valence, i, np.exp((sizes[origin.numbers[j]] - d) / BOND_VALENCE_WIDTH))
-    at_surface = (valence > SURFACE_ION_VALENCE) & (_outside(origin) < SURFACE_DEPTH)
-    return np.asarray((valence > ION_VALENCE) | at_surface)[origin.numbers == LITHIUM]
+    ions = (valence > ION_VALENCE) | (_outside(origin) < SURFACE_DEPTH)
+    return np.asarray(ions[origin.numbers == LITHIUM])
 
 
 def _outside(frame: Frames) -> FloatArray:

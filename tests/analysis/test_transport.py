@@ -155,6 +155,16 @@ def test_metal_in_contact_with_the_electrolyte_stays_metal(layers):
     np.testing.assert_array_equal(lithium_ions(Frames.from_ase(atoms)), electrolyte)
 
 
+def test_a_cation_among_molecules_is_an_ion_before_it_is_solvated():
+    metal = crystals.lithium() * (3, 3, 3)
+    height = metal.cell.lengths()[2]
+    z = height + np.array([1.5, 3.0, 4.5, 6.0, 7.5])
+    liquid = Atoms("CCLiCC", [[2.0, 2.0, h] for h in z])
+    both = metal + liquid
+    both.set_cell([*metal.cell.lengths()[:2], z[-1] + 2.0])
+    assert np.flatnonzero(lithium_ions(Frames.from_ase(both))).tolist() == [len(metal)]
+
+
 # -- rattling anions -------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,66 @@
+"""From the graph to the report: descriptions in parts, samples of environments, figures from the command line."""
+
+import numpy as np
+import pytest
+from aiida import orm
+from click.testing import CliRunner
+
+from aiida_haml.cli import haml
+from aiida_haml.frames import Frames
+from aiida_haml.report.collect import _joined, _watch, sampled
+from tests.graphs import Builder, lay_screen
+
+
+def test_a_sample_keeps_rows_together_and_is_the_same_every_time():
+    n = 500
+    environments = {
+        "projected": np.arange(4.0 * n).reshape(n, 4), "central": np.arange(n), "phase": np.arange(n) - 1,
+        "time": np.arange(n) / 2, "margin": np.zeros(n),
+    }  # fmt: skip
+    found = sampled(environments, 100)
+    assert {name: array.shape for name, array in found.items()} == {
+        "projected": (100, 2), "central": (100,), "phase": (100,), "time": (100,),
+    }  # fmt: skip
+    assert np.array_equal(found["projected"][:, 0], 4 * found["central"])
+    assert np.array_equal(found["phase"], found["central"] - 1)
+    assert len(np.unique(found["central"])) == 100
+    assert np.array_equal(found["central"], sampled(environments, 100)["central"])
+    assert len(sampled(environments, 10_000)["central"]) == n
+    assert sampled({"central": np.zeros(3)}, 10) == {}
+
+
+def test_parts_of_a_description_are_joined_in_the_order_of_their_names(aiida_profile):
+    parts = {f"part_{k:03d}": orm.ArrayData({"time": np.array([k, k + 0.5])}) for k in (2, 0, 1)}
+    joined = _joined(parts, lambda found: {"time": np.concatenate([part["time"] for part in found])})
+    assert joined["time"].tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
+    assert _joined(parts["part_001"], None)["time"].tolist() == [1, 1.5]
+    assert _joined(None, None) == {}
+
+
+def test_deviations_stand_at_the_times_at_which_they_were_measured(aiida_profile):
+    from aiida_haml.data.frames import FramesData
+
+    def segment(start, deviations):
+        n = len(deviations)
+        frames = Frames(
+            numbers=[3], positions=np.zeros((n, 1, 3)), cells=np.tile(np.eye(3), (n, 1, 1)), pbc=[True] * 3,
+            times=start + np.arange(n), deviations=np.array(deviations),
+        )  # fmt: skip
+        return FramesData(frames, kind="stretch")
+
+    watch = _watch([segment(0.0, [np.nan, 0.1]), segment(10.0, [0.2, np.nan, 0.3])])
+    assert watch["time"].tolist() == [1, 10, 12]
+    assert watch["deviation"].tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert _watch([]) == {}
+
+
+def test_the_command_writes_the_page_and_its_figures(aiida_localhost, tmp_path):
+    screen = lay_screen(Builder(aiida_localhost, tmp_path)).made["screen"]
+    page, folder = tmp_path / "report.html", tmp_path / "figures"
+    arguments = ["screen", "report", str(screen.pk), "-o", str(page), "--figures", str(folder)]
+    result = CliRunner().invoke(haml, arguments)
+    assert result.exit_code == 0, result.output
+    names = sorted(path.name for path in folder.iterdir())
+    assert {"scores.pdf", "scores.svg", "cost.pdf"} <= set(names)
+    assert f"wrote {len(names)} files" in result.output
+    assert page.read_text(encoding="utf-8").count("<figure>") == len(names) // 2

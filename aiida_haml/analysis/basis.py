@@ -41,13 +41,13 @@ BASIS_VERSION = 2
 #: Snapshots of a phase for each temperature, for the fit and as many for the calibration; those of an
 #: electrolyte differ in dopants and lithium sites as well.
 SNAPSHOTS = 6
-ELECTROLYTE_SNAPSHOTS = 60
+ELECTROLYTE_SNAPSHOTS = 100
 #: Environments of each phase that the principal components are fitted on.
 MAX_POINTS = 600
 #: Principal components that phases are told apart in; the others hold little but noise.
 PHASE_COMPONENTS = 24
 #: Normal distributions for a species in an electrolyte; in other phases, one for each crystal site.
-ELECTROLYTE_MODES = 4
+ELECTROLYTE_MODES = 6
 THERMAL_QUANTILE = 0.99
 #: Added to the variance of each mode along each component, in descriptors of unit length: keeps directions in
 #: which the snapshots of a high crystal do not vary from deciding alone.

@@ -30,6 +30,8 @@ ENVIRONMENTS_PER_CENTRE = 20
 MAX_BETWEEN = 8
 #: Rows that are assigned to clusters at a time.
 ASSIGN_ROWS = 100_000
+#: Environments of a candidate that are counted, about; frames that follow on each other say the same.
+MAX_COUNTED = 50_000
 NEW = "new"
 
 
@@ -83,7 +85,7 @@ class Clusters:
     Attributes
     ----------
     central, size : (K,) int array
-        Atomic number of the central species; environments of all candidates.
+        Atomic number of the central species; environments counted, of all candidates (`MAX_COUNTED`).
     nearest_phase : list of str
         Phase that more than half of the cluster's environments resemble, or 'new'.
     noise : (K,) bool array
@@ -147,7 +149,10 @@ def _fit_species(
     smallest = settings.min_cluster_centres
     if n_centres < 2 * smallest:  # too few to speak of density: one cluster
         return SpeciesClusters(central, offset, None, np.zeros(1, dtype=int), 1, 1)
-    model = MiniBatchKMeans(n_centres, random_state=settings.seed, n_init=1, batch_size=4096).fit(rows)
+    model = MiniBatchKMeans(
+        n_centres, random_state=settings.seed, n_init=1, batch_size=2048, init_size=max(4096, 2 * n_centres),
+        compute_labels=False,
+    ).fit(rows)  # fmt: skip
     found = HDBSCAN(min_cluster_size=smallest, min_samples=2, copy=True).fit_predict(model.cluster_centers_)
     n_dense = int(found.max()) + 1
     between = found < 0
@@ -165,9 +170,12 @@ def _grouped(centres: FloatArray, smallest: int) -> NDArray[np.int64]:
     return np.asarray(fcluster(linkage(centres, method="ward"), count, criterion="maxclust") - 1, dtype=np.int64)
 
 
-def _chunks(candidate: Described) -> Iterator[slice]:
-    for start in range(0, len(candidate.central), ASSIGN_ROWS):
-        yield slice(start, start + ASSIGN_ROWS)
+def _chunks(candidate: Described) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows that are counted: those of all frames, or of frames evenly spread over the trajectory."""
+    frame = np.cumsum(np.diff(candidate.time, prepend=candidate.time[:1]) > 0)
+    rows = np.flatnonzero(frame % -(-len(frame) // MAX_COUNTED) == 0)
+    for start in range(0, len(rows), ASSIGN_ROWS):
+        yield rows[start : start + ASSIGN_ROWS]
 
 
 def _count(
@@ -200,7 +208,7 @@ def _count(
     )
 
 
-def _assign(species: list[SpeciesClusters], candidate: Described, part: slice) -> NDArray[np.int64]:
+def _assign(species: list[SpeciesClusters], candidate: Described, part: NDArray[np.int64]) -> NDArray[np.int64]:
     central, projected = np.asarray(candidate.central[part]), np.asarray(candidate.projected[part])
     cluster = np.empty(len(central), dtype=np.int64)
     for s in species:

@@ -20,6 +20,8 @@ from aiida_haml.structures import crystals
 
 FloatArray = NDArray[np.float64]
 
+LITHIUM, PHOSPHORUS = 3, 15
+
 METAL, ELECTROLYTE, PRODUCT = "metal", "electrolyte", "product"
 
 #: Root mean square thermal displacement along one axis at 300 K, Angstrom; other elements 0.10. Of the size
@@ -35,6 +37,13 @@ CORNER_BONDS = {"S": 2.02, "O": 1.54, "Se": 2.20}
 #: CHGNet potential (version 0.3.0), lithium that began on 24g was 1.0 A away, root mean square: it lives on 48h.
 MAX_SUBSTITUTED = 0.6
 MAX_LOOSE = 0.8
+#: Largest static displacement along one axis of PS4 units as a whole (Angstrom) where lithium is loose, and how
+#: much farther free anions go. In the same dynamics S and Cl were 0.4 A off their ideal sites, of which 0.2 A are
+#: thermal; a small anion on the site of a large one, as F on that of Cl, was off by more.
+MAX_SHIFT = 0.22
+FREE_SHIFT = 2.0
+#: Anions that lithium is drawn to in an electrolyte: a tetrahedron of them.
+COORDINATION = 4
 #: Standard deviations of the strain of references: of the lengths, and of the shear.
 STRAIN, SHEAR = 0.015, 0.005
 #: No solid survives more displacement than this share of the nearest-neighbour distance, whatever the
@@ -103,7 +112,8 @@ def snapshot(phase: ReferencePhase, temperature: float, elements: tuple[str, ...
         if rng.random() < 0.7:
             changed = substituted(changed, elements, rng)
         if rng.random() < 0.75:
-            changed = loosened(changed, rng.uniform(0, MAX_LOOSE), rng)
+            shifted = unsettled(changed, rng.uniform(0, MAX_SHIFT), rng)
+            changed = loosened(shifted, rng.uniform(0, MAX_LOOSE), rng)
         phase = ReferencePhase(phase.name, phase.role, changed)
     return disordered(phase, temperature, rng)
 
@@ -143,8 +153,31 @@ def _to_bond(corner: FloatArray, phosphorus: FloatArray, cell: FloatArray, lengt
     return np.asarray(vectors[nearest] * (1 - length / distances[nearest]))
 
 
+def unsettled(atoms: Atoms, amplitude: float, rng: np.random.Generator) -> Atoms:
+    """Return a crystal with its units of P shifted and turned as rigid bodies, and the other anions shifted.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    amplitude : float
+        Standard deviation of a shift along one axis, Angstrom, and of the way of a corner as its unit turns.
+    rng : numpy.random.Generator
+    """
+    moved: Atoms = atoms.copy()
+    moves = rng.standard_normal((len(moved), 3)) * FREE_SHIFT * amplitude
+    moves[moved.numbers == LITHIUM] = 0.0
+    centres = np.flatnonzero(moved.symbols == "P")
+    vectors = _nearest(moved.positions[centres], moved.positions, moved.cell.array)
+    for centre, to_others in zip(centres, vectors, strict=True):
+        unit = np.flatnonzero((np.linalg.norm(to_others, axis=1) < 2.6) & (moved.numbers != LITHIUM))
+        turn = rng.standard_normal(3) * amplitude / CORNER_BONDS["S"]
+        moves[unit] = moves[centre] / FREE_SHIFT + np.cross(turn, to_others[unit])
+    moved.positions += moves
+    return moved
+
+
 def loosened(atoms: Atoms, amplitude: float, rng: np.random.Generator) -> Atoms:
-    """Return a crystal with lithium displaced at random, and kept off its neighbours.
+    """Return a crystal with lithium displaced at random, drawn to the nearest anions and kept off its neighbours.
 
     Parameters
     ----------
@@ -158,12 +191,21 @@ def loosened(atoms: Atoms, amplitude: float, rng: np.random.Generator) -> Atoms:
     loose.positions[moving] += rng.standard_normal((len(moving), 3)) * amplitude
     radii = covalent_radii[loose.numbers]
     wanted = 0.95 * (radii[moving, None] + radii[None, :])
+    cations = np.isin(loose.symbols, ("Li", "P"))
+    to_phosphorus = _nearest(loose.positions, loose.positions[loose.numbers == PHOSPHORUS], loose.cell.array)
+    free = np.linalg.norm(to_phosphorus, axis=2).min(axis=1, initial=np.inf) > 2.6
+    # Anions that are not bound to P as well draw lithium harder and nearer.
+    bond = (radii[moving, None] + radii[None, :]) * np.where(free, 1.0, 1.05)
+    pull = np.where(free, 0.3, 0.1)
+    rows = np.arange(len(moving))[:, None]
     for _ in range(20):
         vectors = _nearest(loose.positions[moving], loose.positions, loose.cell.array)
         distances = np.sqrt((vectors**2).sum(axis=2))
         distances[np.arange(len(moving)), moving] = np.inf
-        overlap = np.clip(wanted - distances, 0, None) / np.maximum(distances, 1e-9)
-        loose.positions[moving] -= 0.5 * np.einsum("ij,ijk->ik", overlap, vectors)
+        steps = -0.5 * np.clip(wanted - distances, 0, None)
+        nearest = np.argpartition(np.where(cations, np.inf, distances), COORDINATION - 1, axis=1)[:, :COORDINATION]
+        steps[rows, nearest] += pull[nearest] * np.clip(distances[rows, nearest] - bond[rows, nearest], 0, 1)
+        loose.positions[moving] += np.einsum("ij,ijk->ik", steps / np.maximum(distances, 1e-9), vectors)
     return loose
 
 

@@ -1,10 +1,11 @@
 """Correlated noise of a time series: how long it remembers, and how many independent samples that leaves.
 
-The noise about a trend is taken as an Ornstein-Uhlenbeck process (correlation ``exp(-|t - t'| / memory)``) that
-is averaged over blocks of time. The memory is not known. It runs over a grid, each point of which weighs as
-much as its restricted likelihood (H. D. Patterson and R. Thompson, Biometrika 58, 545 (1971)), which gives back
-the slow noise that a fitted trend took away. What is drawn over the grid holds that the memory is uncertain; a
-single estimate of it does not, and intervals made of one are too narrow where the memory is long.
+The noise about a trend is taken as an Ornstein-Uhlenbeck process (correlation ``exp(-|t - t'| / memory)``) and
+white noise, both averaged over blocks of time: atoms rattle within a few frames, and what they rattle about
+wanders slowly. Neither the memory nor the share of white noise is known. Both run over a grid, each point of
+which weighs as much as its restricted likelihood (H. D. Patterson and R. Thompson, Biometrika 58, 545 (1971)),
+which gives back the slow noise that a fitted trend took away. What is drawn over the grid holds that the noise is
+uncertain; a single estimate of it does not, and intervals made of one are too narrow where the memory is long.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from aiida_haml.frames import FloatArray
 LONGEST_MEMORY = 0.4
 #: Ratio of neighbouring memories on the grid.
 MEMORY_STEP = 1.4
+#: Variance of the white noise in the shortest block, over that of the slow noise before it is averaged.
+WHITE = (0.0, 0.15, 1.0)
+#: Prior weight of each of these shares.
+WHITE_PRIOR = (1.0, 0.25, 0.25)
 #: How fast the prior weight of a memory falls with its length, as a power. With 0, a series of white noise leaves
 #: room for slow noise and its intervals are too wide; with 1, a memory of a tenth of the series is missed.
 MEMORY_PRIOR = 0.5
@@ -43,6 +48,8 @@ class NoiseGrid:
         Half the logarithm of the determinant of the correlation matrix.
     independent : (M,) array
         Independent samples that the series is worth: the noise's variance over that of its mean, at most n.
+    prior : (M,) array
+        Weight before the series is seen.
     """
 
     memory: FloatArray
@@ -50,11 +57,12 @@ class NoiseGrid:
     correlation: FloatArray
     log_volume: FloatArray
     independent: FloatArray
+    prior: FloatArray
 
     @property
     def log_prior(self) -> FloatArray:
         """What goes off the logarithm of a likelihood for each noise, (M,): its volume and its prior."""
-        return np.asarray(self.log_volume + MEMORY_PRIOR * np.log(self.memory))
+        return np.asarray(self.log_volume - np.log(self.prior))
 
 
 def noise_grid(edges: FloatArray) -> NoiseGrid:
@@ -69,12 +77,18 @@ def _grid(relative: bytes) -> NoiseGrid:
     n = len(edges) - 1
     shortest = float(np.diff(edges).min()) / 4
     count = 1 + max(1, round(np.log(LONGEST_MEMORY / shortest) / np.log(MEMORY_STEP)))
-    memories = np.geomspace(shortest, LONGEST_MEMORY, count)
-    correlation = np.stack([averaged(edges, memory) for memory in memories])
-    factors = np.linalg.cholesky(correlation)
     widths = np.diff(edges)
+    # Noise of a memory shorter than the blocks is white already.
+    points = [
+        (memory, white)
+        for memory in np.geomspace(shortest, LONGEST_MEMORY, count)
+        for white in (WHITE if memory > widths.max() else WHITE[:1])
+    ]
+    correlation = np.stack([averaged(edges, m) + w * np.diag(widths.min() / widths) for m, w in points])
+    factors = np.linalg.cholesky(correlation)
     return NoiseGrid(
-        memory=memories,
+        memory=np.array([m for m, _ in points]),
+        prior=np.array([m**-MEMORY_PRIOR * WHITE_PRIOR[WHITE.index(w)] for m, w in points]),
         whitening=np.stack([solve_triangular(f, np.eye(n), lower=True) for f in factors]),
         correlation=correlation,
         log_volume=np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1),

@@ -46,10 +46,11 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     _check_labels(candidates)
     members = [_member(inputs / "series" / key, key, c) for key, c in candidates.items()]
     phases = _common_phases(inputs / "environments", list(candidates))
-    ranking = rank(members, settings)
+    # One thread: sums come in one order, so that the same inputs give the same ranking to the last digit.
+    with threadpool_limits(1):
+        ranking = rank(members, settings)
     ranking["warnings"] += _mixed_reactions(inputs / "series", list(candidates))
     horizon = ranking["compared_fs"] or max(m.simulated_fs for m in members)
-    # One thread: sums come in one order, so that the same inputs give the same ranking to the last digit.
     with threadpool_limits(1):
         clusters = find_clusters(_Candidates(inputs / "environments", list(candidates)), phases, horizon, settings)
     labels = [row["label"] for row in ranking["candidates"]]

@@ -29,7 +29,7 @@ FLAGS = (
 def hostile_screen():
     """Return a screen whose every text is an attack."""
     evil = HOSTILE.format
-    data = full_screen(labels=("pristine", "O-doped", EVIL), n_atoms=40)
+    data = full_screen(labels=("pristine", EVIL), n_atoms=40)
     phases = np.array([evil(f"phase {i}") for i in range(5)])
     candidates = [
         dataclasses.replace(

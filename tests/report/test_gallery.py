@@ -16,20 +16,20 @@ from aiida_haml.report.gallery import gallery, write_figures
 from tests.report.fakes import EVIL, HEIGHT, TIME_FS, full_candidate, full_screen, full_series
 
 SHARED = {
-    "scores", "order", "sensitivity", "tree", "kinetics", "comparison", "motion", "environments", "learning", "cost",
+    "scores", "order", "sensitivity", "kinetics", "comparison", "motion", "environments", "learning", "cost",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return gallery(full_screen())
+    return gallery(full_screen(("pristine", EVIL)))
 
 
 def test_every_kind_of_data_has_its_figure(drawn):
     assert set(drawn.shared) == SHARED
-    assert [set(own) for _, own in drawn.candidates] == [{"time", "z", "cells"}] * 3
+    assert [set(own) for _, own in drawn.candidates] == [{"time", "z", "cells"}] * 2
     names = [drawing.name for drawing in drawn]
-    assert len(names) == len(set(names)) == len(SHARED) + 9
+    assert len(names) == len(set(names)) == len(SHARED) + 6
     assert all(drawing.description and drawing.caption for drawing in drawn)
 
 

@@ -1,4 +1,4 @@
-"""Reference pages made from the code: the fields of a screen's specification, and the command line."""
+"""Pages made from the code: the fields of a specification, the command line, and what the metrics say."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sanity import lines
 
 from aiida_haml.cli import haml
 from aiida_haml.spec import ScreenSpec
 
 
 def write_pages(folder: Path) -> None:
-    """Write ``spec.md`` and ``cli.md``, leaving files whose text has not changed."""
+    """Write ``spec.md``, ``cli.md`` and ``sanity.txt``, leaving files whose text has not changed."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"spec.md": "\n".join(_spec_page()), "cli.md": "\n".join(_cli_page())}
+    pages = {"spec.md": "\n".join(_spec_page()), "cli.md": "\n".join(_cli_page()), "sanity.txt": "\n".join(lines())}
     for name, text in pages.items():
         path = folder / name
         if not path.exists() or path.read_text() != text:

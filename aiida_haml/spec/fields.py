@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 Protocol = Literal["quick", "fast", "moderate", "precise"]
-#: What `level_of_theory: teacher` means for liquids; for solids it is the preset's.
+#: The teacher of liquids; that of solids is in the preset of the name.
 MOLECULES_TEACHER = "aiida_haml.engines.toy_molecules:ToyMolecules"
 LevelName = Literal["gfn1-xtb", "pbe-szv", "pbe-dzvp", "teacher"]
 

@@ -50,7 +50,7 @@ BROKEN = {
     "no such configuration": (doping(configuration=99), ["dopings[0].configuration", "99", "0 to 32"]),
     "configuration in words": (doping(configuration="some"), ["dopings[0].configuration", "'some'", "`all`"]),
     "negative configuration": (doping(configuration=-1), ["dopings[0].configuration", "from 0 on"]),
-    "no samples": (doping(configuration="{sample: 0}"), ["dopings[0].configuration.sample", "greater than or equal to 1"]),
+    "no samples": (doping(configuration="{sample: 0}"), ["dopings[0].configuration.sample", "or equal to 1"]),
     "co-doping that overlaps": (codoping("{dopant: Se, site: 16e, fraction: 0.9}"), ["dopings[0]", "fraction"]),
     "co-doping, second one wrong": (
         codoping("{dopant: F, site: 4a, fraction: 0.3}"),

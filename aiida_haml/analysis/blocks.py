@@ -179,7 +179,7 @@ def sampled_metrics(
     strata = blocks.strata()
     averaging = np.stack([np.isin(np.arange(len(blocks.means)), s) / len(s) for s in strata])
     means = averaging @ blocks.means
-    noise = _noise_of_means(blocks, averaging, settings.n_bootstrap, rng)
+    noise = _noise_of_means(blocks, averaging, settings.n_draws, rng)
     sizes = np.array([len(s) for s in strata]) / len(blocks.means)
     target = settings.instability_target_A
     point = metric_values(means, sizes, blocks.start, target)

@@ -165,7 +165,7 @@ def _long_enough(member: Member, settings: RankingSettings) -> bool:
 
 def _kinetics(label: str, own: Sequence[Member], settings: RankingSettings) -> Kinetics:
     rng = np.random.default_rng(_stream(settings, label, GROWTH_LAW))
-    return kinetics([m.series for m in own], rng, settings.late_fraction, settings.confidence, settings.n_bootstrap)
+    return kinetics([m.series for m in own], rng, settings.late_fraction, settings.confidence, settings.n_draws)
 
 
 def pool(members: Sequence[Blocks], growth: Kinetics, label: str, settings: RankingSettings) -> Pooled:
@@ -173,7 +173,7 @@ def pool(members: Sequence[Blocks], growth: Kinetics, label: str, settings: Rank
     seed = _stream(settings, label, SAMPLES)
     rng = np.random.default_rng(seed)
     points, samples = zip(*(sampled_metrics(b, settings, rng) for b in members), strict=True)
-    derived = _kinetic_samples(growth, settings.n_bootstrap)
+    derived = _kinetic_samples(growth, settings.n_draws)
     return Pooled(np.append(np.mean(points, axis=0), np.median(derived, axis=0)), np.stack(samples), derived, seed)
 
 

@@ -93,7 +93,7 @@ class RankingSettings(Settings):
         tenth of the anion-anion distance: the Lindemann criterion).
     blocks : int
         Blocks that the compared time is cut into; fewer where a candidate has less than twice as many frames.
-    n_bootstrap : int
+    n_draws : int
         Samples drawn for each interval.
     confidence : float
         Of the intervals, and of the order that two candidates need in order not to be tied.
@@ -118,7 +118,7 @@ class RankingSettings(Settings):
     late_fraction: float = 1 / 3
     instability_target_A: float = 0.4
     blocks: int = 48
-    n_bootstrap: int = 2000
+    n_draws: int = 2000
     confidence: float = 0.95
     seed: int = 2025
     max_error_ratio: float = 3.0
@@ -133,7 +133,7 @@ class RankingSettings(Settings):
         self.need("min_simulated_fs", self.min_simulated_fs >= 0, "a time in fs")
         self.need("late_fraction", 0 < self.late_fraction < 1, "a share between 0 and 1")
         self.need("blocks", self.blocks >= 12, "at least 12 blocks, four of which fall into the default late part")
-        self.need("n_bootstrap", self.n_bootstrap >= 100, "at least 100 samples")
+        self.need("n_draws", self.n_draws >= 100, "at least 100 samples")
         self.need("confidence", 0.5 < self.confidence < 1, "a probability between 0.5 and 1")
         self.need("min_cluster_centres", self.min_cluster_centres >= 2, "at least 2")
         self.need("max_error_ratio", self.max_error_ratio >= 1, "a factor of at least 1")

@@ -294,6 +294,8 @@ def _print_ranking(ranking: dict[str, Any], pk: int) -> None:
         click.echo(f"{head}  {interval:<18}{c['simulated_fs']:>9.1f}  {c['status']}{tied}")
         for name, value in c["metrics"].items():
             click.echo(f"        {_metric_line(name, value, ranking['metrics'][name], c.get('parts', {}).get(name))}")
+        if growth := c.get("kinetics"):
+            click.echo(f"        {_growth_line(growth)}")
     for warning in ranking.get("warnings", []):
         click.echo(f"! {warning}")
     click.echo(f"level of theory {ranking.get('level_of_theory')}; walk it back with 'aiida-haml trace {pk}'")
@@ -303,6 +305,16 @@ def _metric_line(name: str, value: float | None, metric: dict[str, Any], part: f
     share = "" if part is None else f"  adds {_number(part)}"
     meaning = f"({metric['direction']} is better, weight {_number(metric['weight'])})"
     return f"{name}: {_number(value)} {metric.get('unit', '')} {meaning}{share}"
+
+
+def _growth_line(growth: dict[str, Any]) -> str:
+    """Return the growth law and its rate constant, or why there is none."""
+    if (rate := growth.get("rate_per_ps")) is None:
+        return f"growth: {growth['model']}{': ' + growth['reason'] if growth.get('reason') else ''}"
+    low, high = rate["interval"]
+    return (
+        f"growth: {growth['model'].replace('_', ' ')}, {_number(rate['value'])} [{_number(low)}, {_number(high)}] /ps"
+    )
 
 
 def _number(value: float | None) -> str:

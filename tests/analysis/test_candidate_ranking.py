@@ -15,7 +15,7 @@ from aiida_haml.analysis.sensitivity import tied_groups, weight_sensitivity
 from aiida_haml.analysis.settings import RankingSettings
 from tests.analysis.series import coloured as slow
 
-SETTINGS = RankingSettings(min_simulated_fs=1000, n_bootstrap=500)
+SETTINGS = RankingSettings(min_simulated_fs=1000, n_draws=500)
 
 
 def coloured(rng, n, width, memory):
@@ -79,7 +79,7 @@ def test_alike_candidates_are_tied():
 
 def test_false_orders_are_as_rare_as_the_confidence_says():
     """Candidates that differ in their noise alone: at 95 % one pair in ten may be called ordered."""
-    settings = RankingSettings(min_simulated_fs=0, n_bootstrap=300)
+    settings = RankingSettings(min_simulated_fs=0, n_draws=300)
     pairs = [
         [planted(f"a{i}", seed=2 * i, memory=0.7), planted(f"b{i}", seed=2 * i + 1, memory=0.7)] for i in range(40)
     ]
@@ -88,7 +88,7 @@ def test_false_orders_are_as_rare_as_the_confidence_says():
 
 
 def test_intervals_cover_the_planted_value():
-    settings = RankingSettings(min_simulated_fs=0, n_bootstrap=300)
+    settings = RankingSettings(min_simulated_fs=0, n_draws=300)
     late = slice(-133, None)
     truth = (0.1 + 0.5 * (1 - np.exp(-2e-3 * np.linspace(0, 4000, 400))))[late].mean()
     inside = 0
@@ -138,7 +138,7 @@ def test_all_are_compared_over_the_shortest_time():
 
 
 def test_one_frame_and_few_frames_are_undetermined():
-    settings = RankingSettings(min_simulated_fs=0, n_bootstrap=100)
+    settings = RankingSettings(min_simulated_fs=0, n_draws=100)
     rows, _ = ranked([planted("one", n=1), planted("few", n=10)], settings)
     assert rows["one"]["status"].startswith("undetermined: simulated 0 fs")
     assert "described frames" in rows["few"]["status"]
@@ -232,7 +232,7 @@ def test_every_label_has_its_kinetics():
 
 
 def test_kinetics_can_be_given_a_weight_and_are_then_needed():
-    settings = RankingSettings(weights={"rate_constant": 1.0}, min_simulated_fs=0, n_bootstrap=200)
+    settings = RankingSettings(weights={"rate_constant": 1.0}, min_simulated_fs=0, n_draws=200)
     members = [planted("slow", rate=2e-3, noise=0.01, seed=1), planted("fast", rate=8e-3, noise=0.01, seed=2)]
     rows, _ = ranked([*members, planted("still", level=0.0, seed=3)], settings)
     assert rows["fast"]["parts"]["rate_constant"] > rows["slow"]["parts"]["rate_constant"]
@@ -355,7 +355,7 @@ def test_an_order_that_hangs_on_the_weights_is_not_robust():
 
 def test_slow_noise_does_not_escape_the_interval():
     """Noise that remembers 6 % of the run, where 24 blocks with a fixed widening covered 85-90 %."""
-    config = RankingSettings(min_simulated_fs=0, n_bootstrap=300)
+    config = RankingSettings(min_simulated_fs=0, n_draws=300)
     time = np.linspace(0, 1, 400)
     inside = 0
     for seed in range(80):

@@ -11,7 +11,7 @@ from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 
 DESCRIPTION = {"elements": ["Cl", "Li", "P", "S"], "n_components": 16, "every_fs": 0}
-RANKING = {"min_simulated_fs": 100, "n_bootstrap": 200, "max_centres": 100}
+RANKING = {"min_simulated_fs": 100, "n_draws": 200, "max_centres": 100}
 
 
 def wandering(seed, speed, n_frames=60):

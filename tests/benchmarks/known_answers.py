@@ -209,7 +209,7 @@ def late_truth(level: float, n: int = 600) -> float:
 
 def ranks_section(quick: bool) -> tuple[Figures, list[str]]:
     """Measure right orders, false orders, and the coverage of a metric's interval."""
-    settings = RankingSettings(min_simulated_fs=0, n_bootstrap=500)
+    settings = RankingSettings(min_simulated_fs=0, n_draws=500)
     repeats = 6 if quick else 40
     right = false = pairs = 0
     for k in range(repeats):

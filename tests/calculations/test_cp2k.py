@@ -141,7 +141,8 @@ def test_parameters_do_not_change_the_level(levels):
     frame = Frames([3, 3], [[[0, 0, 0], [2, 0, 0]]], 9 * np.eye(3)[None], True)
     theory = levels["gfn1-xtb"]["theory"]
     before = repr(theory)
-    build_parameters(frame, theory, levels["gfn1-xtb"]["solver"][0], run_parameters(frame, MD, None), isolated=False, wall_time=100)
+    solver, run = levels["gfn1-xtb"]["solver"][0], run_parameters(frame, MD, None)
+    build_parameters(frame, theory, solver, run, isolated=False, wall_time=100)
     assert repr(theory) == before
 
 

@@ -51,7 +51,7 @@ def inputs(parts, histories=True):
 
 
 def ranked(code, **given):
-    settings = orm.Dict({"min_simulated_fs": 100.0, "n_bootstrap": 200, "max_centres": 40})
+    settings = orm.Dict({"min_simulated_fs": 100.0, "n_draws": 200, "max_centres": 40})
     return run_get_node(RankCalculation, code=code, level=orm.Dict(LEVEL), settings=settings, **given)
 
 

@@ -52,7 +52,7 @@ def candidate(key, label, level, seed=1):
 def screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-dzvp"):
     candidates = [candidate(f"c{i}", label, 0.2 + 0.3 * i) for i, label in enumerate(labels)]
     members = [Member(c.key, c.label, dict(c.series)) for c in candidates]
-    ranking = rank(members, RankingSettings(min_simulated_fs=0, n_bootstrap=100))
+    ranking = rank(members, RankingSettings(min_simulated_fs=0, n_draws=100))
     n = len(labels)
     ranking |= {"distances": (1 - np.eye(n)).tolist(), "teacher": engine == "teacher"}
     return ReportData(

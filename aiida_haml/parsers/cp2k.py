@@ -115,7 +115,8 @@ class Cp2kLabelParser(Parser):
         """
         read = self.retrieved.base.repository.get_object_content
         initial = self.node.inputs.initial.read(-1)
-        moved, moved_forces, energies = np.empty((0, initial.n_atoms, 3)), np.empty((0, initial.n_atoms, 3)), []
+        moved = moved_forces = np.empty((0, initial.n_atoms, 3))
+        energies = np.empty(0)
         if "aiida-frc-1.xyz" in self.retrieved.base.repository.list_object_names():
             trajectory = read("aiida-pos-1.xyz", mode="r")
             moved, energies = read_xyz(trajectory, initial.n_atoms), read_energies(trajectory)

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -89,10 +89,11 @@ def _read_files(content: dict[str, Any], folder: Path) -> Iterator[Problem]:
 def _entries_with_files(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], Callable[[Path], Any]]]:
     """Yield the entries that name a file: where they stand, the entry, and the function that reads its file."""
 
-    def names_file(entry: Any) -> bool:
+    def names_file(entry: Any) -> TypeGuard[dict[str, Any]]:
         return isinstance(entry, dict) and isinstance(entry.get("file"), str)
 
-    if names_file(host := content.get("host")):
+    host = content.get("host")
+    if names_file(host):
         yield "host", host, lambda path: _host_file(path, host.get("name"))
     liquids = content.get("electrolytes")
     for i, liquid in enumerate(liquids if isinstance(liquids, list) else []):

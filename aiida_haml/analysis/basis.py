@@ -203,7 +203,7 @@ def make_basis(settings: DescriptionSettings) -> Basis:
     unknown = sorted(set(settings.elements) - set(chemical_symbols[1:]))
     if unknown:
         raise ValueError(f"DescriptionSettings.elements holds {unknown}, which are no chemical symbols; correct them.")
-    phases = reference_phases(settings.elements)
+    phases = reference_phases(settings.elements, settings.host)
     numbers = [atomic_numbers[e] for e in settings.elements]
     with threadpool_limits(1):  # one order of summation on every machine; and threads fight for these small sizes
         samples = _samples(phases, settings)

@@ -6,6 +6,7 @@ projection fitted here also carries environments that no phase resembles.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ase.geometry import get_distances
 from numpy.typing import NDArray
 
 from aiida_haml.structures import crystals
+from aiida_haml.structures.candidates import build
 
 FloatArray = NDArray[np.float64]
 
@@ -76,17 +78,36 @@ def _about(atoms: Atoms, length: float = 9.5) -> Atoms:
     return make_supercell(atoms, np.diag(repeats))
 
 
+def reference_phases(elements: tuple[str, ...], host: str = "") -> list[ReferencePhase]:
+    """Return the phases that an element set can form; those that need another element are left out.
+
+    Parameters
+    ----------
+    elements : tuple of str
+    host : str
+        The electrolyte as `aiida_haml.structures.candidates` takes it, in JSON; the hosts known by name if empty.
+
+    Raises
+    ------
+    ValueError
+        If the host has the name of another reference phase.
+    """
+    cells = {name: (_role(name), atoms) for name, atoms in crystals.reference_phases().items()}
+    if host:
+        cells = {name: cell for name, cell in cells.items() if cell[0] != ELECTROLYTE}
+        atoms, report = build({"host": json.loads(host)})
+        name = report["spec"]["host"]["name"]
+        if name in cells:
+            raise ValueError(f"The host is called {name}, as a reference phase is; give it another name.")
+        cells[name] = (ELECTROLYTE, atoms)
+    fitting = {n: cell for n, cell in cells.items() if set(cell[1].get_chemical_symbols()) <= set(elements)}
+    return [ReferencePhase(name, role, _about(atoms)) for name, (role, atoms) in fitting.items()]
+
+
 def _role(name: str) -> str:
     if name in crystals.HOSTS:
         return ELECTROLYTE
     return METAL if name == crystals.LITHIUM.name else PRODUCT
-
-
-def reference_phases(elements: tuple[str, ...]) -> list[ReferencePhase]:
-    """Return the phases that an element set can form; those that need another element are left out."""
-    allowed = set(elements)
-    fitting = {n: a for n, a in crystals.reference_phases().items() if set(a.get_chemical_symbols()) <= allowed}
-    return [ReferencePhase(name, _role(name), _about(atoms)) for name, atoms in fitting.items()]
 
 
 def snapshot(phase: ReferencePhase, temperature: float, elements: tuple[str, ...], rng: np.random.Generator) -> Atoms:

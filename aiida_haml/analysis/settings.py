@@ -24,6 +24,9 @@ class DescriptionSettings(Settings):
     elements : tuple of str
         All elements that a screen may hold. It decides the projection: candidates are comparable only if they
         were described with the same elements.
+    host : str
+        The electrolyte whose crystal the environments are compared with, as `aiida_haml.structures.candidates` takes
+        it, in JSON; empty for the hosts known by name.
     every_fs : float
         Describe at most one frame in each interval of this length (fs); 0 describes all.
     r_cut : float
@@ -51,6 +54,7 @@ class DescriptionSettings(Settings):
     """
 
     elements: tuple[str, ...] = DEFAULT_ELEMENTS
+    host: str = ""
     every_fs: float = 2.0
     r_cut: float = 5.0
     n_max: int = 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from aiida import orm
@@ -100,3 +101,12 @@ class EngineCalculation(CalcJob):
         # The depth keeps the folders of a path; a plain string would put every file at the top.
         calcinfo.retrieve_list += [(name, ".", name.count("/") + 1) for name in self.OUTPUTS]
         return calcinfo
+
+
+def also(first: Callable[..., str | None] | None, second: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Return a validator that complains where either does: a port holds one, and that of every CalcJob has to stay."""
+
+    def both(value: Any, port: Any) -> str | None:
+        return (first(value, port) if first is not None else None) or second(value, port)
+
+    return both

@@ -16,6 +16,7 @@ from aiida_cp2k.utils import merge_dict
 from ase import Atoms, units
 from ase.data import ground_state_magnetic_moments
 
+from aiida_haml.calculations.base import also
 from aiida_haml.calculations.levels import GAUSSIAN_PORTS, check_pinned
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
 from aiida_haml.data.frames import FramesData
@@ -54,7 +55,7 @@ class Cp2kLabelCalculation(Cp2kCalculation):
         spec.input("solver", valid_type=orm.Dict, required=False, help="CP2K keywords that lead to a converged SCF.")
         spec.input("md", valid_type=orm.Dict, required=False, validator=validate_md, help="Settings of the AIMD.")
         spec.input("relax", valid_type=orm.Dict, required=False, validator=validate_relax, help="Of a relaxation.")
-        spec.inputs.validator = validate_inputs
+        spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         ports: Any = spec.inputs
         options = ports["metadata"]["options"]
         options["parser_name"].default = "haml.cp2k"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
 
 from aiida_haml.analysis.settings import DescriptionSettings
-from aiida_haml.calculations.base import EngineCalculation
+from aiida_haml.calculations.base import EngineCalculation, also
 from aiida_haml.data.frames import FramesData
 
 #: What a description looks back at before its first segment, fs; `aiida_haml.analysis.description.MEMORY_FS`, without
@@ -118,15 +118,6 @@ def _complaint(port: str, segments: Mapping[str, FramesData]) -> str | None:
         if node.base.attributes.get("time_start") is None:
             return f"`{port}.{label}` has no times, so that nothing can be said along time."
     return None
-
-
-def also(first: Callable[..., str | None] | None, second: Callable[..., str | None]) -> Callable[..., str | None]:
-    """Return a validator that complains where either does: a port holds one, and that of every CalcJob has to stay."""
-
-    def both(value: Any, port: Any) -> str | None:
-        return (first(value, port) if first is not None else None) or second(value, port)
-
-    return both
 
 
 def validate_inputs(inputs: Any, _: Any) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_haml.calculations.base import EngineCalculation
+from aiida_haml.calculations.base import EngineCalculation, also
 from aiida_haml.calculations.lammps import validate_potential
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
@@ -38,8 +38,7 @@ class EvaluateCalculation(EngineCalculation):
         )
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times.")
         spec.default_output_node = "errors"
-        checks_of_a_job: Any = spec.inputs.validator
-        spec.inputs.validator = lambda value, ctx: checks_of_a_job(value, ctx) or validate_inputs(value)
+        spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         spec.exit_code(320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}")
         spec.exit_code(410, "ERROR_DIVERGED", message="The potential cannot be used: {message}")
 
@@ -59,7 +58,7 @@ def validate_frames(node: FramesData | None, _: Any) -> str | None:
     return "`frames` has no energies and forces of a known level of theory; there is nothing to compare with."
 
 
-def validate_inputs(inputs: Any) -> str | None:
+def validate_inputs(inputs: Any, _: Any) -> str | None:
     """Refuse frames that the potential cannot be compared with."""
     if any(name not in inputs for name in ("potential", "frames")):
         return None

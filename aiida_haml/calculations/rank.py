@@ -9,7 +9,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_haml.analysis.settings import RankingSettings
-from aiida_haml.calculations.base import EngineCalculation
+from aiida_haml.calculations.base import EngineCalculation, also
 from aiida_haml.calculations.levels import level_key
 
 
@@ -35,7 +35,7 @@ class RankCalculation(EngineCalculation):
         )  # fmt: skip
         spec.input("level", valid_type=orm.Dict, help="Level of theory of the labels behind all of it.")
         spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="Weights and limits.")
-        spec.inputs.validator = validate_keys
+        spec.inputs.validator = also(spec.inputs.validator, validate_keys)
         spec.output("ranking", valid_type=orm.Dict, required=False, help="Candidates in order, with their metrics.")
         spec.output("clusters", valid_type=orm.ArrayData, required=False, help="Centres, labels, distributions.")
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times and counts.")

@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_haml.calculations.base import EngineCalculation
+from aiida_haml.calculations.base import EngineCalculation, also
 from aiida_haml.calculations.lammps import validate_potential
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
@@ -64,8 +64,7 @@ class TrainCalculation(EngineCalculation):
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times and versions.")
         spec.default_output_node = "output_parameters"
         # The validator of the whole has to go on checking code and computer.
-        checks_of_a_job: Any = spec.inputs.validator
-        spec.inputs.validator = lambda value, ctx: checks_of_a_job(value, ctx) or validate_inputs(value)
+        spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         _define_exit_codes(spec)
 
     def task(self) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def validate_isolated_atoms(atoms: Mapping[str, FramesData] | None, _: Any) -> s
     return None
 
 
-def validate_inputs(inputs: Mapping[str, Any]) -> str | None:
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Refuse labels that do not go together, and a start that does not fit them.
 
     Parameters

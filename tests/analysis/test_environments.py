@@ -224,6 +224,6 @@ def test_a_host_of_ones_own_is_the_electrolyte_that_atoms_are_compared_with(tmp_
     assert series["reacted_fraction"][0] == 0
     foreign = DescriptionSettings(elements=settings.elements)
     series = describe_batch({"segment_000": Frames.from_ase(cell)}, make_basis(foreign)).series
-    assert series["reacted_fraction"][0] > 0.4
+    assert series["reacted_fraction"][0] > 0.1  # bromide ions at the least
     with pytest.raises(ValueError, match="give it another name"):
         make_basis(replace(settings, host=json.dumps({**host, "name": "Li2S"})))

@@ -147,7 +147,7 @@ class HybridWorkChain(WorkChain):
         self.ctx.steps_done = 0
         self.ctx.steps_wanted = round(settings["hybrid"]["simulated_fs"] / settings["dynamics"]["timestep_fs"])
         self.ctx.plan = control(self._controller())
-        self.ctx.records["plan_000"] = self.ctx.plan
+        self.ctx.records["plan_0000"] = self.ctx.plan
         self.ctx.over = False
         self.ctx.atoms = dict(self.inputs.get("isolated_atoms", {}))
 
@@ -241,7 +241,7 @@ class HybridWorkChain(WorkChain):
             level=self.inputs.level,
             md=self._md(steps, 1),
             options=self._options("label"),
-            metadata={"call_link_label": f"burst_{self.ctx.cycle:03d}"},
+            metadata={"call_link_label": f"burst_{self.ctx.cycle:04d}"},
             **self._gaussians(),
         )
         return ToContext(burst=child)
@@ -252,8 +252,8 @@ class HybridWorkChain(WorkChain):
         if not child.is_finished_ok:
             return self._failed(self.exit_codes.ERROR_LABEL_FAILED, child)
         self._append(child.outputs.frames)
-        self.ctx.labels[f"burst_{self.ctx.cycle:03d}"] = child.outputs.frames
-        self.ctx.records[f"burst_{self.ctx.cycle:03d}"] = child.outputs.output_parameters
+        self.ctx.labels[f"burst_{self.ctx.cycle:04d}"] = child.outputs.frames
+        self.ctx.records[f"burst_{self.ctx.cycle:04d}"] = child.outputs.output_parameters
         self.ctx.n_labels += len(child.outputs.frames) - 1
         self.ctx.errors = None
         return None
@@ -270,7 +270,7 @@ class HybridWorkChain(WorkChain):
             potential=self.ctx.potential,
             frames=self.ctx.last,
             metadata={
-                "call_link_label": f"test_{self.ctx.cycle:03d}",
+                "call_link_label": f"test_{self.ctx.cycle:04d}",
                 "options": self.ctx.settings["options"]["analysis"],
             },
         )
@@ -282,7 +282,7 @@ class HybridWorkChain(WorkChain):
         if not child.is_finished_ok:
             return self._failed(self.exit_codes.ERROR_TEST_FAILED, child)
         self.ctx.errors = child.outputs.errors
-        self.ctx.records[f"errors_{self.ctx.cycle:03d}"] = child.outputs.errors
+        self.ctx.records[f"errors_{self.ctx.cycle:04d}"] = child.outputs.errors
         errors = child.outputs.errors.get_dict()
         self.report(
             f"cycle {self.ctx.cycle}: prequential force error {1000 * errors['force_rmse']:.0f} meV/A, "
@@ -300,13 +300,13 @@ class HybridWorkChain(WorkChain):
         }
         if self.ctx.errors is not None:
             inputs["errors"] = self.ctx.errors
-        stretch = self.ctx.records.get(f"stretch_{self.ctx.cycle - 1:03d}")
+        stretch = self.ctx.records.get(f"stretch_{self.ctx.cycle - 1:04d}")
         if stretch is not None:
             inputs["stretch"] = stretch
         if self.ctx.settings["controller"].get("max_wall_time_s") is not None:
             inputs["wall_time_s"] = orm.Float((timezone.now() - self.node.ctime).total_seconds())
         self.ctx.plan = control(self._controller(), **inputs)
-        self.ctx.records[f"plan_{self.ctx.cycle:03d}"] = self.ctx.plan
+        self.ctx.records[f"plan_{self.ctx.cycle:04d}"] = self.ctx.plan
         self.ctx.over = self.ctx.plan["n_burst"] == 0 and self.ctx.plan["n_stretch"] == 0
         self.report(f"cycle {self.ctx.cycle}: {self.ctx.plan['reason']}")
 
@@ -329,7 +329,7 @@ class HybridWorkChain(WorkChain):
             isolated_atoms=self.ctx.atoms,
             settings=orm.Dict(settings),
             options=self._options("train"),
-            metadata={"call_link_label": f"train_{self.ctx.cycle:03d}"},
+            metadata={"call_link_label": f"train_{self.ctx.cycle:04d}"},
             **inputs,
         )
         return ToContext(training=child)
@@ -340,7 +340,7 @@ class HybridWorkChain(WorkChain):
         if not child.is_finished_ok:
             return self._failed(self.exit_codes.ERROR_TRAINING_FAILED, child)
         self.ctx.potential = child.outputs.potential
-        self.ctx.records[f"training_{self.ctx.cycle:03d}"] = child.outputs.errors
+        self.ctx.records[f"training_{self.ctx.cycle:04d}"] = child.outputs.errors
         return None
 
     def run_stretch(self) -> ToContext:
@@ -356,7 +356,7 @@ class HybridWorkChain(WorkChain):
             md=self._md(self.ctx.plan["n_stretch"], 2, save_every=dynamics["save_every"]),
             watch=orm.Dict(watch),
             options=self._options("md"),
-            metadata={"call_link_label": f"stretch_{self.ctx.cycle:03d}"},
+            metadata={"call_link_label": f"stretch_{self.ctx.cycle:04d}"},
         )
         return ToContext(stretch=child)
 
@@ -366,9 +366,9 @@ class HybridWorkChain(WorkChain):
         if not child.is_finished_ok:
             return self._failed(self.exit_codes.ERROR_STRETCH_FAILED, child)
         self._append(child.outputs.frames)
-        self.ctx.records[f"stretch_{self.ctx.cycle:03d}"] = child.outputs.output_parameters
+        self.ctx.records[f"stretch_{self.ctx.cycle:04d}"] = child.outputs.output_parameters
         if "untrusted" in child.outputs:
-            self.ctx.untrusted[f"stretch_{self.ctx.cycle:03d}"] = child.outputs.untrusted
+            self.ctx.untrusted[f"stretch_{self.ctx.cycle:04d}"] = child.outputs.untrusted
         parameters = child.outputs.output_parameters.get_dict()
         if parameters["stopped_by"]:
             self.report(
@@ -389,7 +389,7 @@ class HybridWorkChain(WorkChain):
         self.out("history", summarize(**self.ctx.records, **self.ctx.segments))
 
     def _append(self, segment: FramesData) -> None:
-        self.ctx.segments[f"segment_{len(self.ctx.segments):03d}"] = segment
+        self.ctx.segments[f"segment_{len(self.ctx.segments):04d}"] = segment
         self.ctx.last = segment
         self.ctx.steps_done = round(self._now() / self.ctx.settings["dynamics"]["timestep_fs"])
 

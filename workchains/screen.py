@@ -237,7 +237,7 @@ class ScreenWorkChain(WorkChain):
                 segments={label: segments[label] for label in batch},
                 settings=orm.Dict(settings),
                 metadata={
-                    "call_link_label": f"describe_{slug}_{part:03d}",
+                    "call_link_label": f"describe_{slug}_{part:04d}",
                     "options": self.ctx.settings["options"]["analysis"],
                 },
                 **more,
@@ -266,7 +266,7 @@ class ScreenWorkChain(WorkChain):
 
         def outputs(port: str) -> dict[str, dict[str, orm.Data]]:
             return {
-                slug: {f"part_{k:03d}": n.outputs[port] for k, n in enumerate(nodes)} for slug, nodes in good.items()
+                slug: {f"part_{k:04d}": n.outputs[port] for k, n in enumerate(nodes)} for slug, nodes in good.items()
             }
 
         child = self.submit(
@@ -296,7 +296,7 @@ class ScreenWorkChain(WorkChain):
 
 def _part(slug: str, number: int) -> str:
     """Return where the context keeps a part of a candidate's description."""
-    return f"described_{slug}_{number:03d}"
+    return f"described_{slug}_{number:04d}"
 
 
 def screen_settings(spec: ScreenSpec) -> dict[str, Any]:

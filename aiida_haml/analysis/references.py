@@ -18,7 +18,8 @@ from ase.geometry import get_distances
 from numpy.typing import NDArray
 
 from aiida_haml.structures import crystals
-from aiida_haml.structures.candidates import build
+from aiida_haml.structures.hosts import host_settings, parent, site_counts
+from aiida_haml.structures.ordering import order
 
 FloatArray = NDArray[np.float64]
 
@@ -85,7 +86,7 @@ def reference_phases(elements: tuple[str, ...], host: str = "") -> list[Referenc
     ----------
     elements : tuple of str
     host : str
-        The electrolyte as `aiida_haml.structures.candidates` takes it, in JSON; the hosts known by name if empty.
+        The electrolyte as `aiida_haml.structures.hosts` takes it, in JSON; the hosts known by name if empty.
 
     Raises
     ------
@@ -95,8 +96,9 @@ def reference_phases(elements: tuple[str, ...], host: str = "") -> list[Referenc
     cells = {name: (_role(name), atoms) for name, atoms in crystals.reference_phases().items()}
     if host:
         cells = {name: cell for name, cell in cells.items() if cell[0] != ELECTROLYTE}
-        atoms, report = build({"host": json.loads(host)})
-        name = report["spec"]["host"]["name"]
+        settings = host_settings(json.loads(host))
+        name, sites = settings["name"], parent(settings)
+        atoms, _ = order(sites, site_counts(sites))
         if name in cells:
             raise ValueError(f"The host is called {name}, as a reference phase is; give it another name.")
         cells[name] = (ELECTROLYTE, atoms)

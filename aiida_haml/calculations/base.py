@@ -69,7 +69,7 @@ class EngineCalculation(CalcJob):
     def folders(self) -> dict[str, orm.Node]:
         """Return the nodes whose repository the engine finds under a folder, by the folder's path.
 
-        Paths are made of input labels (``inputs/labels/burst_000``), never of uuids.
+        Paths are made of input labels (``inputs/labels/burst_0000``), never of uuids.
         """
         return {}
 

@@ -112,7 +112,7 @@ def validate_origin(node: FramesData | None, _: Any) -> str | None:
 def _complaint(port: str, segments: Mapping[str, FramesData]) -> str | None:
     for label, node in segments.items():
         if not label.startswith("segment_"):
-            return f"`{port}.{label}` is not named as a segment; name it segment_000, segment_001, ... in time order."
+            return f"`{port}.{label}` is not named as a segment; name it segment_0000, segment_0001, ... in time order."
         if node.kind == "untrusted":
             return f"`{port}.{label}` is the untrusted tail of a stretch, which is never analysed."
         if node.base.attributes.get("time_start") is None:

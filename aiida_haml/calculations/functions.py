@@ -103,12 +103,12 @@ def summarize(**nodes: Any) -> orm.Dict:
     Parameters
     ----------
     **nodes
-        ``plan_NNN``, ``burst_NNN``, ``errors_NNN``, ``training_NNN``, ``stretch_NNN`` (Dict), and ``segment_NNN``
+        ``plan_NNNN``, ``burst_NNNN``, ``errors_NNNN``, ``training_NNNN``, ``stretch_NNNN`` (Dict), and ``segment_NNNN``
         (frames in the order of time).
     """
     segments = [node for name, node in sorted(nodes.items()) if name.startswith("segment_")]
     cycles: list[dict[str, Any]] = []
-    while f"burst_{len(cycles):03d}" in nodes:
+    while f"burst_{len(cycles):04d}" in nodes:
         cycles.append(_cycle(len(cycles), nodes))
     start, end = segments[0].base.attributes.get("time_start"), segments[-1].base.attributes.get("time_end")
     return orm.Dict({"cycles": cycles, "simulated_fs": end - start})
@@ -116,7 +116,7 @@ def summarize(**nodes: Any) -> orm.Dict:
 
 def _cycle(number: int, nodes: dict[str, Any]) -> dict[str, Any]:
     def content(kind: str) -> dict[str, Any]:
-        node = nodes.get(f"{kind}_{number:03d}")
+        node = nodes.get(f"{kind}_{number:04d}")
         return {} if node is None else node.get_dict()
 
     plan, stretch, errors = content("plan"), content("stretch"), content("errors")

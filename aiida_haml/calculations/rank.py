@@ -26,7 +26,7 @@ class RankCalculation(EngineCalculation):
         for port in ("environments", "series"):
             spec.input_namespace(
                 port, dynamic=True, valid_type=orm.ArrayData,
-                help="For each candidate its parts (`part_000`, ...) in time order, as `haml.describe` made them.",
+                help="For each candidate its parts (`part_0000`, ...) in time order, as `haml.describe` made them.",
             )  # fmt: skip
         spec.input_namespace("candidates", dynamic=True, valid_type=orm.Dict, help="What each candidate is.")
         spec.input_namespace(

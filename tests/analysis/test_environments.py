@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.data import atomic_numbers
+from ase.spacegroup import crystal
 
 from aiida_haml.analysis.basis import basis_key, describe_atoms, make_basis, soap
 from aiida_haml.analysis.description import describe_batch
 from aiida_haml.analysis.environments import Environments, VarianceCheck, heights, stream_environments
-from aiida_haml.analysis.references import disordered, joined, random_mixture, reference_phases
+from aiida_haml.analysis.references import ReferencePhase, disordered, joined, random_mixture, reference_phases
 from aiida_haml.analysis.settings import DEFAULT_ELEMENTS, DescriptionSettings
 from aiida_haml.analysis.similarity import NONE
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
-from aiida_haml.structures.candidates import build
 from aiida_haml.structures.hosts import read_crystal
 
 SETTINGS = DescriptionSettings()
@@ -210,20 +210,19 @@ def test_settings_refuse_unknown_keys_and_bad_values():
 
 
 def test_a_host_of_ones_own_is_the_electrolyte_that_atoms_are_compared_with(tmp_path):
-    """Li6PS5Br from a file: nothing of it has reacted, and it is not taken for Li6PS5Cl."""
-    bromide = crystals.host("Li6PS5Cl", 9.98)
-    bromide.symbols[bromide.symbols == "Cl"] = "Br"
-    bromide.write(tmp_path / "bromide.cif")
-    host = {"name": "bromide", "crystal": read_crystal(tmp_path / "bromide.cif")}
-    settings = DescriptionSettings(elements=("Br", "Cl", "Li", "P", "S"), host=json.dumps(host))
-    basis = make_basis(settings)
-    assert [p for p, role in zip(basis.phases, basis.roles, strict=True) if role == "electrolyte"] == ["bromide"]
-    cell, _ = build({"host": host})
-    cell.info["time"] = 0.0
-    series = describe_batch({"segment_000": Frames.from_ase(cell)}, basis).series
-    assert series["reacted_fraction"][0] == 0
-    foreign = DescriptionSettings(elements=settings.elements)
-    series = describe_batch({"segment_000": Frames.from_ase(cell)}, make_basis(foreign)).series
-    assert series["reacted_fraction"][0] > 0.1  # bromide ions at the least
+    """The antiperovskite Li3OCl: nothing of it has reacted, but to those who know Li6PS5Cl alone all of it has."""
+    places = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0)]
+    cell = crystal(["Cl", "O", "Li"], places, spacegroup=221, cellpar=[3.91] * 3 + [90] * 3)
+    cell.write(tmp_path / "mine.cif")
+    host = {"name": "Li3OCl", "crystal": read_crystal(tmp_path / "mine.cif")}
+    own = DescriptionSettings(elements=("Cl", "Li", "O", "P", "S"), host=json.dumps(host))
+    foreign = DescriptionSettings(elements=own.elements)
+    shaken = disordered(ReferencePhase("Li3OCl", "electrolyte", cell.repeat(3)), 300, np.random.default_rng(4))
+    shaken.info = {"time": 0.0}
+    frames = {"segment_000": Frames.from_ase(shaken)}
+    basis = make_basis(own)
+    assert [p for p, role in zip(basis.phases, basis.roles, strict=True) if role == "electrolyte"] == ["Li3OCl"]
+    assert describe_batch(frames, basis).series["reacted_fraction"][0] < 0.1
+    assert describe_batch(frames, make_basis(foreign)).series["reacted_fraction"][0] > 0.9
     with pytest.raises(ValueError, match="give it another name"):
-        make_basis(replace(settings, host=json.dumps({**host, "name": "Li2S"})))
+        make_basis(replace(own, host=json.dumps({**host, "name": "Li2S"})))

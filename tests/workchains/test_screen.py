@@ -175,7 +175,7 @@ def test_a_stretch_that_trips_at_once_is_cut_back_to_its_start(builder_of, scree
     assert node.is_finished_ok, node.exit_message
     first = outputs["history"]["cycles"][0]
     assert (first["stopped_by"], first["trusted_steps"]) == ("deviation", 0)
-    assert len(outputs["segments"]["segment_001"]) == 1
+    assert len(outputs["segments"]["segment_0001"]) == 1
     assert outputs["history"]["simulated_fs"] == pytest.approx(10.0)
     used = {n.uuid for child in node.called_descendants for n in child.inputs if isinstance(n, FramesData)}
     assert not used & {tail.uuid for tail in outputs.get("untrusted", {}).values()}

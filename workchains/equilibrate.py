@@ -163,7 +163,7 @@ class EquilibrateWorkChain(WorkChain):
         self.out("output_parameters", describe_equilibration(**self.ctx.labels))
 
 
-def is_wanted(settings: dict[str, Any]) -> bool:
+def asks_for_equilibration(settings: dict[str, Any]) -> bool:
     """Return whether a protocol's settings ask for an equilibration at all."""
     recipe = settings["equilibration"]
     return recipe["relax_steps"] > 0 or recipe["warm_up_steps"] > 0
@@ -176,7 +176,9 @@ def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
     settings = node.get_dict()
     if complaint := equilibration_complaint(settings):
         return complaint
-    return None if is_wanted(settings) else "The equilibration has neither `relax_steps` nor `warm_up_steps`."
+    return (
+        None if asks_for_equilibration(settings) else "The equilibration has neither `relax_steps` nor `warm_up_steps`."
+    )
 
 
 def equilibration_complaint(settings: dict[str, Any]) -> str | None:

@@ -18,7 +18,7 @@ from aiida_haml.learning.controller import ControllerSettings
 from aiida_haml.learning.training import TrainingSettings
 from aiida_haml.settings import require_integer, require_number
 from aiida_haml.workchains.atoms import AtomsWorkChain
-from aiida_haml.workchains.equilibrate import EquilibrateWorkChain, equilibration_complaint, is_wanted
+from aiida_haml.workchains.equilibrate import EquilibrateWorkChain, asks_for_equilibration, equilibration_complaint
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs, validate_level
 from aiida_haml.workchains.md import MdWorkChain
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
@@ -194,7 +194,7 @@ class HybridWorkChain(WorkChain):
 
     def wants_equilibration(self) -> bool:
         """Whether the cell is relaxed and warmed up first."""
-        return is_wanted(self.ctx.settings)
+        return asks_for_equilibration(self.ctx.settings)
 
     def equilibrate(self) -> ToContext:
         """Relax the cell and warm it up."""

@@ -12,12 +12,8 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
-from numpy.typing import NDArray
-from vesin import NeighborList
 
-FloatArray = NDArray[np.float64]
+from aiida_haml.engines.toy_potential import FloatArray, IntArray, ToyPotential
 
 ELEMENTS = ("Li", "P", "S", "Cl", "O", "F", "Se")
 
@@ -66,7 +62,7 @@ def _tables() -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     return wall, steep, well, soft
 
 
-class ToyIons(Calculator):
+class ToyIons(ToyPotential):
     """Pair potential for Li, P, S, Cl, O, F and Se with energy, forces and stress in ASE's units.
 
     Parameters
@@ -80,15 +76,11 @@ class ToyIons(Calculator):
         On calculation, if the atoms hold another element.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
-
     def __init__(self, cutoff: float = 5.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.cutoff = float(cutoff)
+        super().__init__(cutoff, **kwargs)
         self._wall, self._steep, self._well, self._soft = _tables()
         self._set_ends()
         self._scale_wells()
-        self._neighbours = NeighborList(cutoff=self.cutoff, full_list=True, n_threads=1)
 
     def _set_ends(self) -> None:
         """Note the bare energies and slopes at the cutoff, which the shift takes away."""
@@ -115,7 +107,7 @@ class ToyIons(Calculator):
         repulsion, attraction = wall * np.exp(-steep * r), well * np.exp(-soft * r)
         return repulsion - attraction, soft * attraction - steep * repulsion
 
-    def pair(self, kind: NDArray[np.int64], r: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def pair(self, kind: IntArray, r: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return energies (eV) and their derivatives (eV/Angstrom) of pairs.
 
         Parameters
@@ -130,45 +122,17 @@ class ToyIons(Calculator):
         end, end_slope = self._at_cutoff.ravel()[kind], self._slope_at_cutoff.ravel()[kind]
         return energy - end - (r - self.cutoff) * end_slope, slope - end_slope
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        """Fill ``results``; ASE calls this."""
-        super().calculate(atoms, properties, system_changes)
-        here = self.atoms if atoms is None else atoms
-        if here is None:
-            raise ValueError("atoms: None was given to ToyIons. Attach it to atoms, or pass them.")
-        species = _species(here.numbers)
-        i, j, r, step = self._neighbours.compute(
-            points=here.positions,
-            box=here.cell.array,
-            periodic=here.pbc.tolist(),
-            quantities="ijdD",
-        )
-        i, j = i.astype(np.int64), j.astype(np.int64)
+    def evaluate(self, numbers: IntArray, i: IntArray, j: IntArray, r: FloatArray) -> tuple[FloatArray, FloatArray]:
+        species = _species(numbers)
         energy, slope = self.pair(len(ELEMENTS) * species[i] + species[j], r)
-        pull = (slope / r)[:, None] * step
-        n = len(species)
-        energies = _FREE_ATOMS[species] + 0.5 * np.bincount(i, weights=energy, minlength=n)
-        self.results = {
-            "energies": energies,
-            "energy": float(energies.sum()),
-            "free_energy": float(energies.sum()),
-            "forces": np.stack([np.bincount(i, weights=pull[:, k], minlength=n) for k in range(3)], axis=1),
-        }
-        if here.cell.rank == 3:
-            virial = 0.5 * pull.T @ step
-            self.results["stress"] = full_3x3_to_voigt_6_stress(virial / here.get_volume())
+        return _FREE_ATOMS[species] + 0.5 * np.bincount(i, weights=energy, minlength=len(species)), slope
 
 
 _FREE_ATOMS = np.array([ATOM_ENERGIES[symbol] for symbol in ELEMENTS])
 _NUMBERS = Atoms(ELEMENTS).numbers
 
 
-def _species(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+def _species(numbers: IntArray) -> IntArray:
     """Return the place of each atom's element in ``ELEMENTS``."""
     matches = numbers[:, None] == _NUMBERS[None, :]
     if not matches.any(axis=1).all():

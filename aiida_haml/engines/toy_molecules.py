@@ -13,17 +13,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
-from numpy.typing import NDArray
-from vesin import NeighborList
 
 from aiida_haml.engines.toy_ions import ATOM_ENERGIES as ION_ENERGIES
 from aiida_haml.engines.toy_ions import BONDS as ION_BONDS
 from aiida_haml.engines.toy_ions import WALL, WALL_LENGTH
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from aiida_haml.engines.toy_potential import FloatArray, IntArray, ToyPotential
 
 ELEMENTS = ("H", "Li", "C", "N", "O", "F", "P", "S", "Cl", "Se")
 
@@ -68,7 +62,7 @@ RADII = {"H": 0.85, "C": 1.15, "N": 1.10, "O": 1.10, "F": 1.05, "P": 1.35, "S": 
 LITHIUM_RADIUS = 1.25
 
 
-class ToyMolecules(Calculator):
+class ToyMolecules(ToyPotential):
     """Reactive potential for H, Li, C, N, O, F, P, S, Cl and Se with energy, forces and stress in ASE's units.
 
     Parameters
@@ -82,16 +76,12 @@ class ToyMolecules(Calculator):
         If the cutoff cuts through bonds; on calculation, if the atoms hold another element.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
-
     def __init__(self, cutoff: float = 5.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         if not cutoff >= 4.0:
             raise ValueError(f"cutoff: {cutoff} cuts through what holds the molecules apart. Give 4 Angstrom or more.")
-        self.cutoff = float(cutoff)
+        super().__init__(cutoff, **kwargs)
         self._soft = _soft_tables(self.cutoff)
         self._covalent = _covalent_tables()
-        self._neighbours = NeighborList(cutoff=self.cutoff, full_list=True, n_threads=1)
 
     def pair(self, kind: IntArray, r: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return energies (eV) and their derivatives (eV/Angstrom) of pairs, without what coordination adds.
@@ -132,40 +122,15 @@ class ToyMolecules(Calculator):
         value = np.where(bonded, 1 - x**3 * (10 - 15 * x + 6 * x**2), 0.0)
         return value, np.where(bonded, -30 * x**2 * (1 - x) ** 2 / width, 0.0)
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        """Fill ``results``; ASE calls this."""
-        super().calculate(atoms, properties, system_changes)
-        here = self.atoms if atoms is None else atoms
-        if here is None:
-            raise ValueError("atoms: None was given to ToyMolecules. Attach it to atoms, or pass them.")
-        species = _species(here.numbers)
-        n = len(species)
-        i, j, r, step = self._neighbours.compute(
-            points=here.positions, box=here.cell.array, periodic=here.pbc.tolist(), quantities="ijdD"
-        )
-        i, j = i.astype(np.int64), j.astype(np.int64)
-        kind = len(ELEMENTS) * species[i] + species[j]
+    def evaluate(self, numbers: IntArray, i: IntArray, j: IntArray, r: FloatArray) -> tuple[FloatArray, FloatArray]:
+        species = _species(numbers)
+        n, kind = len(species), len(ELEMENTS) * species[i] + species[j]
         energy, slope = self.pair(kind, r)
         weight, change = self.bonding(kind, r)
         excess, price = _overcoordination(np.bincount(i, weights=weight, minlength=n) - _VALENCES[species])
-        # Each pair stands twice in the list, once in the coordination of each of its atoms.
-        slope = slope + change * (price[i] + price[j])
-        pull = (slope / r)[:, None] * step
         energies = _FREE_ATOMS[species] + 0.5 * np.bincount(i, weights=energy, minlength=n) + excess
-        self.results = {
-            "energies": energies,
-            "energy": float(energies.sum()),
-            "free_energy": float(energies.sum()),
-            "forces": np.stack([np.bincount(i, weights=pull[:, k], minlength=n) for k in range(3)], axis=1),
-        }
-        if here.cell.rank == 3:
-            virial = 0.5 * pull.T @ step
-            self.results["stress"] = full_3x3_to_voigt_6_stress(virial / here.get_volume())
+        # Each pair stands twice in the list, once in the coordination of each of its atoms.
+        return energies, slope + change * (price[i] + price[j])
 
 
 def _overcoordination(excess: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -110,7 +110,7 @@ def _read_host(host: object) -> dict[str, Any]:
     try:
         return json.loads(_settings(json.dumps(host, sort_keys=True)))
     except TypeError:  # holds what is no plain value
-        return host_settings(host)  # type: ignore[arg-type]  # which refuses what is no host
+        return host_settings(host)  # which refuses it
 
 
 @lru_cache(maxsize=64)

@@ -34,6 +34,7 @@ from aiida_haml.structures.crystals import FORMAL_CHARGES
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.hosts import SHARE_TOLERANCE, host_settings, site_counts
 from aiida_haml.structures.hosts import parent as host_parent
+from aiida_haml.structures.numbers import is_integer, is_number
 from aiida_haml.structures.ordering import exclusion_distances, order
 from aiida_haml.structures.quasirandom import quasirandom, shells
 
@@ -97,18 +98,10 @@ class Substitution:
             raise StructureError(
                 "doping.site", self.site, "is not a site", "Give a label of the host, such as 16e, or an element."
             )
-        if not _is_number(self.fraction) or not 0 <= self.fraction <= 1:
+        if not is_number(self.fraction) or not 0 <= self.fraction <= 1:
             raise StructureError(
                 "doping.fraction", self.fraction, "is not a fraction of the sublattice", "Give a number from 0 to 1."
             )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def read_configuration(value: object) -> tuple[str, int]:
@@ -121,17 +114,18 @@ def read_configuration(value: object) -> tuple[str, int]:
     """
     if value == "sqs":
         return "sqs", 0
-    kind, number = "index", value
+    kind: str = "index"
+    number: object = value
     if isinstance(value, Mapping) and set(value) == {"sample"}:
         kind, number = "sample", value["sample"]
-    if not _is_integer(number) or number < 0:  # type: ignore[operator]  # an integer, as was just asked
+    if not is_integer(number) or number < 0:
         raise StructureError(
             "configuration",
             value,
             "does not name an arrangement",
             'Give an index from 0 on, {"sample": k} with k from 0 on, or "sqs".',
         )
-    return kind, int(number)  # type: ignore[call-overload]  # an integer
+    return kind, int(number)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import spglib
@@ -30,6 +30,7 @@ from ase.data import chemical_symbols, covalent_radii
 
 from aiida_haml.structures.crystals import ARGYRODITE, FORMAL_CHARGES, Phase
 from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.numbers import is_integer, is_number
 
 #: Share of each element on the sites of each label, as ``{"48h": {"Li": 0.5}}``.
 Occupancies = dict[str, dict[str, float]]
@@ -76,13 +77,13 @@ BUILT_IN_DEFAULTS: dict[str, Any] = {"lithium": "24g", "exchange": 0.0, **DEFAUL
 # -- what was asked for -------------------------------------------------------------------------------------
 
 
-def host_settings(host: str | Mapping[str, Any]) -> dict[str, Any]:
+def host_settings(host: object) -> dict[str, Any]:
     """Check a host and write out its defaults.
 
     Parameters
     ----------
     host : str or mapping
-        See the module.
+        See the module; anything else is refused.
 
     Returns
     -------
@@ -138,7 +139,7 @@ def _size(settings: Mapping[str, Any]) -> dict[str, Any]:
     a, supercell = settings["a_A"], settings["supercell"]
     if a is not None and (not _is_number(a) or not 2.0 < a < 100.0):
         raise StructureError("host.a_A", a, "is no lattice constant", "Give 2 to 100 Angstrom, or leave it out.")
-    whole = isinstance(supercell, Sequence) and len(supercell) == 3 and all(_is_integer(n) for n in supercell)
+    whole = isinstance(supercell, Sequence) and len(supercell) == 3 and all(is_integer(n) for n in supercell)
     if not whole or not all(1 <= n <= 20 for n in supercell):
         raise StructureError(
             "host.supercell", supercell, "is no supercell", "Give three whole numbers from 1 to 20, as [2, 1, 1]."
@@ -154,13 +155,8 @@ def _refuse_unknown(field: str, given: Mapping[str, Any], known: Sequence[str]) 
             )
 
 
-def _is_number(value: object) -> bool:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return number and bool(np.isfinite(value))  # type: ignore[call-overload]  # a number, as was just asked
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+def _is_number(value: object) -> TypeGuard[float]:
+    return is_number(value) and bool(np.isfinite(value))
 
 
 # -- crystals as plain values -------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ from aiida_haml.structures.elasticity import (
 )
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.matching import Limits, Match, Progress, choose_match, find_matches
+from aiida_haml.structures.numbers import is_number
 from aiida_haml.structures.polarity import formal_charges
 from aiida_haml.structures.stacking import (
     CONTACTS,
@@ -277,8 +278,7 @@ def _require_gap(gap: object) -> None:
 
 def _require_shared(strained: object) -> None:
     named = isinstance(strained, str) and strained in STRAINED
-    number = isinstance(strained, (int, float)) and not isinstance(strained, bool)
-    if not named and not (number and 0 <= float(strained) <= 1):  # type: ignore[arg-type]  # a number by now
+    if not named and not (is_number(strained) and 0 <= strained <= 1):
         raise StructureError(
             "interface.strained",
             strained,

@@ -176,9 +176,9 @@ def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
     settings = node.get_dict()
     if complaint := equilibration_complaint(settings):
         return complaint
-    return (
-        None if asks_for_equilibration(settings) else "The equilibration has neither `relax_steps` nor `warm_up_steps`."
-    )
+    if not asks_for_equilibration(settings):
+        return "The equilibration has neither `relax_steps` nor `warm_up_steps`."
+    return None
 
 
 def equilibration_complaint(settings: dict[str, Any]) -> str | None:

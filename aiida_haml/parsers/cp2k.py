@@ -122,14 +122,13 @@ class Cp2kLabelParser(Parser):
             moved, energies = read_xyz(trajectory, initial.n_atoms), read_energies(trajectory)
             moved_forces = read_xyz(read("aiida-frc-1.xyz", mode="r"), initial.n_atoms)
         whole = min(len(moved), len(moved_forces), len(energies))
-        forces = np.concatenate([self._printed_forces(text), moved_forces[:whole]])
-        positions = np.concatenate([initial.positions, moved[:whole]])
-        found = [*evaluations[:1], *match_evaluations(energies[:whole], evaluations[1:])]
-        # Each step is a label of its own, so that one whose SCF failed takes none of the others with it.
-        good = [k for k, evaluation in enumerate(found) if evaluation.converged]
-        if not good:
+        found = trusted_evaluations(energies[:whole], evaluations)
+        if not found:
             raise ValueError("CP2K ended before the first converged step of the relaxation was written.")
-        return _labelled(initial, positions[good], forces[good], [found[k] for k in good])
+        moves = len(found) - 1
+        positions = np.concatenate([initial.positions, moved[:moves]])
+        forces = np.concatenate([self._printed_forces(text), moved_forces[:moves]])
+        return _labelled(initial, positions, forces, found)
 
     def _read_single(self, text: str, evaluations: list[Evaluation]) -> tuple[Frames, np.ndarray, np.ndarray]:
         initial = self.node.inputs.initial.read(-1)
@@ -232,23 +231,26 @@ def _read_stress(text: str) -> np.ndarray | None:
     return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
 
 
-def match_evaluations(energies: np.ndarray, evaluations: list[Evaluation]) -> list[Evaluation]:
-    """Return the evaluation behind each frame, in order, as far as they are found.
+def trusted_evaluations(energies: np.ndarray, evaluations: list[Evaluation]) -> list[Evaluation]:
+    """Return the evaluations of a relaxation's start and of its accepted steps, up to the first that did not converge.
+
+    Frame i stays step i, as of every label: what comes after a step that cannot be trusted is left out with it.
 
     Parameters
     ----------
     energies : (F,) array
-        Hartree, as the frames give them (ten decimals).
+        Of the accepted steps, Hartree, as CP2K's trajectory gives them (ten decimals); the start is not among them.
     evaluations : list of Evaluation
-        Of the frames, and of points between them.
+        Of the start, of the accepted steps, and of points that a line search left again.
     """
-    found: list[Evaluation] = []
-    remaining = iter(evaluations)
+    if not evaluations or not evaluations[0].converged:
+        return []
+    found, remaining = [evaluations[0]], iter(evaluations[1:])
     for energy in energies:
-        match = next((e for e in remaining if abs(e.energy / units.Hartree - energy) < 1e-8), None)
-        if match is None:
+        step = next((e for e in remaining if abs(e.energy / units.Hartree - energy) < 1e-8), None)
+        if step is None or not step.converged:
             break
-        found.append(match)
+        found.append(step)
     return found
 
 

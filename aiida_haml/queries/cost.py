@@ -182,8 +182,9 @@ def _union(intervals: Iterable[tuple[float, float]]) -> float:
 
 
 def _add_aimd(report: CostReport, jobs: list[_Job]) -> None:
-    """Add up the steps of AIMD and their mean duration; single points (no step) say nothing of either."""
-    bursts = [j for j in jobs if j.node.process_type in LABEL_ENGINES and j.results.get("steps_done")]
+    """Add up the steps of AIMD and their mean duration; single points and relaxations say nothing of either."""
+    stepped = [j for j in jobs if j.node.process_type in LABEL_ENGINES and j.results.get("steps_done")]
+    bursts = [j for j in stepped if "relax" not in j.node.inputs]
     report.aimd_steps = sum(int(j.results["steps_done"]) for j in bursts)
     timed = [(j.results["steps_done"], s) for j in bursts if (s := j.results.get("seconds_per_step")) is not None]
     if timed:

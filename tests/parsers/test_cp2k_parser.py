@@ -13,6 +13,7 @@ from ase import units
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
+from aiida_haml.parsers.cp2k import Evaluation, trusted_evaluations
 
 STEPS = 4
 MD = {"steps": STEPS, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 20.0, "seed": 1}
@@ -151,3 +152,18 @@ def test_broken_runs_have_their_codes(parse, replace, status):
     results, code = parse(replace=replace)
     assert code == status
     assert "frames" not in results
+
+
+def test_frames_of_a_relaxation_are_its_steps_up_to_the_first_that_did_not_converge():
+    def made(*states):
+        return [Evaluation(energy * units.Hartree, converged, 9, None) for energy, converged in states]
+
+    start, left, one, two = (-1.0, True), (-0.5, True), (-1.1, True), (-1.2, True)
+    steps = np.array([-1.1, -1.2])
+    assert [e.energy / units.Hartree for e in trusted_evaluations(steps, made(start, left, one, two))] == pytest.approx(
+        [-1.0, -1.1, -1.2]
+    )
+    assert len(trusted_evaluations(steps, made(start, left, one))) == 2  # the last step was not evaluated whole
+    assert len(trusted_evaluations(steps, made(start, (-1.1, False), two))) == 1
+    assert trusted_evaluations(steps, made((-1.0, False), one, two)) == []
+    assert trusted_evaluations(np.array([]), []) == []

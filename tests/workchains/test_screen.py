@@ -30,6 +30,7 @@ level_of_theory: teacher
 codes: {{engine: {engine}, lammps: {lammps}}}
 max_in_flight: 1
 overrides:
+  equilibration: {{relax_steps: 4, max_force: 0.05, warm_up_steps: 3, warm_up_stages: 1}}
   hybrid: {{simulated_fs: 30.0}}
   controller: {{n_burst_first: 5, min_burst: 3, n_stretch_first: 10, min_stretch: 5, max_force_error: 50.0}}
   training: {{num_channels: 4, max_epochs: 4, fine_tune_epochs: 2}}
@@ -89,6 +90,21 @@ def test_the_time_line_is_continuous(screen):
         history = hybrid.outputs.history.get_dict()
         assert history["simulated_fs"] == pytest.approx(30.0)
         assert len(history["cycles"]) >= 2
+
+
+def test_a_candidate_starts_equilibrated_and_learns_from_the_way_there(screen):
+    for hybrid in hybrids(screen[1]):
+        chain = next(child for child in hybrid.called if child.process_label == "EquilibrateWorkChain")
+        first = hybrid.outputs.segments[min(hybrid.outputs.segments)].read(0)
+        start = chain.outputs.structure.read(-1)
+        assert first.times[0] == 0
+        np.testing.assert_allclose(first.positions, start.positions, atol=1e-9)
+        np.testing.assert_allclose(first.velocities, start.velocities, atol=1e-9)
+        learnt = {step.label_uuid for step in training_steps(hybrid.outputs.potential)}
+        kinds = {node.kind for node in chain.outputs.labels.values() if node.uuid in learnt}
+        assert kinds == {"relaxation", "burst"}
+        stages = hybrid.outputs.equilibration["stages"]
+        assert stages["relaxation"]["max_force_end"] < stages["relaxation"]["max_force_start"]
 
 
 def test_every_committee_is_tested_before_it_learns(screen):

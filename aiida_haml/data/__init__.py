@@ -1,1 +1,1 @@
-"""Node types: frames and potentials."""
+"""Node types: frames, the pool of labels, and potentials."""

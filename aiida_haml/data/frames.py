@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from pydantic import ConfigDict
 
 from aiida_haml.frames import PER_FRAME, Frames
 
-#: What a node of frames can be. A `burst` holds labels, a `stretch` the trusted frames of MLP-MD, `untrusted` its tail.
-KINDS = ("structure", "relaxation", "burst", "stretch", "untrusted", "isolated_atom", "imported")
+#: What a node of frames can be. A `burst` holds labels on the time line, `probes` labels off it (single points),
+#: `selection` frames chosen to become probes, a `stretch` the trusted frames of MLP-MD, `untrusted` its tail.
+KINDS = (
+    "structure", "relaxation", "burst", "probes", "selection", "stretch", "untrusted", "isolated_atom", "imported",
+)  # fmt: skip
 
 
 class FramesData(orm.ArrayData):
@@ -131,6 +135,16 @@ class FramesData(orm.ArrayData):
         return self.base.attributes.get("n_frames")
 
     # -- content -------------------------------------------------------------------------------------------
+
+    @property
+    def content_key(self) -> str:
+        """Hash of the arrays' bytes: equal content has an equal key, whatever the node and its origin."""
+        digest = hashlib.sha256()
+        for name in sorted(self.get_arraynames()):
+            with self.base.repository.open(f"{name}.npy", "rb") as handle:
+                content = hashlib.sha256(handle.read()).hexdigest()
+            digest.update(f"{name} {content}\n".encode())
+        return digest.hexdigest()
 
     @property
     def frames(self) -> Frames:

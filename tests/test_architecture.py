@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "aiida_haml"
 PURE = ("frames", "settings", "spec", "structures", "learning", "analysis", "engines")
 #: Modules of the bridge that only hold or draw plain values.
 PURE_MODULES = ("report.data", "report.figures", "report.gallery", "report.page")
-BRIDGE = ("data", "calculations", "parsers", "groups", "queries", "report", "cli")
+BRIDGE = ("storage", "data", "calculations", "parsers", "groups", "queries", "report", "cli")
 #: What a room may import of the package, besides itself.
 ALLOWED = {
     "frames": set(),

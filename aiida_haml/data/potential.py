@@ -9,60 +9,12 @@ from typing import Any
 
 from aiida import orm
 from aiida.common.exceptions import ValidationError
-from aiida.manage import get_manager
 from aiida.orm.pydantic import OrmMetadataField
+
+from aiida_haml.data.trust import distrust, is_trusted, trust, trust_for_all
 
 #: Precisions a model's parameters can have.
 PRECISIONS = ("float64", "float32")
-
-_TRUST_KEY = "haml|trusted|{sha256}"
-
-
-def trust(sha256: str) -> None:
-    """Record in this profile's storage that the model file with this hash may be loaded.
-
-    A MACE model file is pickled code: whoever loads it runs it. The training parser calls this for what this
-    database trained; a user calls it for an imported model whose origin they know. The record lives beside
-    the nodes and not on them, so an archive never carries it.
-
-    Parameters
-    ----------
-    sha256 : str
-        Of the model file, 64 hexadecimal digits.
-
-    Raises
-    ------
-    ValueError
-        If it is no SHA-256.
-    """
-    _record(sha256, trusted=True)
-
-
-def distrust(sha256: str) -> None:
-    """Take back what `trust` said.
-
-    Raises
-    ------
-    ValueError
-        If it is no SHA-256.
-    """
-    _record(sha256, trusted=False)
-
-
-def _record(sha256: str, *, trusted: bool) -> None:
-    if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
-        raise ValueError(f"sha256 is {sha256!r}; give the 64 lower-case hexadecimal digits of a model file's hash.")
-    get_manager().get_profile_storage().set_global_variable(
-        _TRUST_KEY.format(sha256=sha256), trusted, description="Whether this profile may load a model file"
-    )
-
-
-def is_trusted(sha256: str) -> bool:
-    """Return whether `trust` was called for this hash in the current profile."""
-    try:
-        return bool(get_manager().get_profile_storage().get_global_variable(_TRUST_KEY.format(sha256=sha256)))
-    except KeyError:
-        return False
 
 
 class PotentialData(orm.Data):
@@ -203,13 +155,26 @@ class PotentialData(orm.Data):
 
     @property
     def is_trusted(self) -> bool:
-        """Whether this profile may load every model of the committee; see `trust`."""
-        return all(is_trusted(sha256) for sha256 in self.sha256)
+        """Whether the person of this profile may load every model of the committee; see `trust`.
+
+        Of a node that names no hash, as an archive may bring one, nothing is known and nothing is trusted.
+        """
+        return bool(self.sha256) and all(is_trusted(sha256) for sha256 in self.sha256)
 
     def trust(self) -> None:
-        """Let this profile load the models. Loading one runs what is in it: know where it comes from."""
+        """Load the models in one's own name from now on. Loading one runs it: know where it comes from."""
         for sha256 in self.sha256:
             trust(sha256)
+
+    def trust_for_all(self) -> None:
+        """Note that this database has seen these models trained."""
+        for sha256 in self.sha256:
+            trust_for_all(sha256)
+
+    def distrust(self) -> None:
+        """Take one's trust back, or refuse what this database trained."""
+        for sha256 in self.sha256:
+            distrust(sha256)
 
     def read_member(self, index: int) -> bytes:
         """Return the bytes of one model file."""

@@ -46,7 +46,7 @@ class TrainParser(EngineParser):
             )
         if potential.sha256 != results["sha256"]:
             raise ValueError(f"the models have the hashes {potential.sha256}, the results say {results['sha256']}")
-        potential.trust()
+        potential.trust_for_all()
         self.out("potential", potential)
         errors = results.pop("errors") | {name: results.pop(name) for name in _ERRORS}
         self.out("errors", orm.Dict(errors))

@@ -7,7 +7,8 @@ from aiida import orm
 from aiida.common.exceptions import ValidationError
 from aiida.tools.archive import create_archive, import_archive
 
-from aiida_haml.data.potential import PotentialData, distrust, is_trusted, trust
+from aiida_haml.data.potential import PotentialData
+from aiida_haml.data.trust import distrust, is_trusted, trust
 
 ERRORS = {"valid": {"force_rmse": 0.08, "energy_rmse_per_atom": 0.002, "n_frames": 3}}
 

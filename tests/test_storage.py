@@ -1,0 +1,77 @@
+"""Reading many nodes in one statement, and writing in company."""
+
+import pytest
+import sqlalchemy as sa
+from aiida import orm
+from aiida.manage import get_manager
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from aiida_haml.storage import among, patiently, read, tables
+
+
+def locked():
+    return OperationalError("INSERT", {}, Exception("database is locked"))
+
+
+def test_many_numbers_are_one_parameter(aiida_profile_clean):
+    pks = [orm.Int(i).store().pk for i in range(5)]
+    node = tables().node
+    # SQLite takes 999 parameters, or 250,000 where it is new.
+    rows = read(sa.select(node.id).where(among(node.id, [*pks, *range(10**6, 10**6 + 300_000)])))
+    assert [row.id for row in rows] == pks
+
+
+def test_reading_leaves_no_transaction_open(aiida_profile_clean):
+    session = get_manager().get_profile_storage().get_session()
+    session.rollback()
+    read(sa.select(tables().node.id))
+    assert not session.in_transaction()
+
+
+def test_reading_does_not_make_the_orm_load_its_objects_again(aiida_profile_clean):
+    node = orm.Int(1).store()
+    assert node.pk  # loads it
+    get_manager().get_profile_storage().get_session().commit()
+    assert node.pk
+    statements = []
+    engine = get_manager().get_profile_storage().get_session().get_bind()
+    sa.event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    read(sa.select(tables().node.id))
+    assert node.pk
+    assert len(statements) == 1
+
+
+def test_a_write_is_tried_until_the_database_is_free(aiida_profile_clean):
+    answers = [locked(), IntegrityError("INSERT", {}, Exception("UNIQUE")), locked(), "written"]
+
+    def write():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert patiently(write, [0.0] * 3) == "written"
+
+
+def test_patience_ends(aiida_profile_clean):
+    tries = []
+
+    def write():
+        tries.append(1)
+        raise locked()
+
+    with pytest.raises(OperationalError):
+        patiently(write, [0.0] * 3)
+    assert len(tries) == 4
+
+
+def test_what_is_really_wrong_is_not_tried_again(aiida_profile_clean):
+    tries = []
+
+    def write():
+        tries.append(1)
+        raise OperationalError("INSERT", {}, Exception("no such table"))
+
+    with pytest.raises(OperationalError):
+        patiently(write, [0.0] * 3)
+    assert len(tries) == 1

@@ -8,8 +8,8 @@ import pytest
 from aiida_haml.spec import ScreenSpec, SpecError, load_spec, parse_spec
 from aiida_haml.spec.fields import LIQUID_ONLY, SOLID_ONLY, Interface
 from aiida_haml.structures import crystals
-from aiida_haml.structures.interfaces import InterfaceSettings
-from aiida_haml.structures.liquids import LiquidInterface
+from aiida_haml.structures.interface import InterfaceSettings
+from aiida_haml.structures.liquid import LiquidInterface
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

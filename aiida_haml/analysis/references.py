@@ -18,8 +18,7 @@ from ase.geometry import get_distances
 from numpy.typing import NDArray
 
 from aiida_haml.structures import crystals
-from aiida_haml.structures.hosts import host_settings, parent, site_counts
-from aiida_haml.structures.ordering import order
+from aiida_haml.structures.host import host_settings, order, parent, site_counts
 
 FloatArray = NDArray[np.float64]
 
@@ -86,7 +85,7 @@ def reference_phases(elements: tuple[str, ...], host: str = "") -> list[Referenc
     ----------
     elements : tuple of str
     host : str
-        The electrolyte as `aiida_haml.structures.hosts` takes it, in JSON; the hosts known by name if empty.
+        The electrolyte as `aiida_haml.structures.host` takes it, in JSON; the hosts known by name if empty.
 
     Raises
     ------

@@ -25,7 +25,7 @@ class DescriptionSettings(Settings):
         All elements that a screen may hold. It decides the projection: candidates are comparable only if they
         were described with the same elements.
     host : str
-        The electrolyte whose crystal the environments are compared with, as `aiida_haml.structures.hosts` takes it,
+        The electrolyte whose crystal the environments are compared with, as `aiida_haml.structures.host` takes it,
         in JSON; empty for the hosts known by name.
     every_fs : float
         Describe at most one frame in each interval of this length (fs); 0 describes all.

@@ -150,7 +150,7 @@ def summary(report: dict[str, Any]) -> str:
 def check(files: tuple[Path, ...], reach: float) -> None:
     """Run all checks on FILES (anything that ASE reads) and tell what passed, with numbers."""
     from aiida_haml.structures.checks import check_file
-    from aiida_haml.structures.molecules import check_molecules
+    from aiida_haml.structures.liquid import check_molecules
 
     failed = 0
     for path in files:
@@ -193,7 +193,7 @@ def _regions(atoms: Atoms) -> dict[str, list[int]]:
 @click.argument("host", metavar="NAME_OR_FILE")
 def host(host: str) -> None:
     """Show the sublattices of a host: a name, a CIF, or any file that ASE reads."""
-    from aiida_haml.structures.hosts import parent, read_crystal
+    from aiida_haml.structures.host import parent, read_crystal
 
     path = Path(host)
     with _told():
@@ -231,8 +231,8 @@ def dopings(spec: Path) -> None:
 @click.option("--max-area", type=float, default=200.0, show_default=True, help="Largest area, Angstrom^2.")
 def matches(host: str, facet: str, electrolyte_facet: str, max_strain: float, max_area: float) -> None:
     """List the commensurate matches of metal and electrolyte, the default first."""
-    from aiida_haml.structures.hosts import parent
-    from aiida_haml.structures.interfaces import InterfaceSettings, list_matches
+    from aiida_haml.structures.host import parent
+    from aiida_haml.structures.interface import InterfaceSettings, list_matches
 
     with _told(), click.progressbar(length=1000, label="searching", file=click.get_text_stream("stderr")) as bar:
         settings = InterfaceSettings(
@@ -250,8 +250,8 @@ def matches(host: str, facet: str, electrolyte_facet: str, max_strain: float, ma
 @click.option("--electrolyte-facet", default="100", show_default=True, help="Face of the electrolyte.")
 def cuts(host: str, electrolyte_facet: str) -> None:
     """List the cuts of the electrolyte that break no PS4, the default first, and how polar each is."""
-    from aiida_haml.structures.hosts import parent
-    from aiida_haml.structures.interfaces import InterfaceSettings, list_cuts
+    from aiida_haml.structures.host import parent
+    from aiida_haml.structures.interface import InterfaceSettings, list_cuts
 
     with _told():
         found = list_cuts(parent(host), InterfaceSettings(electrolyte_facet=electrolyte_facet))

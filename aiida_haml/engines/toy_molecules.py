@@ -25,7 +25,7 @@ ELEMENTS = ("H", "Li", "C", "N", "O", "F", "P", "S", "Cl", "Se")
 ATOM_ENERGIES = {"H": -1.0, "C": -5.5, "N": -4.8} | ION_ENERGIES
 
 #: Bonds within molecules: depth (eV), distance (Angstrom), exponent (1/Angstrom) of a Morse potential. Distances are
-#: those of the molecules of `aiida_haml.structures.molecules`; depths and exponents are round.
+#: those of the molecules of `aiida_haml.structures.liquid`; depths and exponents are round.
 COVALENT: dict[tuple[str, str], tuple[float, float, float]] = {
     ("C", "H"): (4.0, 1.09, 1.9),
     ("O", "H"): (4.5, 0.97, 2.2),

@@ -195,7 +195,7 @@ class Liquid(_Strict):
     molecules: dict[str, Molecule] = Field(default={}, description="Molecules of your own, by the name used above.")
 
     def structure(self) -> dict[str, Any]:
-        """Return what was given, as `aiida_haml.structures.liquids` takes it."""
+        """Return what was given, as `aiida_haml.structures.liquid` takes it."""
         given = self.model_dump(exclude={"molecules"}, exclude_defaults=True)
         own = {name: m.model_dump(exclude={"file"}, exclude_none=True) for name, m in self.molecules.items()}
         return given | ({"molecules": own} if own else {})

@@ -104,14 +104,14 @@ def _entries_with_files(content: dict[str, Any]) -> Iterator[tuple[str, dict[str
 
 
 def _host_file(path: Path, name: str | None) -> dict[str, Any]:
-    from aiida_haml.structures.hosts import read_crystal
+    from aiida_haml.structures.host import read_crystal
 
     crystal = read_crystal(path)
     return {"crystal": crystal, "name": name or crystal["name"]}
 
 
 def _molecule_file(path: Path, charge: int | None) -> dict[str, Any]:
-    from aiida_haml.structures.molecules import read_molecule
+    from aiida_haml.structures.liquid import read_molecule
 
     return read_molecule(path, charge)
 

@@ -3,7 +3,7 @@
 This is the one entry for what builds on the structures. The specification of a solid is a dictionary::
 
     {
-        "host": "Li6PS5Cl",                # or its long form, see aiida_haml.structures.hosts
+        "host": "Li6PS5Cl",                # or its long form, see aiida_haml.structures.host.sites
         "doping": [{"dopant": "O", "site": "16e", "fraction": 0.25}],   # several are made together; or None
         "compensation": None,              # "vacancies" or "interstitials" of Li where the doping brings a charge
         "configuration": 0,                # of the distinct arrangements; or {"sample": k}, or "sqs"
@@ -11,8 +11,8 @@ This is the one entry for what builds on the structures. The specification of a 
         "seed": 0,                         # of draws, of the quasi-random search and of the ordering
     }
 
-and that of a liquid, with the key "liquid", is described in :mod:`aiida_haml.structures.liquids`. Every key may be left
-out; unknown ones are refused. The same specification gives the same atoms, bit for bit.
+and that of a liquid, with the key "liquid", is described in :mod:`aiida_haml.structures.liquid.build`. Every key may be
+left out; unknown ones are refused. The same specification gives the same atoms, bit for bit.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from typing import Any
 
 from ase import Atoms
 
-from aiida_haml.structures.checks import TETRAHEDRON_ANIONS, check, count_intact_tetrahedra
+from aiida_haml.structures.checks import check
 from aiida_haml.structures.crystals import ARGYRODITE, formal_charge
-from aiida_haml.structures.doping import (
+from aiida_haml.structures.doping.lattice import (
     Configuration,
     DopedCell,
     Lattice,
@@ -40,8 +40,9 @@ from aiida_haml.structures.doping import (
     substituted,
 )
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.hosts import BUILT_IN_DEFAULTS, host_settings, parent
-from aiida_haml.structures.interfaces import InterfaceSettings, build_interface, interface_match
+from aiida_haml.structures.geometry import TETRAHEDRON_ANIONS, count_intact_tetrahedra
+from aiida_haml.structures.host.sites import BUILT_IN_DEFAULTS, host_settings, parent
+from aiida_haml.structures.interface.build import InterfaceSettings, build_interface, interface_match
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,9 @@ def validate(spec: Mapping[str, Any]) -> dict[str, Any]:
         arrangement, or no commensurate match within the limits.
     """
     if _is_liquid(spec):
-        from aiida_haml.structures import liquids  # molecules and packing are heavy, and no solid needs them
+        from aiida_haml.structures.liquid import (
+            build as liquids,  # molecules and packing are heavy, and no solid needs them
+        )
 
         return liquids.validate_liquid(spec)
     checked = CandidateSpec.from_dict(spec)
@@ -215,7 +218,7 @@ def candidate_label(spec: Mapping[str, Any]) -> str:
         As :func:`validate`, but for the match.
     """
     if _is_liquid(spec):
-        from aiida_haml.structures import liquids  # heavy, as above
+        from aiida_haml.structures.liquid import build as liquids  # heavy, as above
 
         return liquids.liquid_label(spec)
     checked = CandidateSpec.from_dict(spec)
@@ -247,7 +250,7 @@ def candidate_elements(spec: Mapping[str, Any]) -> list[str]:
         As :func:`candidate_label`.
     """
     if _is_liquid(spec):
-        from aiida_haml.structures import liquids  # heavy, as above
+        from aiida_haml.structures.liquid import build as liquids  # heavy, as above
 
         return liquids.liquid_elements(spec)
     checked = CandidateSpec.from_dict(spec)
@@ -283,9 +286,8 @@ def build(spec: Mapping[str, Any]) -> tuple[Atoms, dict[str, Any]]:
     report : dict
         Plain values. Of a solid: the specification with its defaults, label, formula, composition, formal charge of
         the electrolyte (e), intact PS4 units, volume (Angstrom^3), the host, the arrangement of the dopants, the
-        ordering of partially occupied sites (an :class:`~aiida_haml.structures.ordering.OrderingReport`) or None, the
-        interface (an :class:`~aiida_haml.structures.interfaces.InterfaceReport`) or None, and the regions as lists of
-        indices.
+        ordering of partially occupied sites (an `OrderingReport`) or None, the interface (an `InterfaceReport`) or
+        None, and the regions as lists of indices.
 
     Raises
     ------
@@ -293,7 +295,7 @@ def build(spec: Mapping[str, Any]) -> tuple[Atoms, dict[str, Any]]:
         As :func:`validate`, or if sites cannot be ordered or the cell fails its checks.
     """
     if _is_liquid(spec):
-        from aiida_haml.structures import liquids  # heavy, as above
+        from aiida_haml.structures.liquid import build as liquids  # heavy, as above
 
         return liquids.build_liquid(spec)
     return _build_solid(CandidateSpec.from_dict(spec))

@@ -24,8 +24,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from aiida_haml.structures.checks import PHOSPHORUS_BOND, TETRAHEDRON_ANIONS, VACUUM
+from aiida_haml.structures.checks import VACUUM
 from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.geometry import PHOSPHORUS_BOND, TETRAHEDRON_ANIONS
 
 FloatArray = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from aiida_haml.analysis.settings import DEFAULT_ELEMENTS, DescriptionSettings
 from aiida_haml.analysis.similarity import NONE
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
-from aiida_haml.structures.hosts import read_crystal
+from aiida_haml.structures.host import read_crystal
 
 SETTINGS = DescriptionSettings()
 PHASES = reference_phases(DEFAULT_ELEMENTS)

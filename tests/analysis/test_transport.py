@@ -24,7 +24,7 @@ from aiida_haml.analysis.transport import (
 )
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
-from aiida_haml.structures.interfaces import METAL_SITE, InterfaceSettings, build_interface
+from aiida_haml.structures.interface import METAL_SITE, InterfaceSettings, build_interface
 from tests.analysis.motion import run, vibrations, walk
 
 STEP = 20.0

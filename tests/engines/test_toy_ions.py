@@ -11,8 +11,8 @@ from ase.md import Bussi, VelocityVerlet
 from aiida_haml.engines.toy_ions import ATOM_ENERGIES, BONDS, ELEMENTS, ToyIons
 from aiida_haml.frames import maxwell_boltzmann
 from aiida_haml.structures.candidates import build
-from aiida_haml.structures.checks import count_intact_tetrahedra, pairs_within
 from aiida_haml.structures.crystals import lithium
+from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
 
 DOPED = {"doping": {"dopant": "O", "site": "16e", "fraction": 0.25}, "interface": {"layers": 1}}
 

@@ -13,8 +13,7 @@ from aiida_haml.engines.toy_ions import BONDS as ION_BONDS
 from aiida_haml.engines.toy_molecules import ATOM_ENERGIES, COVALENT, ELEMENTS, ToyMolecules
 from aiida_haml.frames import maxwell_boltzmann
 from aiida_haml.structures.crystals import lithium
-from aiida_haml.structures.liquids import build_liquid
-from aiida_haml.structures.molecules import TABLE, fragment_keys, molecule, molecule_key
+from aiida_haml.structures.liquid import TABLE, build_liquid, fragment_keys, molecule, molecule_key
 
 SPECS = {
     "ether": {"liquid": {"solvents": {"DME": 1.0}, "salt": "LiFSI"}, "interface": {}},

@@ -9,20 +9,18 @@ from ase.io import write
 
 from aiida_haml.structures.checks import (
     Finding,
-    cell_heights,
     check,
     check_charge,
     check_file,
     check_packing,
     check_side_density,
-    count_intact_tetrahedra,
     examine,
     require,
-    widest_void,
 )
 from aiida_haml.structures.crystals import REFERENCE_PHASES, argyrodite, lithium, reference_phase
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.interfaces import InterfaceSettings, build_interface
+from aiida_haml.structures.geometry import cell_heights, count_intact_tetrahedra, widest_void
+from aiida_haml.structures.interface.build import InterfaceSettings, build_interface
 
 
 def broken():

@@ -10,7 +10,6 @@ from ase import units
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from aiida_haml.structures.checks import count_intact_tetrahedra, pairs_within
 from aiida_haml.structures.crystals import (
     HOSTS,
     REFERENCE_PHASES,
@@ -22,6 +21,7 @@ from aiida_haml.structures.crystals import (
     reference_phases,
 )
 from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
 
 
 def shell(atoms, centre, neighbour):

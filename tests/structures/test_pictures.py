@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.interfaces import InterfaceSettings, build_interface
+from aiida_haml.structures.interface.build import InterfaceSettings, build_interface
 from aiida_haml.structures.pictures import BANDS, METAL_COLOUR, OUTLINE, draw
 
 HOST = argyrodite()

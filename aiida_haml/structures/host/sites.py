@@ -11,7 +11,7 @@ where ``crystal`` is what :func:`read_crystal` makes of a file::
      "sites": [{"label": "4b", "occupancy": {"Li": 0.7}, "scaled": [x, y, z]}, ...]}
 
 The parent of a host holds every site, occupied in part or not. Dopings are enumerated on it, under its full symmetry;
-:func:`aiida_haml.structures.ordering.order` then decides which of its sites are taken.
+:func:`aiida_haml.structures.host.ordering.order` then decides which of its sites are taken.
 """
 
 from __future__ import annotations

@@ -7,18 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_haml.structures.checks import check, check_charge, count_intact_tetrahedra, pairs_within
+from aiida_haml.structures.checks import check, check_charge
 from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.hosts import parent
-from aiida_haml.structures.interfaces import (
+from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
+from aiida_haml.structures.host.sites import parent
+from aiida_haml.structures.interface.build import (
     CONTACTS,
     InterfaceSettings,
     build_interface,
     list_cuts,
     list_matches,
 )
-from aiida_haml.structures.polarity import formal_charges
+from aiida_haml.structures.interface.polarity import formal_charges
 
 HOST = argyrodite()
 A = 9.859

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from aiida_haml.structures.checks import pairs_within
 from aiida_haml.structures.crystals import reference_phase
-from aiida_haml.structures.stacking import (
+from aiida_haml.structures.geometry import pairs_within
+from aiida_haml.structures.interface.stacking import (
     CONTACTS,
     METAL_SITE,
     Layer,

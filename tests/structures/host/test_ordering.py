@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pymatgen.analysis.ewald import EwaldSummation
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from aiida_haml.structures import ordering
-from aiida_haml.structures.checks import pairs_within
 from aiida_haml.structures.crystals import FORMAL_CHARGES, argyrodite, formal_charge
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.hosts import parent, site_counts
-from aiida_haml.structures.ordering import COULOMB, ewald_matrix, order
+from aiida_haml.structures.geometry import pairs_within
+from aiida_haml.structures.host import ordering
+from aiida_haml.structures.host.ordering import COULOMB, ewald_matrix, order
+from aiida_haml.structures.host.sites import parent, site_counts
 
 HALF = {"name": "Li6PS5Cl", "lithium": "48h"}
 ANION_POOR = {"48h": {"Li": 22}, "4b": {"P": 4}, "16e": {"S": 16}, "4d": {"S": 2, "Cl": 2}, "4a": {"Cl": 4}}

@@ -19,9 +19,9 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 from scipy.special import erfc
 
-from aiida_haml.structures.checks import pairs_within
 from aiida_haml.structures.crystals import FORMAL_CHARGES
 from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.geometry import pairs_within
 
 FloatArray = NDArray[np.float64]
 
@@ -445,7 +445,7 @@ def order(
     Parameters
     ----------
     parent : Atoms
-        All sites, with their labels in ``arrays["sites"]``, as :func:`aiida_haml.structures.hosts.parent` makes it.
+        All sites, with their labels in ``arrays["sites"]``, as :func:`aiida_haml.structures.host.parent` makes it.
     counts : mapping
         ``{label: {element: n}}`` for the sites of each label that are not in ``fixed``; the rest of them stay vacant.
     fixed : collection of int

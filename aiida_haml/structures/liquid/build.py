@@ -19,7 +19,7 @@ A specification is a dictionary::
     }
 
 **Density.** Volumes add up: each solvent brings that of the neat liquid, each salt that of its crystal
-(`aiida_haml.structures.molecules`). A density that is given replaces the sum.
+(`aiida_haml.structures.liquid.molecules`). A density that is given replaces the sum.
 
 **Volume.** The liquid has the volume between two dividing planes. Each lies half an interlayer distance outside the
 metal's outermost plane, so that every metal atom has the volume that it has in the bulk, and ``SKIN`` outside the
@@ -39,13 +39,14 @@ from ase import Atoms, units
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from aiida_haml.structures.checks import check, pairs_within
+from aiida_haml.structures.checks import check
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.liquid_settings import DEFAULT_ATOMS, LiquidInterface, LiquidSettings, LiquidSpec
-from aiida_haml.structures.mixtures import Component, amounts, choose_counts, molar_volume, molarity_of
-from aiida_haml.structures.molecules import Species, conformers, count_intact, molecule_key
-from aiida_haml.structures.packing import find_packmol, pack
-from aiida_haml.structures.stacking import METAL_SITE
+from aiida_haml.structures.geometry import pairs_within
+from aiida_haml.structures.interface.stacking import METAL_SITE
+from aiida_haml.structures.liquid.mixtures import Component, amounts, choose_counts, molar_volume, molarity_of
+from aiida_haml.structures.liquid.molecules import Species, conformers, count_intact, molecule_key
+from aiida_haml.structures.liquid.packing import find_packmol, pack
+from aiida_haml.structures.liquid.settings import DEFAULT_ATOMS, LiquidInterface, LiquidSettings, LiquidSpec
 
 #: Volume of one molecule, Angstrom^3, where a mol has 1 cm^3.
 CM3_PER_MOL = 1e24 * units._Nav**-1

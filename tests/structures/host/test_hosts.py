@@ -15,10 +15,10 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
-from aiida_haml.structures.checks import pairs_within
 from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.hosts import host_settings, parent, read_crystal, site_counts
+from aiida_haml.structures.geometry import pairs_within
+from aiida_haml.structures.host.sites import host_settings, parent, read_crystal, site_counts
 
 HALF = {"name": "Li6PS5Cl", "lithium": "48h"}
 CRYSTAL = {

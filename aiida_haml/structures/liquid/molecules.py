@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from aiida_haml.structures.checks import Finding, pairs_within
+from aiida_haml.structures.checks import Finding
 from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.geometry import pairs_within
 
 #: Two atoms of a molecule are bonded below this multiple of the sum of their covalent radii.
 BOND_FACTOR = 1.3
@@ -513,7 +514,7 @@ def check_molecules(atoms: Atoms) -> Finding:
     Parameters
     ----------
     atoms : Atoms
-        With ``arrays['molecule']`` as `aiida_haml.structures.liquids` gives it, negative for what is none; without it,
+        With ``arrays['molecule']`` as `build_liquid` gives it, negative for what is none; without it,
         the pieces are counted and not judged.
     """
     pieces = [piece for piece in fragments(atoms) if atoms.symbols[piece[0]] not in UNBONDED]

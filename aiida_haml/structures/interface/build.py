@@ -8,7 +8,7 @@ Everything that could differ from candidate to candidate without need is chosen 
 match, the cut and the metal's place along the surface. Two dopings differ in their dopants and, where those
 touch the metal, in their gap.
 
-The misfit is shared as asked (:mod:`~aiida_haml.structures.matching`). Along the normal the metal answers at
+The misfit is shared as asked (:mod:`~aiida_haml.structures.interface.matching`). Along the normal the metal answers at
 constant volume, lithium's own response to a biaxial strain (C12 / C11 of 0.84) being near to that; the
 electrolyte answers by its Poisson ratio, as a film with a free face does.
 """
@@ -23,14 +23,10 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from aiida_haml.structures.checks import (
-    check,
-    check_side_density,
-    count_intact_tetrahedra,
-    pairs_within,
-    require,
-)
-from aiida_haml.structures.cuts import (
+from aiida_haml.structures.checks import check, check_side_density, require
+from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
+from aiida_haml.structures.interface.cuts import (
     Cut,
     Facet,
     HostCell,
@@ -42,18 +38,16 @@ from aiida_haml.structures.cuts import (
     open_slab,
     read_indices,
 )
-from aiida_haml.structures.elasticity import (
+from aiida_haml.structures.interface.elasticity import (
     ARGYRODITE_ELASTICITY,
     METAL_ELASTICITY,
     IsotropicElasticity,
     biaxial_modulus,
     metal_share_by_stiffness,
 )
-from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.matching import Limits, Match, Progress, choose_match, find_matches
-from aiida_haml.structures.numbers import is_number
-from aiida_haml.structures.polarity import formal_charges
-from aiida_haml.structures.stacking import (
+from aiida_haml.structures.interface.matching import Limits, Match, Progress, choose_match, find_matches
+from aiida_haml.structures.interface.polarity import formal_charges
+from aiida_haml.structures.interface.stacking import (
     CONTACTS,
     FACETS,
     METAL_SITE,
@@ -69,6 +63,7 @@ from aiida_haml.structures.stacking import (
     stack,
     surface_vectors,
 )
+from aiida_haml.structures.numbers import is_number
 
 __all__ = [
     "CONTACTS",
@@ -378,7 +373,7 @@ def list_cuts(bulk: Atoms, settings: InterfaceSettings) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``cut`` (index) and the fields of :class:`~aiida_haml.structures.cuts.Cut`, ``polar`` and ``split``.
+        ``cut`` (index) and the fields of :class:`~aiida_haml.structures.interface.cuts.Cut`, ``polar`` and ``split``.
     """
     host, facet, _ = _facets(bulk, settings)
     whole = [cut for cut in find_cuts(host, facet) if cut.intact == cut.expected]

@@ -19,7 +19,8 @@ from ase.geometry import get_distances
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
-from aiida_haml.structures.arrangements import (
+from aiida_haml.structures.crystals import FORMAL_CHARGES
+from aiida_haml.structures.doping.arrangements import (
     Choice,
     Colours,
     Enumeration,
@@ -29,14 +30,13 @@ from aiida_haml.structures.arrangements import (
     race,
     symmetry_permutations,
 )
-from aiida_haml.structures.checks import PHOSPHORUS_BOND
-from aiida_haml.structures.crystals import FORMAL_CHARGES
+from aiida_haml.structures.doping.quasirandom import quasirandom, shells
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.hosts import SHARE_TOLERANCE, host_settings, site_counts
-from aiida_haml.structures.hosts import parent as host_parent
+from aiida_haml.structures.geometry import PHOSPHORUS_BOND
+from aiida_haml.structures.host.ordering import exclusion_distances, order
+from aiida_haml.structures.host.sites import SHARE_TOLERANCE, host_settings, site_counts
+from aiida_haml.structures.host.sites import parent as host_parent
 from aiida_haml.structures.numbers import is_integer, is_number
-from aiida_haml.structures.ordering import exclusion_distances, order
-from aiida_haml.structures.quasirandom import quasirandom, shells
 
 #: Elements that can be put in: the anions with a formal charge.
 DOPANTS = tuple(element for element, charge in FORMAL_CHARGES.items() if charge < 0)
@@ -225,7 +225,7 @@ class Sublattices:
     ----------
     parent : Atoms
         All sites, labels in ``arrays['sites']`` and, where some are occupied in part, shares in
-        ``info['occupancies']``, as :func:`aiida_haml.structures.hosts.parent` makes it.
+        ``info['occupancies']``, as :func:`aiida_haml.structures.host.sites.parent` makes it.
     supercell : sequence of 3 int
         How often the parent repeats the host's own cell; only what errors propose depends on it.
     """

@@ -16,17 +16,17 @@ from scipy.sparse.csgraph import connected_components
 
 from aiida_haml.spec import load_spec
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.liquid_settings import LiquidSpec
-from aiida_haml.structures.liquids import build_liquid, liquid_elements, liquid_label, plan_liquid, validate_liquid
-from aiida_haml.structures.mixtures import (
+from aiida_haml.structures.liquid.build import build_liquid, liquid_elements, liquid_label, plan_liquid, validate_liquid
+from aiida_haml.structures.liquid.mixtures import (
     MOLARITY_TOLERANCE,
     SIZE_TOLERANCE,
     Component,
     amounts,
     choose_counts,
 )
-from aiida_haml.structures.molecules import SOLVENTS, molecule
-from aiida_haml.structures.packing import find_packmol, pack, packing_radii
+from aiida_haml.structures.liquid.molecules import SOLVENTS, molecule
+from aiida_haml.structures.liquid.packing import find_packmol, pack, packing_radii
+from aiida_haml.structures.liquid.settings import LiquidSpec
 
 A = 3.51  # of lithium, Angstrom
 ETHER = {"liquid": {"solvents": {"DME": 1.0}, "salt": "LiFSI", "molarity_M": 1.0}, "interface": {}, "seed": 1}
@@ -253,14 +253,14 @@ def test_packing_is_periodic_in_the_plane():
 
 
 def test_what_cannot_be_packed_is_refused(monkeypatch):
-    monkeypatch.setattr("aiida_haml.structures.packing.SCALES", (1.0,))
-    monkeypatch.setattr("aiida_haml.structures.packing.LOOPS", 5)
+    monkeypatch.setattr("aiida_haml.structures.liquid.packing.SCALES", (1.0,))
+    monkeypatch.setattr("aiida_haml.structures.liquid.packing.LOOPS", 5)
     with pytest.raises(StructureError, match="Lower the density"):
         pack([molecule("PF6")] * 2, (4.0, 4.0, 4.0), seed=1)
 
 
 def test_slowness_is_an_error_and_never_another_packing(monkeypatch):
-    monkeypatch.setattr("aiida_haml.structures.packing.TIME_LIMIT", 0.01)
+    monkeypatch.setattr("aiida_haml.structures.liquid.packing.TIME_LIMIT", 0.01)
     with pytest.raises(StructureError, match="not enough"):
         pack([molecule("DME", seed=k) for k in range(12)], (13.0, 13.0, 13.0), seed=1)
 
@@ -400,6 +400,6 @@ def test_bad_specifications_are_refused_with_a_remedy(spec, field, remedy):
 
 
 def test_the_example_is_a_screen_of_liquids():
-    spec = load_spec(Path(__file__).parents[2] / "examples" / "liquid_screen.yaml")
+    spec = load_spec(Path(__file__).parents[3] / "examples" / "liquid_screen.yaml")
     assert [c["label"] for c in spec.candidates().values()] == ["1M LiFSI in DME", "1M LiPF6 in EC:DMC 1:1"]
     assert spec.elements() == ["C", "F", "H", "Li", "N", "O", "P", "S"]

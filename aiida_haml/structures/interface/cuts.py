@@ -23,9 +23,9 @@ import spglib
 from ase import Atoms
 from numpy.typing import NDArray
 
-from aiida_haml.structures.checks import PHOSPHORUS_BOND, TETRAHEDRON_ANIONS
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.polarity import MOBILE, POLAR, Content, average_charges, planes, tasker_type
+from aiida_haml.structures.geometry import PHOSPHORUS_BOND, TETRAHEDRON_ANIONS
+from aiida_haml.structures.interface.polarity import MOBILE, POLAR, Content, average_charges, planes, tasker_type
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

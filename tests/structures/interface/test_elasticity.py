@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aiida_haml.structures.elasticity import (
+from aiida_haml.structures.interface.elasticity import (
     ARGYRODITE_ELASTICITY,
     METAL_ELASTICITY,
     CubicElasticity,

@@ -8,8 +8,8 @@ from pymatgen.analysis.interfaces.zsl import ZSLGenerator
 
 from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.interfaces import InterfaceSettings, interface_match, list_matches, metal_slab
-from aiida_haml.structures.matching import Limits, choose_match, find_matches, smallest_match
+from aiida_haml.structures.interface.build import InterfaceSettings, interface_match, list_matches, metal_slab
+from aiida_haml.structures.interface.matching import Limits, choose_match, find_matches, smallest_match
 
 HOST = argyrodite()
 A = 9.859

@@ -14,9 +14,9 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from aiida_haml.structures.arrangements import Choice, Colours, draw
-from aiida_haml.structures.checks import pairs_within
+from aiida_haml.structures.doping.arrangements import Choice, Colours, draw
 from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.geometry import pairs_within
 
 FloatArray = NDArray[np.float64]
 

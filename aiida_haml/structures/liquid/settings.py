@@ -11,8 +11,8 @@ import numpy as np
 from ase import Atoms
 
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.molecules import IONS, SOLVENTS, Species, nearest, own_species
-from aiida_haml.structures.stacking import FACETS, METALS, PLANE_SPACINGS
+from aiida_haml.structures.interface.stacking import FACETS, METALS, PLANE_SPACINGS
+from aiida_haml.structures.liquid.molecules import IONS, SOLVENTS, Species, nearest, own_species
 
 #: Atoms of the whole cell where neither their number nor a thickness is given.
 DEFAULT_ATOMS = 200

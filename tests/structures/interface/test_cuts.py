@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from pymatgen.core.surface import SlabGenerator
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from aiida_haml.structures.checks import count_intact_tetrahedra
 from aiida_haml.structures.crystals import argyrodite, reference_phase
-from aiida_haml.structures.cuts import (
+from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.geometry import count_intact_tetrahedra
+from aiida_haml.structures.host.sites import parent
+from aiida_haml.structures.interface.cuts import (
     choose_cut,
     describe,
     facet_of,
@@ -19,9 +21,7 @@ from aiida_haml.structures.cuts import (
     open_slab,
     read_indices,
 )
-from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.hosts import parent
-from aiida_haml.structures.polarity import formal_charges
+from aiida_haml.structures.interface.polarity import formal_charges
 
 HOST = argyrodite()
 A = 9.859

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.molecules import (
+from aiida_haml.structures.liquid.molecules import (
     IONS,
     SOLVENTS,
     TABLE,

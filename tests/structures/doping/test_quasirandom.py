@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from aiida_haml.structures.arrangements import (
+from aiida_haml.structures.crystals import argyrodite
+from aiida_haml.structures.doping.arrangements import (
     Choice,
     all_arrangements,
     distinct_arrangements,
     draw,
     symmetry_permutations,
 )
-from aiida_haml.structures.crystals import argyrodite
+from aiida_haml.structures.doping.quasirandom import expected_colours, mismatch, quasirandom, shells
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.quasirandom import expected_colours, mismatch, quasirandom, shells
 
 HOST = argyrodite()
 SULFUR = np.flatnonzero(HOST.symbols == "S")

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from aiida_haml.structures.arrangements import (
+from aiida_haml.structures.crystals import argyrodite
+from aiida_haml.structures.doping.arrangements import (
     Choice,
     all_arrangements,
     canonical,
@@ -23,7 +24,6 @@ from aiida_haml.structures.arrangements import (
     race,
     symmetry_permutations,
 )
-from aiida_haml.structures.crystals import argyrodite
 
 HOST = argyrodite()
 SULFUR = np.flatnonzero(np.array(HOST.get_chemical_symbols()) == "S")

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from aiida_haml.structures.arrangements import count_arrangements
-from aiida_haml.structures.checks import check, count_intact_tetrahedra, pairs_within
+from aiida_haml.structures.checks import check
 from aiida_haml.structures.crystals import FORMAL_CHARGES, argyrodite, formal_charge
-from aiida_haml.structures.doping import (
+from aiida_haml.structures.doping.arrangements import count_arrangements
+from aiida_haml.structures.doping.lattice import (
     CORNER_BONDS,
     DOPANTS,
     MAX_ARRANGEMENTS,
@@ -24,7 +24,8 @@ from aiida_haml.structures.doping import (
     smallest_supercell,
 )
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.hosts import parent
+from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
+from aiida_haml.structures.host.sites import parent
 
 HOST = argyrodite()
 LATTICE = Lattice(HOST)

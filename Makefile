@@ -1,24 +1,36 @@
-# make demo    the main job: two dopings to a traceable ranking, in .demo/
-# make test    everything needed, then all tests, real engines included
-# make check   ruff, mypy and the tests that need no engine
-# make study   the long studies;  make bench NAME=handover [ARGS=--quick]  one measurement
-# make docs    the documentation, warnings as errors
+# make demo       the main job: two dopings to a traceable ranking, in .demo/
+# make test       everything needed, then all tests, real engines included
+# make test-anew  the tests that draw their examples, with draws that no run has seen; SEED=N repeats one
+# make check      ruff, mypy and the tests that need no engine
+# make study      the long studies;  make bench NAME=handover [ARGS=--quick]  one measurement
+# make docs       the documentation, warnings as errors
+# make bare RELEASE=trixie [TARGET=demo]   the same on a bare Debian in a folder of its own, as root
 
 PYTHON ?= python3
 VENV ?= .venv
+TORCH ?= 2.13.0
+# uv's name of a build of PyTorch: cpu, auto (what this machine's GPU wants), cu130, ...; none: what the index has.
+TORCH_BACKEND ?= cpu
 # Two threads a job gain nothing on shared cores; spinning ones cost a factor of twenty.
 export OMP_NUM_THREADS = 1
 BIN := $(VENV)/bin
-APT := $(if $(filter 0,$(shell id -u)),apt-get,sudo -n apt-get)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo $(if $(shell test -t 0 && echo yes),,-n ))
+install = echo "missing here; installing the packages $(1)" && $(ROOT)apt-get update -qq \
+  && $(ROOT)env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null
 
-.PHONY: demo test check study bench known-bench docs venv cp2k
+.PHONY: demo test test-anew check study bench known-bench docs bare venv cp2k chromium
 .NOTPARALLEL:
 
 demo: cp2k venv
 	PATH="$(abspath $(BIN)):$$PATH" examples/demo.sh
 
-test: cp2k venv
+test: cp2k chromium venv
 	$(BIN)/python -m pytest -m "not slow"
+
+test-anew: venv
+	tests/anew.sh $(BIN)/python $(SEED)
 
 check: venv
 	$(BIN)/ruff check .
@@ -38,22 +50,32 @@ known-bench:
 docs: venv
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
+bare:
+	tests/bare_machine.sh "$(RELEASE)" "$(or $(TARGET),demo)"
+
 venv: $(VENV)/.installed
 
-# torch comes first and pinned, in its CPU build where the package index has one: MACE would pull any other.
+# torch comes first and pinned, as MACE would pull any other: the CPU build of the index that pip is set up with, else
+# that of PyTorch's own index, else what there is. The rest is uv's: it lifts the two pins of [tool.uv] in pyproject.toml.
 $(VENV)/.installed: pyproject.toml
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(APT) install -y python3-venv \
-	  || { echo "Python has no venv; install python3-venv, or name another one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(call install,python3 python3-venv) \
+	  || { echo "Python has no venv; install python3-venv, or name another one: make PYTHON=python3.12"; exit 1; }; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -c 'import torch' 2>/dev/null \
-	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[tests,lint,docs]"
+	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
+	  || { echo "$(VENV) has $$($(BIN)/python -V); aiida-haml needs 3.11 to 3.14: rm -r $(VENV); make PYTHON=python3.12"; exit 1; }
+	$(PIP) "uv>=0.7"
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { test "$(TORCH_BACKEND)" = cpu && $(PIP) "torch==$(TORCH)+cpu" 2>/dev/null; } \
+	  || { test "$(TORCH_BACKEND)" != none && $(UV) --torch-backend "$(TORCH_BACKEND)" "torch==$(TORCH)"; } \
+	  || $(PIP) "torch==$(TORCH)"
+	$(UV) -e ".[tests,lint,docs]"
 	@touch $@
 
 # OpenBLAS with OpenMP: Debian's reference BLAS makes CP2K several times slower.
 cp2k:
-	@command -v cp2k.psmp >/dev/null || { \
-	  echo "CP2K is missing; installing the Debian packages"; \
-	  $(APT) update -qq && $(APT) install -y -qq cp2k cp2k-data libopenblas0-openmp >/dev/null; } \
+	@command -v cp2k.psmp >/dev/null || $(INSTALL) cp2k cp2k-data libopenblas0-openmp \
 	  || { echo "CP2K could not be installed. As root: apt-get install cp2k cp2k-data libopenblas0-openmp"; exit 1; }
+
+# The report is looked at in a browser; Ubuntu's package of that name is a snap, which serves as well.
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(INSTALL) chromium \
+	  || { echo "Chromium could not be installed. As root: apt-get install chromium"; exit 1; }

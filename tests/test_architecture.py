@@ -13,7 +13,19 @@ PACKAGE = Path(__file__).parents[1] / "aiida_haml"
 PURE = ("frames", "settings", "spec", "structures", "learning", "analysis", "engines")
 #: Modules of the bridge that only hold or draw plain values.
 PURE_MODULES = ("report.data", "report.figures", "report.gallery", "report.page")
-BRIDGE = ("storage", "data", "calculations", "parsers", "groups", "queries", "report", "cli")
+BRIDGE = (
+    "consent",
+    "codes",
+    "scheduling",
+    "storage",
+    "data",
+    "calculations",
+    "parsers",
+    "groups",
+    "queries",
+    "report",
+    "cli",
+)
 #: What a room may import of the package, besides itself.
 ALLOWED = {
     "frames": set(),
@@ -66,6 +78,26 @@ def test_every_room_is_known():
 
 def test_no_module_is_called_utils():
     assert not [name for name, _ in modules() if name.endswith(("utils", "helpers", "common", "misc"))]
+
+
+def test_every_text_for_a_terminal_passes_one_place():
+    """Foreign text reaches the terminal through `cli.messages`, which writes control codes out."""
+    found = []
+    for name, path in modules():
+        if not name.startswith("cli") or name == "cli.messages":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called in (
+                "print",
+                "click.echo",
+                "click.secho",
+                "click.confirm",
+                "click.prompt",
+                "click.ClickException",
+            ):
+                found.append(f"{path.name}:{node.lineno}: {called}")
+    assert not found
 
 
 def test_help_is_shown_without_loading_aiida():

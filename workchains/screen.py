@@ -13,6 +13,7 @@ from aiida_haml.calculations.describe import DescribeCalculation, segments_ahead
 from aiida_haml.calculations.functions import build_candidate
 from aiida_haml.calculations.levels import GAUSSIAN_PORTS
 from aiida_haml.calculations.rank import RankCalculation
+from aiida_haml.codes import find_code
 from aiida_haml.data.frames import FramesData
 from aiida_haml.spec import ScreenSpec
 from aiida_haml.workchains.atoms import AtomsWorkChain
@@ -115,15 +116,14 @@ class ScreenWorkChain(WorkChain):
         ------
         ValueError
             If a setting is unknown or refused, or CP2K's data are not found.
-        aiida.common.NotExistent
+        LookupError
             If a code is not set up.
         """
         inputs = level_inputs(spec.level_name, spec.teacher)
         is_teacher = inputs["level"]["engine"] == "teacher"
-        codes = {"label": spec.codes.engine if is_teacher else spec.codes.cp2k}
-        codes |= {"engine": spec.codes.engine, "lammps": spec.codes.lammps}
+        roles = {"label": "engine" if is_teacher else "cp2k", "engine": "engine", "lammps": "lammps"}
         builder: Any = cls.get_builder()
-        builder.codes = {name: orm.load_code(label) for name, label in codes.items()}
+        builder.codes = {port: find_code(role, getattr(spec.codes, role)) for port, role in roles.items()}
         builder.candidates = {slug: orm.Dict(content) for slug, content in spec.candidates().items()}
         builder.settings = orm.Dict(screen_settings(spec))
         for port, value in inputs.items():

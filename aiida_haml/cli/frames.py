@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from aiida_haml.cli.files import writing
+from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import find_node, with_profile
 
 
@@ -24,9 +26,10 @@ def export(pk: str, path: Path) -> None:
 
     node = find_node(pk)
     if not isinstance(node, FramesData):
-        raise click.ClickException(f"Node {pk} is {type(node).__name__}, not frames.")
-    node.to_extxyz(path)
-    click.echo(f"wrote {len(node)} frames to {path}")
+        raise Refusal(f"Node {pk} is {type(node).__name__}, not frames.")
+    with writing(path):
+        node.to_extxyz(path)
+    echo(f"wrote {len(node)} frames to {path}")
 
 
 @frames.command("import")
@@ -43,8 +46,8 @@ def import_(path: Path, level_of_theory: str | None) -> None:
     try:
         nodes = FramesData.from_extxyz(path, level_of_theory=level_of_theory)
     except Exception as error:  # ASE's readers raise whatever the text provokes
-        raise click.ClickException(f"{path} cannot be read as extended XYZ: {error}") from error
+        raise Refusal(f"{path} cannot be read as extended XYZ: {error}") from error
     for node in nodes:
         node.label = path.name
         node.store()
-        click.echo(f"stored {len(node)} frames of {node.base.attributes.get('formula')} as node {node.pk}")
+        echo(f"stored {len(node)} frames of {node.base.attributes.get('formula')} as node {node.pk}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from aiida_haml.cli.messages import Refusal, confirm, echo
 from aiida_haml.cli.root import find_node, with_profile
 
 
@@ -26,13 +27,13 @@ def trust(pk: str, yes: bool) -> None:
 
     node = find_node(pk)
     if not isinstance(node, PotentialData):
-        raise click.ClickException(f"Node {pk} is {type(node).__name__}, not a potential.")
+        raise Refusal(f"Node {pk} is {type(node).__name__}, not a potential.")
     if node.is_trusted:
-        click.echo(f"Potential {node.pk} is trusted already.")
+        echo(f"Potential {node.pk} is trusted already.")
         return
     for i, digest in enumerate(node.sha256):
-        click.echo(f"member_{i}.model  sha256 {digest}")
-    if not yes:
-        click.confirm("A model file runs code when it is loaded. Do you trust these files?", abort=True)
+        echo(f"member_{i}.model  sha256 {digest}")
+    if not yes and not confirm("A model file runs code when it is loaded. Do you trust these files?"):
+        raise Refusal("Nothing was trusted.")
     node.trust()
-    click.echo(f"Potential {node.pk} is trusted from now on.")
+    echo(f"Potential {node.pk} is trusted from now on.")

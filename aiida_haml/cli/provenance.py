@@ -6,6 +6,7 @@ import json
 
 import click
 
+from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import find_node, find_node_or_group, find_process, with_profile
 
 
@@ -18,9 +19,9 @@ def trace(node: str, frame: int | None) -> None:
     from aiida_haml.queries import trace as draw
 
     try:
-        click.echo(draw(find_node(node), frame))
+        echo(draw(find_node(node), frame))
     except ValueError as error:
-        raise click.ClickException(str(error)) from error
+        raise Refusal(str(error)) from error
 
 
 @click.command()
@@ -33,11 +34,11 @@ def audit(context: click.Context, root: str) -> None:
 
     report = check(find_node_or_group(root))
     for problem in (*report.cut, *report.untraced):
-        click.echo(str(problem))
-    click.echo(f"looked at {report.n_processes} processes, {report.n_data} data nodes, "
+        echo(str(problem))
+    echo(f"looked at {report.n_processes} processes, {report.n_data} data nodes, "
                f"{report.n_training_frames} training frames")  # fmt: skip
-    click.echo(f"nodes that carry science without a creator: {report.n_cut}")
-    click.echo(f"training frames without an AIMD step: {report.n_untraced}")
+    echo(f"nodes that carry science without a creator: {report.n_cut}")
+    echo(f"training frames without an AIMD step: {report.n_untraced}")
     context.exit(0 if report.ok else 1)
 
 
@@ -51,19 +52,19 @@ def cost(pk: str, as_json: bool) -> None:
 
     report = account(find_process(pk))
     if as_json:
-        click.echo(json.dumps(report.as_dict(), sort_keys=True))
+        echo(json.dumps(report.as_dict(), sort_keys=True))
         return
-    click.echo(f"{'work':<14}{'jobs':>6}{'cached':>8}{'seconds':>11}")
+    echo(f"{'work':<14}{'jobs':>6}{'cached':>8}{'seconds':>11}")
     for name, kind in sorted(report.kinds.items(), key=lambda item: -item[1].seconds):
-        click.echo(f"{name:<14}{kind.n_jobs:>6}{kind.n_cached:>8}{kind.seconds:>11.1f}")
+        echo(f"{name:<14}{kind.n_jobs:>6}{kind.n_cached:>8}{kind.seconds:>11.1f}")
     share = f" ({report.overhead_share:.0%} of the wall time)" if report.overhead_share is not None else ""
-    click.echo(f"wall time {report.wall_s:.0f} s; no engine running {report.overhead_s:.0f} s{share}")
+    echo(f"wall time {report.wall_s:.0f} s; no engine running {report.overhead_s:.0f} s{share}")
     if report.aimd_alone_s is None or report.speed_up is None:
-        click.echo("speed-up over AIMD alone: unknown, as there is no AIMD step or no simulated time yet")
+        echo("speed-up over AIMD alone: unknown, as there is no AIMD step or no simulated time yet")
         return
-    click.echo(
+    echo(
         f"{report.simulated_fs:.1f} fs simulated = {report.simulated_steps:.0f} AIMD steps, "
         f"of which {report.aimd_steps} were computed, at {report.seconds_per_step:.2f} s each"
     )
     times = f"{report.aimd_alone_s:.0f} s / {report.spent_s:.0f} s"
-    click.echo(f"speed-up over AIMD alone: {times} = {report.speed_up:.2f}")
+    echo(f"speed-up over AIMD alone: {times} = {report.speed_up:.2f}")

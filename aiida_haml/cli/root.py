@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
 import aiida_haml
+from aiida_haml.cli.messages import Refusal
 
 if TYPE_CHECKING:
     from aiida.orm import Group, Node
@@ -17,8 +20,37 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: The variable of the environment that shows the traceback of what no command foresaw.
+TRACEBACK = "AIIDA_HAML_TRACEBACK"
 
-@click.group("haml", context_settings={"help_option_names": ["-h", "--help"]})
+
+class CalmGroup(click.Group):
+    """Commands that end in one line and exit code 1, whatever went wrong inside."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            if (
+                os.environ.get(TRACEBACK) or getattr(error, "errno", None) == errno.EPIPE
+            ):  # click ends quietly for | head
+                raise
+            raise Refusal(_in_one_line(error)) from error
+
+
+def _in_one_line(error: Exception) -> str:
+    """Say what went wrong where no command foresaw it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror}."
+    if isinstance(error, RecursionError):
+        return "What was given is nested too deeply."
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text or 'no reason given'} ({TRACEBACK}=1 shows where.)"
+
+
+@click.group("haml", cls=CalmGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-p", "--profile", default=None, help="AiiDA profile to work in; the default profile otherwise.")
 @click.version_option(aiida_haml.__version__, package_name="aiida-haml")
 @click.pass_context
@@ -42,9 +74,7 @@ def with_profile(command: Callable[P, R]) -> Callable[P, R]:
                 manager.load_profile(name)
             manager.get_profile_storage()
         except AiidaException as error:
-            raise click.ClickException(
-                f"{error} Create one with 'verdi presto --use-zeromq', or name it with -p."
-            ) from error
+            raise Refusal(f"{error} Create one with 'verdi presto --use-zeromq', or name it with -p.") from error
         logging.getLogger("aiida").setLevel(max(logging.getLogger("aiida").level, logging.WARNING))
         return command(*args, **kwargs)
 
@@ -64,7 +94,7 @@ def find_node(identifier: str) -> Node:
 
     Raises
     ------
-    click.ClickException
+    Refusal
         If there is none, or several.
     """
     from aiida.common.exceptions import MultipleObjectsError, NotExistent
@@ -74,9 +104,9 @@ def find_node(identifier: str) -> Node:
         return load_node(identifier)
     except NotExistent as error:
         where = f"There is no node '{identifier}' in profile '{profile_name()}'"
-        raise click.ClickException(f"{where}; 'verdi process list -a' shows the processes.") from error
+        raise Refusal(f"{where}; 'verdi process list -a' shows the processes.") from error
     except (MultipleObjectsError, ValueError) as error:
-        raise click.ClickException(f"'{identifier}' names no single node: {error} Give its pk.") from error
+        raise Refusal(f"'{identifier}' names no single node: {error} Give its pk.") from error
 
 
 def find_process(identifier: str) -> Any:
@@ -85,7 +115,7 @@ def find_process(identifier: str) -> Any:
 
     node = find_node(identifier)
     if not isinstance(node, ProcessNode):
-        raise click.ClickException(f"Node {identifier} is {type(node).__name__}, not a process; give a process's pk.")
+        raise Refusal(f"Node {identifier} is {type(node).__name__}, not a process; give a process's pk.")
     return node
 
 
@@ -99,7 +129,7 @@ def find_node_or_group(identifier: str) -> Node | Group:
             return load(identifier)
         except (NotExistent, ValueError):
             continue
-    raise click.ClickException(
+    raise Refusal(
         f"There is neither a node nor a group '{identifier}' in profile '{profile_name()}'; "
         "'verdi group list' shows the groups."
     )

@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_haml.cli.consent import need_consent
+from aiida_haml.cli.files import file_name, writing
+from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import find_node_or_group, profile_name, with_profile
+from aiida_haml.cli.submission import load_checked
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
@@ -45,61 +48,31 @@ def screen() -> None:
     flag_value="resume",
     help="Take up an unfinished screen of this name instead of a second one.",
 )
+@click.option("--yes", is_flag=True, help="Agree to codes and shell lines that are new to you, without being asked.")
 @with_profile
-def submit(spec: Path, how: str | None) -> None:
-    """Check SPEC.yaml and submit the screen that it describes."""
-    loaded = _load_checked(spec)
+def submit(spec: Path, how: str | None, yes: bool) -> None:
+    """Check SPEC.yaml and submit the screen that it describes.
+
+    Codes that you did not set up, and lines for the shell in the specification, are shown and run only if you agree.
+    """
+    loaded, shell_texts = load_checked(spec)
     if how == "dry-run":
         _print_candidates(loaded)
         return
+    need_consent(shell_texts, yes)
     unfinished = _unfinished(loaded.name) if how == "resume" else None
     if unfinished is not None:
-        click.echo(f"screen <{unfinished.pk}> '{loaded.name}' is unfinished and goes on")
+        echo(f"screen <{unfinished.pk}> '{loaded.name}' is unfinished and goes on")
         return
     node = _start(loaded, in_process=how == "run")
-    click.echo(f"screen <{node.pk}> '{loaded.name}' with {len(loaded.candidates())} candidates: {node.uuid}")
-
-
-def _load_checked(path: Path) -> ScreenSpec:
-    """Read the specification, look its codes up, try its settings, or stop with what is wrong."""
-    from aiida_haml.spec import SpecError, load_spec
-    from aiida_haml.workchains.screen import screen_settings
-
-    try:
-        spec = load_spec(path)
-        if problems := list(_missing_codes(spec)):
-            raise SpecError(str(path), problems)
-        screen_settings(spec)
-    except SpecError as error:
-        raise click.ClickException(str(error)) from error
-    except ValueError as error:
-        raise click.ClickException(f"{path}: overrides or weights are refused: {error}") from error
-    return spec
-
-
-def _missing_codes(spec: ScreenSpec) -> Iterator[Any]:
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import InstalledCode, QueryBuilder, load_code
-
-    from aiida_haml.spec import Problem
-
-    for name, label in spec.codes.model_dump().items():
-        if name == "cp2k" and spec.level_name == "teacher":
-            continue
-        try:
-            load_code(label)
-        except (NotExistent, MultipleObjectsError):
-            found = QueryBuilder().append(InstalledCode).all(flat=True)
-            known = ", ".join(sorted(c.full_label for c in found if not c.is_hidden)) or "none"
-            remedy = f"Run 'aiida-haml setup', or name one of the registered codes: {known}."
-            yield Problem(f"codes.{name}", f"'{label}'", f"is no code of profile '{profile_name()}'", remedy)
+    echo(f"screen <{node.pk}> '{loaded.name}' with {len(loaded.candidates())} candidates: {node.uuid}")
 
 
 def _print_candidates(spec: ScreenSpec) -> None:
     for slug, candidate in spec.candidates().items():
-        click.echo(f"{slug}  {candidate['label']}, {candidate['temperature_K']:g} K, seed {candidate['seed']}")
+        echo(f"{slug}  {candidate['label']}, {candidate['temperature_K']:g} K, seed {candidate['seed']}")
     count = f"{len(spec.candidates())} candidates at {spec.level_name}, protocol {spec.protocol}"
-    click.echo(f"{count}; nothing was stored")
+    echo(f"{count}; nothing was stored")
 
 
 def _unfinished(name: str) -> WorkChainNode | None:
@@ -120,7 +93,7 @@ def _start(spec: ScreenSpec, in_process: bool) -> Any:
     try:
         builder = ScreenWorkChain.get_builder_from_spec(spec)
     except ValueError as error:
-        raise click.ClickException(f"the specification is refused: {error}") from error
+        raise Refusal(f"the specification is refused: {error}") from error
     builder.metadata.label = spec.name
     node = run_get_node(builder)[1] if in_process else submit_(builder)
     node.base.extras.set(SPEC_EXTRA, spec.model_dump(mode="json"))
@@ -137,7 +110,7 @@ def _start(spec: ScreenSpec, in_process: bool) -> Any:
 @with_profile
 def print_pk(screen: str | None) -> None:
     """Print the pk of SCREEN, for scripts."""
-    click.echo(_find(screen).pk)
+    echo(_find(screen).pk)
 
 
 @screen.command()
@@ -148,7 +121,7 @@ def status(screen: str | None) -> None:
     from aiida_haml.queries.progress import progress
 
     now = progress(_find(screen))
-    click.echo(f"screen <{now.screen.pk}>: {now.screen.verdict}")
+    echo(f"screen <{now.screen.pk}>: {now.screen.verdict}")
     _print_progress(now)
 
 
@@ -169,12 +142,12 @@ def watch(context: click.Context, screen: str | None) -> None:
         if not lines and time.monotonic() - last > HEARTBEAT and not now.screen.ended:
             lines = [f"running: {_running(now)}"]
         for line in lines:
-            click.echo(f"[{_clock(time.monotonic() - begin)}] {line}")
+            echo(f"[{_clock(time.monotonic() - begin)}] {line}")
             last = time.monotonic()
         if now.screen.ended:
             break
         time.sleep(POLL)
-    click.echo(f"screen <{now.screen.pk}>: {now.screen.verdict}")
+    echo(f"screen <{now.screen.pk}>: {now.screen.verdict}")
     _print_progress(now)
     context.exit(0 if now.screen.ok else 1)
 
@@ -187,15 +160,13 @@ def _find(identifier: str | None) -> WorkChainNode:
     if identifier is None or (named := find_screens(identifier)):
         found = find_screens() if identifier is None else named
         if not found:
-            raise click.ClickException(
-                f"Profile '{profile_name()}' has no screen yet; start one with 'aiida-haml screen submit'."
-            )
+            raise Refusal(f"Profile '{profile_name()}' has no screen yet; start one with 'aiida-haml screen submit'.")
         return found[0]
     node: Any = find_node_or_group(identifier)
     if isinstance(node, ScreenGroup) and not node.is_empty:
         return max(node.nodes, key=lambda n: n.pk)
     if getattr(node, "process_type", None) != SCREEN:
-        raise click.ClickException(f"'{identifier}' is {type(node).__name__}, not a screen.")
+        raise Refusal(f"'{identifier}' is {type(node).__name__}, not a screen.")
     return node
 
 
@@ -223,12 +194,12 @@ def _clock(seconds: float) -> str:
 
 def _print_progress(now: Progress) -> None:
     width = max([len(c.slug) for c in now.candidates] + [9])
-    click.echo(f"{'candidate':<{width}}  {'cycle':>5}  {'bursts':>6}  {'stretches':>9}  {'fs':>8}  state")
+    echo(f"{'candidate':<{width}}  {'cycle':>5}  {'bursts':>6}  {'stretches':>9}  {'fs':>8}  state")
     for c in now.candidates:
         state = c.process.verdict if c.process else "waiting"
         state += f" ({', '.join(c.running)})" if c.running else ""
         numbers = f"{c.cycle:>5}  {c.n_bursts:>6}  {c.n_stretches:>9}  {c.simulated_fs:>8.1f}"
-        click.echo(f"{c.slug:<{width}}  {numbers}  {state}")
+        echo(f"{c.slug:<{width}}  {numbers}  {state}")
 
 
 # -- results -----------------------------------------------------------------------------------------------
@@ -250,9 +221,9 @@ def rank(screen: str | None, form: str) -> None:
     node = _find(screen)
     ranking = _ranking(node)
     if form == "json":
-        click.echo(json.dumps(ranking, indent=2, sort_keys=True))
+        echo(json.dumps(ranking, indent=2, sort_keys=True))
     elif form == "csv":
-        click.echo(_csv(ranking), nl=False)
+        echo(_csv(ranking), nl=False)
     else:
         _print_ranking(ranking, node.outputs.ranking.pk)
 
@@ -260,7 +231,7 @@ def rank(screen: str | None, form: str) -> None:
 def _ranking(node: WorkChainNode) -> dict[str, Any]:
     if "ranking" not in node.outputs:
         state = node.process_state.value if node.process_state else "new"
-        raise click.ClickException(
+        raise Refusal(
             f"Screen <{node.pk}> has no ranking; it is {state}. "
             f"See 'aiida-haml screen status {node.pk}' and 'verdi process report {node.pk}'."
         )
@@ -283,22 +254,22 @@ def _csv(ranking: dict[str, Any]) -> str:
 def _print_ranking(ranking: dict[str, Any], pk: int) -> None:
     """Print the table, each metric with its unit, its weight and which way is better."""
     if ranking.get("teacher"):
-        click.echo("TEACHER: the labels are not ab initio; this ranking is a rehearsal and decides nothing.")
+        echo("TEACHER: the labels are not ab initio; this ranking is a rehearsal and decides nothing.")
     width = max(len(c["label"]) for c in ranking["candidates"]) + 2
-    click.echo(f"{'rank':>4}  {'candidate':<{width}}{'score':>8}  {'interval':<18}{'fs':>9}  status")
+    echo(f"{'rank':>4}  {'candidate':<{width}}{'score':>8}  {'interval':<18}{'fs':>9}  status")
     for c in sorted(ranking["candidates"], key=lambda c: (c.get("rank") is None, c.get("rank"))):
         low, high = c.get("interval") or (None, None)
         head = f"{c.get('rank') or '-':>4}  {c['label']:<{width}}{_number(c.get('score')):>8}"
         tied = f"; not told apart from {', '.join(c['tied_with'])}" if c.get("tied_with") else ""
         interval = f"[{_number(low)}, {_number(high)}]"
-        click.echo(f"{head}  {interval:<18}{c['simulated_fs']:>9.1f}  {c['status']}{tied}")
+        echo(f"{head}  {interval:<18}{c['simulated_fs']:>9.1f}  {c['status']}{tied}")
         for name, value in c["metrics"].items():
-            click.echo(f"        {_metric_line(name, value, ranking['metrics'][name], c.get('parts', {}).get(name))}")
+            echo(f"        {_metric_line(name, value, ranking['metrics'][name], c.get('parts', {}).get(name))}")
         if growth := c.get("kinetics"):
-            click.echo(f"        {_growth_line(growth)}")
+            echo(f"        {_growth_line(growth)}")
     for warning in ranking.get("warnings", []):
-        click.echo(f"! {warning}")
-    click.echo(f"level of theory {ranking.get('level_of_theory')}; walk it back with 'aiida-haml trace {pk}'")
+        echo(f"! {warning}")
+    echo(f"level of theory {ranking.get('level_of_theory')}; walk it back with 'aiida-haml trace {pk}'")
 
 
 def _metric_line(name: str, value: float | None, metric: dict[str, Any], part: float | None) -> str:
@@ -338,9 +309,10 @@ def report(screen: str | None, output: Path | None, figures: Path | None) -> Non
 
     node = _find(screen)
     _ranking(node)
-    path = output or Path(f"screen-{node.label or 'report'}-{node.pk}.html".replace(" ", "_"))
+    path = output or Path(f"screen-{file_name(node.label or 'report')}-{node.pk}.html")
     data = collect(node)
-    path.write_text(render(data), encoding="utf-8")
-    click.echo(f"wrote {path}")
+    with writing(path):
+        path.write_text(render(data), encoding="utf-8")
+    echo(f"wrote {path}")
     if figures is not None:
-        click.echo(f"wrote {len(write_figures(data, figures))} files into {figures}")
+        echo(f"wrote {len(write_figures(data, figures))} files into {figures}")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import getpass
+import itertools
 import os
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_haml.cli.consent import need_consent
+from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import profile_name, with_profile
+
+if TYPE_CHECKING:
+    from aiida.orm import Computer, InstalledCode
 
 #: What every profile that runs our jobs needs; AiiDA's defaults fail on a busy machine, or are slow.
 OPTIONS: Mapping[str, Any] = {"daemon.timeout": 30, "broker.task_timeout": 30, "runner.poll.interval": 1}
@@ -21,9 +29,8 @@ CACHED = "aiida.calculations:haml.*"
 
 @dataclass(frozen=True)
 class CodeChoice:
-    """A code to register: label, entry point, names of its executable, and what to do without it."""
+    """A code to register: entry point, names of its executable, and what to do without it."""
 
-    label: str
     plugin: str
     names: tuple[str, ...]
     missing: str
@@ -31,46 +38,50 @@ class CodeChoice:
 
 CODES = {
     "cp2k": CodeChoice(
-        "cp2k",
         "haml.cp2k",
         ("cp2k.psmp", "cp2k.popt", "cp2k.ssmp", "cp2k"),
         "Install it (Debian: apt-get install cp2k) or name it with --cp2k PATH; teachers run without it.",
     ),
     "engine": CodeChoice(
-        "haml-engine",
-        "haml.train",
-        ("haml-engine",),
-        "Install aiida-haml there, or name it with --engine PATH.",
+        "haml.train", ("haml-engine",), "Install aiida-haml there, or name it with --engine PATH."
     ),
     "lammps": CodeChoice(
-        "haml-lammps",
-        "haml.lammps",
-        ("haml-lammps",),
-        "Install aiida-haml there, or name it with --lammps PATH.",
+        "haml.lammps", ("haml-lammps",), "Install aiida-haml there, or name it with --lammps PATH."
     ),
-}
+}  # fmt: skip
 
-_PATH = click.Path(path_type=Path, exists=True, dir_okay=False)
+_PATH = click.Path(path_type=Path)
 
 
 @click.command()
 @click.option("--cp2k", type=_PATH, help="CP2K's executable; searched on the PATH otherwise.")
 @click.option("--engine", type=_PATH, help="haml-engine; taken from this Python environment otherwise.")
 @click.option("--lammps", type=_PATH, help="haml-lammps, or an lmp with ML-IAP; from this Python otherwise.")
+@click.option(
+    "--computer", metavar="LABEL", help="A computer of the profile that is configured for you, for these codes."
+)
+@click.option("--yes", is_flag=True, help="Agree to what the computer of --computer runs, without being asked.")
 @with_profile
-def setup(**given: Path | None) -> None:
-    """Register this machine and its codes, and set the daemon's options. May be run again at any time."""
+def setup(computer: str | None, yes: bool, **given: Path | None) -> None:
+    """Register this machine and its codes for you, and set the daemon's options. May be run again at any time.
+
+    Computers and codes that came with an archive, or belong to somebody else, are left alone: what is not in every
+    point what would be made here is not used, and yours get another name.
+    """
+    from aiida_haml.codes import ROLES
+
     _set_options()
-    computer = _localhost()
+    place = _own_computer() if computer is None else _chosen_computer(computer, yes)
     missing = 0
-    for key, choice in CODES.items():
-        path = given[key] or _find(choice.names)
+    for role, choice in CODES.items():
+        path = _executable(given[role], choice, place)
         if path is None:
             missing += 1
-            click.echo(f"{choice.label}@localhost: not found. {choice.missing}", err=True)
+            echo(f"{ROLES[role]}@{place.label}: not found. {choice.missing}", err=True)
         else:
-            click.echo(f"{choice.label}@localhost: {_register(choice, computer, path.absolute())} ({path})")
-    click.echo(f"Profile '{profile_name()}' is ready." if not missing else f"{missing} of {len(CODES)} codes missing.")
+            code, done = _own_code(role, _wanted_code(role, place, path))
+            echo(f"{code.full_label}: {done} <{code.pk}> ({path})")
+    echo(f"Profile '{profile_name()}' is ready." if not missing else f"{missing} of {len(CODES)} codes missing.")
 
 
 def _set_options() -> None:
@@ -85,27 +96,88 @@ def _set_options() -> None:
     config.store()
 
 
-def _localhost() -> Any:
-    """Return the computer `localhost`, made and configured if need be."""
-    from aiida.common.exceptions import NotExistent
+# -- computers ---------------------------------------------------------------------------------------------
+
+
+def _wanted_computer(label: str) -> Computer:
+    """Return this machine as a computer, not stored: that of `verdi presto`."""
     from aiida.manage.configuration import get_config
     from aiida.orm import Computer
 
-    try:
-        computer = Computer.collection.get(label="localhost")
-    except NotExistent:
-        computer = Computer(
-            label="localhost",
-            hostname="localhost",
-            transport_type="core.local",
-            scheduler_type="core.direct",
-            workdir=str(Path(get_config().dirpath) / "scratch" / profile_name()),
-        ).store()
-        computer.set_default_mpiprocs_per_machine(1)
-    if not computer.is_configured:
-        computer.configure(safe_interval=0)
-    computer.set_minimum_job_poll_interval(1)
+    computer = Computer(
+        label=label,
+        hostname="localhost",
+        transport_type="core.local",
+        scheduler_type="core.direct",
+        workdir=str(Path(get_config().dirpath) / "scratch" / profile_name()),
+    )
+    computer.set_default_mpiprocs_per_machine(1)
     return computer
+
+
+def _own_computer() -> Computer:
+    """Return this machine: a computer that is there and is in every point what would be made, or a new one."""
+    from aiida.common.exceptions import NotExistent
+    from aiida.orm import Computer
+
+    from aiida_haml.codes import computer_content
+
+    for label in _names("localhost"):
+        wanted = _wanted_computer(label)
+        try:
+            computer = Computer.collection.get(label=label)
+        except NotExistent:
+            computer = wanted.store()
+        if differences := _differences(computer_content(computer), computer_content(wanted)):
+            _say_left_alone(f"Computer '{label}'", differences)
+            continue
+        if not computer.is_configured or not _serves_codes(computer):
+            computer.configure(safe_interval=0, use_login_shell=False)  # a login shell costs a second a command
+        computer.set_minimum_job_poll_interval(1)
+        return computer
+    raise AssertionError("names do not end")
+
+
+def _serves_codes(computer: Computer) -> bool:
+    """Whether anybody's codes run on a computer, and may count on its login shell."""
+    from aiida.orm import AbstractCode, QueryBuilder
+
+    builder = QueryBuilder().append(type(computer), filters={"id": computer.pk}, tag="computer")
+    return builder.append(AbstractCode, with_computer="computer").count() > 0
+
+
+def _chosen_computer(label: str, yes: bool) -> Computer:
+    """Return a computer that a person names, once they have seen what it adds to each job."""
+    from aiida.common.exceptions import NotExistent
+    from aiida.orm import Computer
+
+    from aiida_haml.codes import computer_content
+    from aiida_haml.consent import ShellText
+
+    try:
+        computer = Computer.collection.get(label=label)
+    except NotExistent as error:
+        raise Refusal(f"There is no computer '{label}' in profile '{profile_name()}'; "
+                      "'verdi computer setup' makes one.") from error  # fmt: skip
+    if not computer.is_configured:
+        command = f"verdi computer configure {computer.transport_type} {computer.label}"
+        raise Refusal(f"Computer '{label}' is not configured for you; run '{command}'.")
+    content = {**computer_content(computer), "connection": computer.get_configuration()}
+    need_consent([ShellText(f"computer {label}", content)], yes)
+    return computer
+
+
+# -- codes -------------------------------------------------------------------------------------------------
+
+
+def _executable(given: Path | None, choice: CodeChoice, computer: Computer) -> Path | None:
+    """Return the path of a code; on another machine only a person knows it."""
+    if computer.transport_type != "core.local":
+        return given
+    if given is not None and not given.is_file():
+        raise Refusal(f"{given} is no file; name the executable.")
+    found = given or _find(choice.names)
+    return None if found is None else found.absolute()
 
 
 def _find(names: tuple[str, ...]) -> Path | None:
@@ -118,6 +190,22 @@ def _find(names: tuple[str, ...]) -> Path | None:
     return None
 
 
+def _wanted_code(role: str, computer: Computer, path: Path) -> InstalledCode:
+    """Return the code of a role as it would be registered, not stored."""
+    from aiida.orm import InstalledCode
+
+    from aiida_haml.codes import ROLES
+
+    return InstalledCode(
+        label=ROLES[role],
+        computer=computer,
+        filepath_executable=str(path),
+        default_calc_job_plugin=CODES[role].plugin,
+        prepend_text=_prepend_text(),
+        with_mpi=False,
+    )
+
+
 def _prepend_text() -> str:
     """Return the shell lines before a job: one thread, as two jobs a machine beat two threads a job."""
     lines = ["export OMP_NUM_THREADS=1"]
@@ -126,28 +214,67 @@ def _prepend_text() -> str:
     return "\n".join(lines)
 
 
-def _register(choice: CodeChoice, computer: Any, path: Path) -> str:
-    """Store the code unless it is there already; a changed one makes room, as codes cannot be edited."""
-    from aiida.common.exceptions import NotExistent
-    from aiida.orm import InstalledCode, load_code
+def _own_code(role: str, wanted: InstalledCode) -> tuple[InstalledCode, str]:
+    """Return this person's code of a role, as wanted, and what was done to have it.
 
-    prepend = _prepend_text()
+    One that is there and is in every point the same serves. This person's own, if it has changed, makes room, as codes
+    cannot be edited; anybody else's keeps its name, and the new one gets another.
+    """
+    from aiida.orm import Computer, InstalledCode, QueryBuilder
+
+    from aiida_haml.codes import profile_uuid
+    from aiida_haml.consent import own_codes
+
+    mine = own_codes(profile_uuid()).get(role)
     done = "registered"
-    try:
-        old = load_code(f"{choice.label}@{computer.label}")
-    except NotExistent:
-        pass
-    else:
-        if str(old.filepath_executable) == str(path) and old.prepend_text == prepend:
-            return f"unchanged <{old.pk}>"
-        old.label, old.is_hidden = f"{choice.label}-{old.pk}", True
-        done = f"replaced <{old.pk}>, now {old.label}"
-    code = InstalledCode(
-        label=choice.label,
-        computer=computer,
-        filepath_executable=str(path),
-        default_calc_job_plugin=choice.plugin,
-        prepend_text=prepend,
-        with_mpi=False,
-    ).store()
-    return f"{done} <{code.pk}>"
+    for label in _names(wanted.label):
+        builder = QueryBuilder().append(Computer, filters={"id": wanted.computer.pk}, tag="computer")
+        builder.append(InstalledCode, with_computer="computer", filters={"label": label})
+        others = []
+        for code in builder.all(flat=True):
+            if not (differences := _differences(code.base.attributes.all, wanted.base.attributes.all)):
+                return _kept(role, code), "unchanged"
+            if code.uuid == mine:
+                code.label, code.is_hidden = f"{label}-{code.pk}", True
+                done = f"replaced <{code.pk}>, now {code.label},"
+            else:
+                others.append((code, differences))
+        for code, differences in others:
+            _say_left_alone(f"Code '{code.full_label}' <{code.pk}>", differences)
+        if not others:
+            wanted.label = label
+            return _kept(role, wanted.store()), done
+    raise AssertionError("names do not end")
+
+
+def _kept(role: str, code: InstalledCode) -> InstalledCode:
+    """Remember a code as this person's, made here or the same in every point."""
+    from aiida_haml.codes import profile_uuid, what_runs
+    from aiida_haml.consent import agree, keep_code
+
+    keep_code(profile_uuid(), role, code.uuid)
+    agree(what_runs(code))
+    return code
+
+
+# -- what is not ours --------------------------------------------------------------------------------------
+
+
+def _names(name: str) -> Iterator[str]:
+    """Yield a name, and the names to take where somebody else has it."""
+    yield name
+    mine = f"{name}-{re.sub(r'[^A-Za-z0-9_]+', '_', getpass.getuser())}"
+    yield mine
+    yield from (f"{mine}-{i}" for i in itertools.count(2))
+
+
+def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Say in which points what is there is not what would be made."""
+    names = [name for name in sorted({*there, *wanted}) if there.get(name) != wanted.get(name)]
+    return [f"{name}: {visible(repr(there.get(name)))} instead of {wanted.get(name)!r}" for name in names]
+
+
+def _say_left_alone(what: str, differences: list[str]) -> None:
+    echo(f"{what} is there and is not what would be made here; it is left alone and not used:", err=True)
+    for difference in differences:
+        echo(f"    {difference}", err=True)

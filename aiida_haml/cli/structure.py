@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_haml.cli.files import file_name, writing
+from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import with_profile
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ def build(spec: Path, output: Path, choose: tuple[str, ...], picture: str) -> No
         write_cell(output / name, atoms, report, picture)
         lines.append(f"{name}: {summary(report)}")
     for line in lines:
-        click.echo(line)
-    click.echo(f"wrote {len(lines)} cells to {output}")
+        echo(line)
+    echo(f"wrote {len(lines)} cells to {output}")
 
 
 @structure.command()
@@ -65,7 +67,7 @@ def store(spec: Path, choose: tuple[str, ...]) -> None:
     for name, specification in _wanted(_load(spec), choose):
         with _told():
             made = build_candidate(Dict(specification))
-        click.echo(f"{name}: structure <{made['structure'].pk}>, report <{made['report'].pk}>")
+        echo(f"{name}: structure <{made['structure'].pk}>, report <{made['report'].pk}>")
 
 
 def _load(path: Path) -> ScreenSpec:
@@ -74,7 +76,7 @@ def _load(path: Path) -> ScreenSpec:
     try:
         return load_spec(path)
     except SpecError as error:
-        raise click.ClickException(str(error)) from error
+        raise Refusal(str(error)) from error
 
 
 def _wanted(spec: ScreenSpec, choose: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
@@ -84,15 +86,9 @@ def _wanted(spec: ScreenSpec, choose: tuple[str, ...]) -> list[tuple[str, dict[s
     labelled = [(candidate_label(structure), structure) for structure in spec.structures()]
     if unknown := sorted(set(choose) - {label for label, _ in labelled}):
         known = ", ".join(label for label, _ in labelled[:10])
-        raise click.ClickException(
-            f"--choose: {', '.join(unknown)} is not made by the specification, which makes {known}."
-        )
+        raise Refusal(f"--choose: {', '.join(unknown)} is not made by the specification, which makes {known}.")
     chosen = [pair for pair in labelled if not choose or pair[0] in choose]
-    return [(f"{i:03d}_{_file_name(label)}", structure) for i, (label, structure) in enumerate(chosen)]
-
-
-def _file_name(label: str) -> str:
-    return "".join(c if c.isalnum() or c in ".-+" else "_" for c in label)
+    return [(f"{i:03d}_{file_name(label)}", structure) for i, (label, structure) in enumerate(chosen)]
 
 
 def _with_progress(items: list[Any], what: str) -> Iterator[Any]:
@@ -109,7 +105,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except StructureError as error:
-        raise click.ClickException(str(error)) from error
+        raise Refusal(str(error)) from error
 
 
 def write_cell(stem: Path, atoms: Atoms, report: dict[str, Any], picture: str = "png") -> None:
@@ -154,14 +150,14 @@ def check(files: tuple[Path, ...], reach: float) -> None:
 
     failed = 0
     for path in files:
-        click.echo(f"{path}")
+        echo(f"{path}")
         with _told():
             findings = check_file(path, reach=reach, more=[check_molecules])
         for finding in findings:
             failed += finding.passed is False
-            click.echo(f"  {finding}")
+            echo(f"  {finding}")
     if failed:
-        raise click.ClickException(f"{failed} check{'s' if failed > 1 else ''} failed")
+        raise Refusal(f"{failed} check{'s' if failed > 1 else ''} failed")
 
 
 @structure.command()
@@ -176,10 +172,10 @@ def draw(file: Path, picture: Path) -> None:
     try:
         atoms: Any = read(file, index=-1)
     except Exception as error:  # ASE's readers raise whatever the text provokes
-        raise click.ClickException(f"{file} cannot be read: {error}") from error
-    with _told():
+        raise Refusal(f"{file} cannot be read: {error}") from error
+    with _told(), writing(picture):
         draw_cell(atoms, _regions(atoms), picture)
-    click.echo(f"wrote {picture}")
+    echo(f"wrote {picture}")
 
 
 def _regions(atoms: Atoms) -> dict[str, list[int]]:
@@ -199,10 +195,10 @@ def host(host: str) -> None:
     with _told():
         atoms = parent({"name": path.stem, "crystal": read_crystal(path)} if path.is_file() else host)
     labels = [str(label) for label in atoms.arrays["sites"]]
-    click.echo(f"{len(atoms)} sites, cell {' x '.join(f'{length:.3f}' for length in atoms.cell.lengths())} A")
+    echo(f"{len(atoms)} sites, cell {' x '.join(f'{length:.3f}' for length in atoms.cell.lengths())} A")
     for label in dict.fromkeys(labels):
         shares = ", ".join(f"{element} {share:g}" for element, share in atoms.info["occupancies"][label].items())
-        click.echo(f"  {label:6} {labels.count(label):4} sites: {shares}")
+        echo(f"  {label:6} {labels.count(label):4} sites: {shares}")
 
 
 @structure.command()
@@ -220,7 +216,7 @@ def dopings(spec: Path) -> None:
         seen.add(repr(plain))
         with _told():
             count = count_configurations(plain)
-        click.echo(f"{candidate_label(plain).split('#')[0]:30} {count} distinct")
+        echo(f"{candidate_label(plain).split('#')[0]:30} {count} distinct")
 
 
 @structure.command()
@@ -242,7 +238,7 @@ def matches(host: str, facet: str, electrolyte_facet: str, max_strain: float, ma
             parent(host), settings, progress=lambda done, all_: bar.update(round(1000 * done / max(all_, 1)) - bar.pos)
         )
     _print_table(found)
-    click.echo(f"{len(found)} matches up to {max_area:g} A2 and {100 * max_strain:g} %")
+    echo(f"{len(found)} matches up to {max_area:g} A2 and {100 * max_strain:g} %")
 
 
 @structure.command()
@@ -265,7 +261,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     cells = [[_cell(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(list(rows[0]), *cells, strict=True)]
     for line in (list(rows[0]), *cells):
-        click.echo("  ".join(f"{text:>{width}}" for text, width in zip(line, widths, strict=True)))
+        echo("  ".join(f"{text:>{width}}" for text, width in zip(line, widths, strict=True)))
 
 
 def _cell(value: Any) -> str:
@@ -289,7 +285,7 @@ def references(output: Path | None) -> None:
     for name, phase in REFERENCE_PHASES.items():
         atoms = phase.build()
         constants = ", ".join(f"{length:.4g}" for length in atoms.cell.lengths())
-        click.echo(f"{name:10} {atoms.get_chemical_formula():16} {constants:22} A  {phase.source}")
+        echo(f"{name:10} {atoms.get_chemical_formula():16} {constants:22} A  {phase.source}")
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
             write(output / f"{name}.cif", atoms, format="cif")

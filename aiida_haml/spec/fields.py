@@ -301,16 +301,16 @@ class Interface(_Strict):
 
 
 class Codes(_Strict):
-    """The codes that do the work, by their AiiDA labels; `aiida-haml setup` registers these defaults."""
+    """The codes that do the work, by their AiiDA labels; those of `aiida-haml setup` where they are left out."""
 
-    cp2k: str = Field(default="cp2k@localhost", description="CP2K; not needed by a teacher screen.")
-    engine: str = Field(default="haml-engine@localhost", description="haml-engine: training, evaluation, analysis.")
-    lammps: str = Field(default="haml-lammps@localhost", description="haml-lammps, or a LAMMPS binary with ML-IAP.")
+    cp2k: str | None = Field(default=None, description="CP2K, such as cp2k@localhost; not needed by a teacher screen.")
+    engine: str | None = Field(default=None, description="haml-engine: training, evaluation, analysis.")
+    lammps: str | None = Field(default=None, description="haml-lammps, or a LAMMPS binary with ML-IAP.")
 
     @field_validator("*")
     @classmethod
-    def _full_label(cls, value: str) -> str:
-        if not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
+    def _full_label(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
             raise ValueError("is not the full label of a code, such as cp2k@localhost")
         return value
 
@@ -375,7 +375,8 @@ class ScreenSpec(_Strict):
         "exercises the pipeline and decides nothing; `pbe-szv` is DFT on a laptop; `pbe-dzvp` is production.",
     )
     codes: Codes = Field(
-        default=Codes(), description="Labels of the codes; the defaults are those of `aiida-haml setup`."
+        default=Codes(),
+        description="Labels of the codes; those that `aiida-haml setup` registered for you where they are left out.",
     )
     max_in_flight: Integer = Field(default=2, ge=1, le=1000, description="Candidates that run at the same time.")
     share_learning: bool = Field(

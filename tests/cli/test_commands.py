@@ -25,26 +25,18 @@ def graph(builder):
     return lay_screen(builder).made
 
 
-@pytest.fixture(autouse=True)
-def options_restored(aiida_profile):
-    """Take back what `setup` sets, for the tests that come after."""
-    from aiida.manage.configuration import get_config
-
-    config, scope = get_config(), aiida_profile.name
-    names = ("caching.enabled_for", "daemon.timeout", "broker.task_timeout", "runner.poll.interval")
-    before = {name: config.get_option(name, scope=scope, default=False) for name in names}
-    yield
-    for name, value in before.items():
-        if value is None:
-            config.unset_option(name, scope=scope)
-        else:
-            config.set_option(name, value, scope=scope)
-
-
 def run(*arguments, code=0):
     result = CliRunner().invoke(haml, [str(a) for a in arguments])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result.output
+
+
+@pytest.fixture
+def ready(aiida_profile_clean, tmp_path):
+    """A profile after `setup`, on a machine with or without CP2K."""
+    program = tmp_path / "cp2k.psmp"
+    program.write_text("#!/bin/sh\n")
+    run("setup", "--cp2k", program)
 
 
 def count_nodes():
@@ -86,8 +78,7 @@ def test_setup_enables_caching_and_patience(aiida_profile_clean):
     assert get_config().get_option("daemon.timeout", scope=scope) == 30
 
 
-def test_dry_run_prints_candidates_and_stores_nothing(aiida_profile_clean, tmp_path):
-    run("setup")
+def test_dry_run_prints_candidates_and_stores_nothing(ready, tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_text(SPEC)
     before = count_nodes()
@@ -109,8 +100,7 @@ def test_dry_run_prints_candidates_and_stores_nothing(aiida_profile_clean, tmp_p
         ("name: [\n", ["not valid YAML"]),
     ],
 )
-def test_a_bad_specification_is_refused_before_anything_is_stored(aiida_profile_clean, tmp_path, text, wanted):
-    run("setup")
+def test_a_bad_specification_is_refused_before_anything_is_stored(ready, tmp_path, text, wanted):
     path = tmp_path / "spec.yaml"
     path.write_text(text)
     before = count_nodes()

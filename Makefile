@@ -3,6 +3,7 @@
 # make test-anew  the tests that draw their examples, with draws that no run has seen; SEED=N repeats one
 # make check      ruff, mypy and the tests that need no engine
 # make study      the long studies;  make bench NAME=handover [ARGS=--quick]  one measurement
+# make wheel      what a user installs: the wheel of the sdist in a fresh environment, every plugin loaded
 # make docs       the documentation, warnings as errors
 # make bare RELEASE=trixie [TARGET=demo]   the same on a bare Debian in a folder of its own, as root
 
@@ -20,7 +21,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo $(if $(shell test -t 0 && echo yes
 install = echo "missing here; installing the packages $(1)" && $(ROOT)apt-get update -qq \
   && $(ROOT)env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null
 
-.PHONY: demo test test-anew check study bench known-bench docs bare venv cp2k chromium
+.PHONY: demo test test-anew check study bench known-bench docs wheel bare venv cp2k chromium
 .NOTPARALLEL:
 
 demo: cp2k venv
@@ -30,7 +31,8 @@ test: cp2k chromium venv
 	$(BIN)/python -m pytest -m "not slow"
 
 test-anew: venv
-	tests/anew.sh $(BIN)/python $(SEED)
+	@seed=$${SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}; echo "SEED=$$seed draws the same again"; \
+	  $(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile=anew --hypothesis-seed=$$seed
 
 check: venv
 	$(BIN)/ruff check .
@@ -49,6 +51,9 @@ known-bench:
 
 docs: venv
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+wheel: venv
+	tests/wheel.sh $(BIN)/python
 
 bare:
 	tests/bare_machine.sh "$(RELEASE)" "$(or $(TARGET),demo)"

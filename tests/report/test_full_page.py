@@ -136,13 +136,14 @@ def test_fifty_candidates_stay_small_and_all_are_listed():
 
 
 def browse(page, tmp_path, *options):
+    assert CHROMIUM, "no Chromium is on the PATH; `make test` installs it, or tells how"
     path = tmp_path / "report.html"
     path.write_text(page, encoding="utf-8")
     flags = [*FLAGS, f"--user-data-dir={tmp_path / 'browser'}", *options, path.as_uri()]
     return subprocess.run([CHROMIUM, *flags], capture_output=True, text=True, timeout=120, check=True)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.engine
 def test_a_browser_shows_every_figure_and_complains_of_nothing(hostile, tmp_path):
     done = browse(hostile, tmp_path, "--dump-dom")
     assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -177,7 +178,7 @@ const next = () => new Promise((done) => setTimeout(done, 100));
 </script>"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.engine
 def test_keys_turn_zoom_and_reset_the_cell(hostile, tmp_path):
     opened = re.sub(r"<meta http-equiv[^>]*>", CLOCK, hostile).replace("</body>", f"{PROBE}</body>")
     title = re.search(r"<title>probe ([^<]*)", browse(opened, tmp_path, "--dump-dom").stdout)

@@ -5,8 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
 from aiida_haml.analysis.kinetics import BOLTZMANN, LAWS, Kinetics, activation, kinetics, random_effects
@@ -32,23 +30,31 @@ def undetermined(answer):
 # -- laws and rates ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.floats(np.log(0.03), np.log(3)), st.integers(0, 10**6))
-def test_first_order_agrees_with_curve_fit(log_rate, seed):
-    """Under white noise, where ordinary least squares is right; the rate varies over two decades."""
-    series = trajectory("first_order", np.exp(log_rate), seed=seed, memory=0, noise=0.02)
-    answer = found(series)
+def test_first_order_agrees_with_curve_fit():
+    """Under white noise, where ordinary least squares is right; the rate varies over two decades.
+
+    One draw in a thousand has an interval half as wide again, so that what is asserted is how many draws are close.
+    """
 
     def law(t, start, amplitude, rate):
         return start + amplitude * (1 - np.exp(-rate * t))
 
-    best, covariance = curve_fit(law, series["time"] / 1000, series["reacted_fraction"], p0=[0, 0.5, np.exp(log_rate)])
-    assert answer.model in ("first_order", "avrami")
-    if answer.model == "first_order":
-        error = np.sqrt(covariance[2, 2])
-        assert answer.rate.value == pytest.approx(best[2], abs=0.6 * error)
-        assert (answer.rate.high - answer.rate.low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.35)
-        assert answer.parameters["amplitude"].value == pytest.approx(best[1], abs=0.6 * np.sqrt(covariance[1, 1]))
+    rates, amplitudes, widths = [], [], []
+    for i, rate in enumerate(np.geomspace(0.03, 3, 12)):
+        for seed in range(2):
+            series = trajectory("first_order", rate, seed=[i, seed], memory=0, noise=0.02)
+            answer = found(series)
+            best, covariance = curve_fit(law, series["time"] / 1000, series["reacted_fraction"], p0=[0, 0.5, rate])
+            assert answer.model == "first_order"
+            _, of_amplitude, of_rate = np.sqrt(np.diag(covariance))
+            rates.append(abs(answer.rate.value - best[2]) / of_rate)
+            amplitudes.append(abs(answer.parameters["amplitude"].value - best[1]) / of_amplitude)
+            widths.append((answer.rate.high - answer.rate.low) / (2 * 1.96 * of_rate))
+    for off in (rates, amplitudes):
+        assert np.median(off) < 0.2
+        assert np.quantile(off, 0.9) < 0.5
+    assert np.median(widths) == pytest.approx(1, abs=0.15)
+    assert np.quantile(widths, [0.1, 0.9]) == pytest.approx(1, abs=0.3)
 
 
 @pytest.mark.parametrize("rate", [3e-5, 1e-3])

@@ -15,6 +15,7 @@ from pathlib import Path
 TASKS = {
     "teacher": "aiida_haml.engines.teacher",
     "train": "aiida_haml.engines.mace_training",
+    "learn": "aiida_haml.engines.mace_learning",
     "evaluate": "aiida_haml.engines.mace_evaluation",
     "describe": "aiida_haml.engines.description",
     "rank": "aiida_haml.engines.ranking",

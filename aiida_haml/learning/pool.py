@@ -105,6 +105,8 @@ def enter(labels: Mapping[str, Labels], known: Container[str] = (), round_: int 
     """Make entries of new labels, by the order of their names and frames.
 
     A configuration that is known, or was met before under another name, is dropped: it would count twice.
+    Whoever brings two frames or more has one at least to train on and one to validate on, as a potential is
+    compared with the one before on what is new as well; see `_with_both_parts`.
 
     Parameters
     ----------
@@ -112,8 +114,7 @@ def enter(labels: Mapping[str, Labels], known: Container[str] = (), round_: int 
     known : container of str
         Keys of the configurations which the pool holds.
     round_ : int
-        Where it is 0, nothing is there yet, and one frame at least has to train and one to validate: if chance
-        gives none, the block closest to it changes its part, see `_with_all_parts`.
+        0 where nothing is there yet.
 
     Raises
     ------
@@ -135,7 +136,17 @@ def enter(labels: Mapping[str, Labels], known: Container[str] = (), round_: int 
             entries.append(
                 Entry(keys[frame], part, round(float(force), 3), given.source, frame, given.kind, name, round_)
             )
-    return entries if round_ > 0 else _with_all_parts(entries, blocks)
+    if round_ == 0 and sum(e.part != "exploded" for e in entries) < 2:
+        raise ValueError(
+            f"There are {len(entries)} labels, fewer than 2 of which can be learned from (above {EXPLODED:g} eV/Å a "
+            "force counts as exploded); training and validation need at least one each."
+        )
+    for candidate in sorted({entry.candidate for entry in entries}):
+        own = [i for i, e in enumerate(entries) if e.candidate == candidate and e.part != "exploded"]
+        moved = _with_both_parts([(entries[i], blocks[i]) for i in own])
+        for i, part in zip(own, moved, strict=True):
+            entries[i] = replace(entries[i], part=part)
+    return entries
 
 
 def count(entries: Sequence[Entry]) -> dict[str, int]:
@@ -166,26 +177,19 @@ def _part(block: str) -> str:
     return "valid" if chance < HELD_OUT + VALID else "train"
 
 
-def _with_all_parts(entries: list[Entry], blocks: list[str]) -> list[Entry]:
-    """Return the first entries of a pool with something to train on and something to validate on.
+def _with_both_parts(entries: list[tuple[Entry, str]]) -> list[str]:
+    """Return the parts of one candidate's new entries (each with its block), training and validation among them.
 
     The block whose chance is closest to the missing part moves, the rest stays where its content puts it; of a
     single block the last frame does.
     """
-    usable = [i for i, entry in enumerate(entries) if entry.part != "exploded"]
-    if len(usable) < 2:
-        raise ValueError(
-            f"There are {len(usable)} frames to learn from (of {len(entries)}; above {EXPLODED:g} eV/Å a force "
-            "counts as exploded); training and validation need at least 2."
-        )
-    ordered = sorted({blocks[i] for i in usable}, key=_chance)
-    if len(ordered) == 1:
-        moved = dict.fromkeys(usable[:-1], "train") | {usable[-1]: "valid"}
-        return [replace(entry, part=moved.get(i, entry.part)) for i, entry in enumerate(entries)]
+    ordered = sorted({block for _, block in entries}, key=_chance)
+    if len(ordered) == 1 and len(entries) > 1:
+        return ["train"] * (len(entries) - 1) + ["valid"]
     parts = {block: _part(block) for block in ordered}
-    if "train" not in parts.values():
+    if len(ordered) > 1 and "train" not in parts.values():
         parts[ordered[-1]] = "train"
-    if "valid" not in parts.values():
+    if len(ordered) > 1 and "valid" not in parts.values():
         training = [block for block in ordered if parts[block] == "train"]
         parts[training[0] if len(training) > 1 else ordered[0]] = "valid"
-    return [replace(e, part=parts[blocks[i]]) if i in set(usable) else e for i, e in enumerate(entries)]
+    return [parts[block] for _, block in entries]

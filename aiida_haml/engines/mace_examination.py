@@ -1,0 +1,112 @@
+"""A committee examined on labels: the errors of the member that drives, and what the others' spread tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from aiida_haml.engines.mace_batches import predict
+from aiida_haml.engines.mace_scoring import Prediction
+from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.learning.comparison import Group, frame_score, group_scores, total
+from aiida_haml.learning.errors import calibrate, force_errors, summarize
+
+#: The member whose forces drive the dynamics; the errors that count are its own.
+DRIVER = 0
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Labelled frames and what a committee says of them."""
+
+    frames: Frames
+    prediction: Prediction
+
+    @property
+    def forces(self) -> FloatArray:
+        """(F, N, 3) of the driver, eV / Angstrom."""
+        return self.prediction.forces[DRIVER]
+
+    @property
+    def errors(self) -> FloatArray:
+        """(F, N) length of the error of the driver's force, eV / Angstrom."""
+        return force_errors(self.forces, np.asarray(self.frames.forces))
+
+    @property
+    def deviations(self) -> FloatArray:
+        """(F, N) root mean square distance of the other members' forces from the driver's, eV / Angstrom."""
+        others = np.delete(self.prediction.forces, DRIVER, axis=0)
+        if not len(others):
+            return np.zeros(self.forces.shape[:2])
+        return np.asarray(np.sqrt(np.square(others - self.forces).sum(axis=-1).mean(axis=0)))
+
+    @property
+    def energy_errors(self) -> FloatArray:
+        """(F,) of the driver, eV."""
+        return np.asarray(self.prediction.energies[DRIVER] - np.asarray(self.frames.energies))
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """Return what a test of the potential stores of these frames."""
+        squares = np.square(self.forces - np.asarray(self.frames.forces)).mean(axis=(1, 2))
+        return {
+            "errors": self.errors,
+            "deviations": self.deviations,
+            "energy_errors": self.energy_errors,
+            "force_rmse": np.sqrt(squares),
+        }
+
+
+def examine(modules: Sequence[Any], runs: Iterable[Frames]) -> list[Examined]:
+    """Return what a committee says of each run of labelled frames."""
+    return [Examined(run, predict(modules, run)) for run in runs]
+
+
+def scores(examined: Sequence[Examined], groups: Sequence[Group], large_force: float) -> dict[Group, float]:
+    """Return the weighted force error of each group of single frames, eV / Angstrom."""
+    squares = [frame_score(one.forces[0], np.asarray(one.frames.forces)[0], large_force) for one in examined]
+    return group_scores(groups, squares)
+
+
+def report(examined: Sequence[Examined]) -> dict[str, Any]:
+    """Return the driver's errors over all frames, and of each element its force error (root mean square)."""
+    if not examined:
+        nothing = np.empty(0)
+        return summarize(nothing, nothing, nothing.astype(int), np.empty((0, 3)), np.empty((0, 3))) | {"elements": {}}
+    predicted = np.concatenate([one.forces.reshape(-1, 3) for one in examined])
+    reference = np.concatenate([np.asarray(one.frames.forces).reshape(-1, 3) for one in examined])
+    numbers = np.concatenate([np.tile(one.frames.numbers, len(one.frames)) for one in examined])
+    squares = np.square(predicted - reference).mean(axis=1)
+    elements = {chemical_symbols[z]: float(np.sqrt(squares[numbers == z].mean())) for z in np.unique(numbers).tolist()}
+    errors = summarize(
+        np.concatenate([one.prediction.energies[DRIVER] for one in examined]),
+        np.concatenate([np.asarray(one.frames.energies) for one in examined]),
+        np.concatenate([np.full(len(one.frames), one.frames.n_atoms) for one in examined]),
+        predicted,
+        reference,
+    )
+    return errors | {"elements": elements}
+
+
+def report_by_candidate(
+    examined: Sequence[Examined], groups: Sequence[Group], found: dict[Group, float]
+) -> dict[str, Any]:
+    """Return `report` of each candidate, with its score."""
+    reports = {}
+    for candidate in sorted({group.candidate for group in groups}):
+        own = [one for one, group in zip(examined, groups, strict=True) if group.candidate == candidate]
+        score = total({group: value for group, value in found.items() if group.candidate == candidate})
+        reports[candidate] = report(own) | {"score": score}
+    return reports
+
+
+def calibration(examined: Sequence[Examined]) -> dict[str, Any]:
+    """Return what the deviation is worth as a bound of the driver's error, see `calibrate`."""
+    if not examined:
+        return calibrate(np.empty(0), np.empty(0)).to_dict()
+    deviations = np.concatenate([one.deviations.ravel() for one in examined])
+    errors = np.concatenate([one.errors.ravel() for one in examined])
+    return calibrate(deviations, errors, offset=float(deviations.mean())).to_dict()

@@ -1,0 +1,153 @@
+"""The gate: short, hot dynamics from every start, which a potential with a hole or a false slope does not survive."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from ase import units
+from ase.data import covalent_radii
+
+from aiida_haml.engines.mace_batches import atomic_energies, evaluate, make_samples
+from aiida_haml.engines.mace_forces import Graph
+from aiida_haml.frames import FloatArray, Frames, maxwell_boltzmann
+
+#: Temperature at which a run has failed, in units of the one that it begins at. Reactions heat; holes explode.
+MAX_HEATING = 3.0
+#: Closest approach of any pair, as a fraction of the sum of covalent radii (ASE's table).
+MIN_RATIO = 0.6
+#: Most by which the conserved energy may have changed, eV / atom.
+MAX_DRIFT = 0.02
+#: Steps between two looks.
+_EVERY = 5
+#: Reach within which contacts are looked for, Angstrom.
+_REACH = 2.5
+
+
+@dataclass(frozen=True)
+class HotRun:
+    """How one run went.
+
+    Attributes
+    ----------
+    passed : bool
+    steps : int
+        Done; fewer than wanted where it failed or the time ended.
+    max_temperature_K, min_ratio, drift_eV_per_atom : float
+        Extremes over the run.
+    reason : str or None
+        Why it failed, in a sentence.
+    """
+
+    passed: bool
+    steps: int
+    max_temperature_K: float
+    min_ratio: float
+    drift_eV_per_atom: float
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a plain dictionary."""
+        return asdict(self)
+
+
+def hot_run(
+    module: Any,
+    start: Frames,
+    steps: int,
+    temperature: float,
+    timestep: float,
+    seed: int,
+    deadline: float = math.inf,
+) -> HotRun:
+    """Follow undamped dynamics (velocity Verlet) from the last frame of a start.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The model that would drive.
+    start : Frames
+        Its velocities are scaled to the temperature; where there are none, they are drawn.
+    steps : int
+    temperature : float
+        K, at the beginning.
+    timestep : float
+        fs.
+    seed : int
+        Of drawn velocities.
+    deadline : float
+        On the clock of `time.perf_counter`, s; a run that it cuts short has passed as far as it came.
+    """
+    state = start[-1]
+    masses, dt = state.masses[:, None], timestep * units.fs
+    velocities = _velocities(state, temperature, seed) / units.fs
+    positions = state.positions[0].copy()
+    energy, forces = _evaluate(module, state, positions)
+    begun = energy + _kinetic(masses, velocities)
+    hottest, closest, drift = 0.0, math.inf, 0.0
+    for step in range(steps + 1):
+        if step % _EVERY == 0 or step == steps:
+            kinetic = _kinetic(masses, velocities)
+            drift = abs(energy + kinetic - begun) / state.n_atoms
+            hottest = max(hottest, 2 * kinetic / (max(3 * state.n_atoms - 3, 1) * units.kB))
+            closest = min(closest, _closest(state, positions))
+            if reason := _failure(step, hottest / temperature, closest, drift):
+                return HotRun(False, step, _finite(hottest), _finite(closest), _finite(drift), reason)
+        if step == steps or time.perf_counter() > deadline:
+            break
+        velocities = velocities + 0.5 * dt * forces / masses
+        positions = positions + dt * velocities
+        energy, forces = _evaluate(module, state, positions)
+        velocities = velocities + 0.5 * dt * forces / masses
+    return HotRun(True, step, hottest, _finite(closest), drift)
+
+
+def gate(module: Any, starts: Mapping[str, Frames], **run: Any) -> dict[str, HotRun]:
+    """Return the hot run of every start, by its name; see `hot_run`."""
+    return {name: hot_run(module, start, **run) for name, start in sorted(starts.items())}
+
+
+def _velocities(state: Frames, temperature: float, seed: int) -> FloatArray:
+    """Return velocities of the wanted temperature, (N, 3), Angstrom / fs."""
+    if state.velocities is not None and (found := float(state.temperatures()[0])) > 0:
+        return np.asarray(state.velocities[0] * math.sqrt(temperature / found))
+    return maxwell_boltzmann(state.masses, temperature, seed)
+
+
+def _evaluate(module: Any, state: Frames, positions: FloatArray) -> tuple[float, FloatArray]:
+    moved = Frames(state.numbers, np.nan_to_num(positions)[None], state.cells, state.pbc)
+    samples = make_samples(module, moved)
+    ((energy, forces),) = evaluate(module, samples)
+    return energy + float(atomic_energies(module)[samples[0].kinds.numpy()].sum()), forces
+
+
+def _kinetic(masses: FloatArray, velocities: FloatArray) -> float:
+    return float(0.5 * (masses * velocities**2).sum())
+
+
+def _closest(state: Frames, positions: FloatArray) -> float:
+    graph = Graph.within(_REACH, np.nan_to_num(positions), state.cells[0], state.pbc)
+    if not len(graph.senders):
+        return math.inf
+    radii = covalent_radii[state.numbers]
+    return float((graph.distances / (radii[graph.senders] + radii[graph.receivers])).min())
+
+
+def _failure(step: int, heating: float, ratio: float, drift: float) -> str | None:
+    # Written so that NaN fails.
+    if not heating <= MAX_HEATING:
+        return f"After {step} steps the temperature is {heating:.1f} times that of the start (limit {MAX_HEATING:g})."
+    if not ratio >= MIN_RATIO:
+        return f"After {step} steps two atoms are at {ratio:.2f} of their covalent distance (limit {MIN_RATIO:g})."
+    if not drift <= MAX_DRIFT:
+        return f"After {step} steps the conserved energy is off by {drift:.3f} eV/atom (limit {MAX_DRIFT:g})."
+    return None
+
+
+def _finite(value: float) -> float:
+    """Return what JSON can hold."""
+    return value if math.isfinite(value) else 1e9

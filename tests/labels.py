@@ -43,3 +43,15 @@ def isolated_atom(symbol: str) -> Frames:
     atoms.calc = EMT()
     atoms.get_forces()
     return Frames.from_ase(atoms)
+
+
+#: Settings of a round's learning that take seconds.
+LEARN = {
+    "num_channels": 8,
+    "r_max": 4.0,
+    "steps_first": 150,
+    "steps_per_round": 60,
+    "batch_size": 2,
+    "gate_steps": 20,
+    "device": "cpu",
+}

@@ -155,13 +155,17 @@ class LabelPoolData(orm.Data):
         NotExistent
             If a pool of the chain is not in this database (an archive without its history).
         """
-        if not self.is_stored:
-            return self._checked([self.base.attributes.all])
-        rows = _session().execute(sa.text(_ATTRIBUTES), {"pool": self.pk})
-        return self._checked([_json(row.attributes) for row in rows])
+        return [entry for attributes in self._chain() for entry in _entries(attributes)]
 
-    def _checked(self, pools: list[dict[str, Any]]) -> list[Entry]:
-        pools = sorted(pools, key=lambda attributes: attributes["round"])
+    def rounds_up_to(self, content_key: str | None) -> int:
+        """Return how many of the first rounds made the pool with this key; 0 if it is none of the chain."""
+        keys = [_key(attributes) for attributes in self._chain()]
+        return keys.index(content_key) + 1 if content_key in keys else 0
+
+    def _chain(self) -> list[dict[str, Any]]:
+        """Return the attributes of the pools of all rounds, the first one first."""
+        pools = [_json(row.attributes) for row in self._rows(_ATTRIBUTES)] if self.is_stored else []
+        pools = sorted(pools or [self.base.attributes.all], key=lambda attributes: attributes["round"])
         before = None
         for attributes in pools:
             if attributes["previous"] != before:
@@ -170,7 +174,7 @@ class LabelPoolData(orm.Data):
                     "or was changed; import the archive with its history."
                 )
             before = _key(attributes)
-        return [entry for attributes in pools for entry in _entries(attributes)]
+        return pools
 
     def sources(self) -> list[Source]:
         """Return the frames nodes behind all labels, by round and name, in two statements."""

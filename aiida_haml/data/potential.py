@@ -52,6 +52,11 @@ class PotentialData(orm.Data):
             description="Errors of the committee's mean on train, valid and held_out frames",
             orm_to_model=lambda node: node.base.attributes.get("errors"),
         )
+        pool: str | None = OrmMetadataField(
+            None,
+            description="Content key of the pool of labels that it learned from",
+            orm_to_model=lambda node: node.base.attributes.get("pool", None),
+        )
 
     @classmethod
     def from_files(
@@ -62,6 +67,7 @@ class PotentialData(orm.Data):
         precision: str,
         level_of_theory: str | None = None,
         errors: Mapping[str, Any] | None = None,
+        pool: str | None = None,
     ) -> PotentialData:
         """Make an unstored node from model files.
 
@@ -79,6 +85,8 @@ class PotentialData(orm.Data):
             Key of the level of theory of the labels; None for a model of unknown origin.
         errors : mapping, optional
             ``{part: {energy_rmse_per_atom, force_rmse, ...}}``; eV and Angstrom.
+        pool : str, optional
+            Content key of the pool of labels that it learned from.
 
         Raises
         ------
@@ -106,6 +114,7 @@ class PotentialData(orm.Data):
                 "precision": precision,
                 "level_of_theory": level_of_theory,
                 "errors": None if errors is None else dict(errors),
+                "pool": pool,
             }
         )
         return node
@@ -146,6 +155,11 @@ class PotentialData(orm.Data):
     @property
     def level_of_theory(self) -> str | None:
         return self.base.attributes.get("level_of_theory")
+
+    @property
+    def pool(self) -> str | None:
+        """Content key of the pool of labels that it learned from; None for a potential from elsewhere."""
+        return self.base.attributes.get("pool", None)
 
     @property
     def errors(self) -> dict[str, Any] | None:

@@ -1,0 +1,68 @@
+"""What a round's learning brought: tests, a verdict, and perhaps a new potential."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.engine import ExitCode
+
+from aiida_haml.data.potential import PotentialData
+from aiida_haml.parsers.arrays import read_arrays
+from aiida_haml.parsers.base import EngineParser
+
+#: Entries of the results that say what was learned; the others say how long it took.
+_ERRORS = (
+    "calibration", "challenger", "champion", "examined_on", "gate", "held_out", "members", "parity", "reason",
+    "trained", "trained_on", "valid", "verdict",
+)  # fmt: skip
+#: Parts whose errors a potential carries along.
+_PARTS = ("valid", "held_out")
+
+
+class LearnParser(EngineParser):
+    """Store tests and errors and, if a challenger won, its models, which this database has seen trained."""
+
+    EXIT_CODES: ClassVar[dict[str, str]] = {
+        "failed": "ERROR_TRAINING_FAILED",
+        "model_refused": "ERROR_MODEL_REFUSED",
+        "no_checkpoint": "ERROR_OUT_OF_WALLTIME_EMPTY",
+        "diverged": "ERROR_DIVERGED",
+    }
+
+    def parse_results(self, results: dict[str, Any]) -> ExitCode | None:
+        """Make ``tests``, ``errors``, ``output_parameters`` and perhaps ``potential``.
+
+        Raises
+        ------
+        ValueError
+            If a model file is not the one that the results name.
+        """
+        if "tests" in self.retrieved.base.repository.list_object_names():
+            self.out("tests", read_arrays(self.retrieved, "tests"))
+        if results.get("verdict", {}).get("winner") == "challenger":
+            self.out("potential", self._potential(results))
+        for name in ("sha256", "cutoff"):
+            results.pop(name, None)
+        self.out("errors", orm.Dict({name: results.pop(name) for name in _ERRORS if name in results}))
+        self.out("output_parameters", orm.Dict(results))
+        return self.exit_codes.ERROR_OUT_OF_WALLTIME if results["stopped_by"] else None
+
+    def _potential(self, results: dict[str, Any]) -> PotentialData:
+        pool = self.node.inputs.pool
+        with tempfile.TemporaryDirectory() as scratch:
+            potential = PotentialData.from_files(
+                [self.path(f"member_{i}.model", Path(scratch)) for i in range(len(results["sha256"]))],
+                elements=results["elements"],
+                cutoff=results["cutoff"],
+                precision=results["precision"],
+                level_of_theory=pool.level_of_theory,
+                errors={part: results[part] for part in _PARTS},
+                pool=pool.content_key,
+            )
+        if potential.sha256 != results["sha256"]:
+            raise ValueError(f"the models have the hashes {potential.sha256}, the results say {results['sha256']}")
+        potential.trust()
+        return potential

@@ -24,6 +24,11 @@ KINDS = (
 )  # fmt: skip
 
 
+def atom_label(element: str, level_of_theory: str) -> str:
+    """Return the label of a labelled isolated atom's node: a column with an index, and no part of the node's hash."""
+    return f"atom {element} {level_of_theory}"[:255]  # what the column holds
+
+
 class FramesData(orm.ArrayData):
     """Frames of one system, one ``.npy`` file an array under fixed names: equal content has an equal hash.
 
@@ -89,6 +94,8 @@ class FramesData(orm.ArrayData):
             return
         if kind not in KINDS:
             raise ValueError(f"kind is {kind!r}; it has to be one of {', '.join(KINDS)}")
+        if kind == "isolated_atom" and level_of_theory is not None:
+            self.label = atom_label(frames.symbols[0], level_of_theory)
         for name, array in frames.arrays().items():
             self.set_array(name, array)
         self.base.attributes.set_many(

@@ -9,7 +9,6 @@ claims of these jobs is as good as if they had run here. Their isolated atoms co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from aiida import orm
@@ -42,10 +41,10 @@ def adopt(pks: Iterable[int], codes: Mapping[int, orm.AbstractCode] | None = Non
     """
     same = {orm.load_node(pk).uuid: code for pk, code in (codes or {}).items()}
     ordered, n_adopted = sorted(set(pks)), 0
-    write = partial(get_manager().get_profile_storage().bulk_update, EntityTypes.NODE)
+    storage = get_manager().get_profile_storage()
     for start in range(0, len(ordered), BATCH):
         found = list(_hashed(ordered[start : start + BATCH], same))
-        patiently(partial(write, found))
+        patiently(storage.bulk_update, EntityTypes.NODE, found)
         n_adopted += len(found)
     return n_adopted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from aiida.common import exceptions
@@ -13,6 +13,7 @@ from aiida.manage import get_manager
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: Pauses between the tries of a write that finds the database locked, s; half a minute all together.
@@ -83,7 +84,7 @@ def is_sqlite() -> bool:
     return _storage().get_session().get_bind().dialect.name == "sqlite"
 
 
-def patiently(write: Callable[[], T], pauses: Iterable[float] = PAUSES) -> T:
+def patiently(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Write, and try again where another writer was in the way.
 
     SQLite refuses at once, whatever its patience, a transaction that has read and wants to write while another one
@@ -93,8 +94,8 @@ def patiently(write: Callable[[], T], pauses: Iterable[float] = PAUSES) -> T:
     ----------
     write : callable
         Leaves nothing behind where it fails, and may be called again.
-    pauses : iterable of float
-        Before each further try, s.
+    *args, **kwargs
+        What it is called with.
 
     Raises
     ------
@@ -103,16 +104,16 @@ def patiently(write: Callable[[], T], pauses: Iterable[float] = PAUSES) -> T:
     """
     session = _storage().get_session()
     if session.in_nested_transaction():  # what failed would take the caller's part of the transaction with it
-        return write()
-    for pause in pauses:
+        return write(*args, **kwargs)
+    for pause in PAUSES:
         try:
-            return write()
+            return write(*args, **kwargs)
         except (OperationalError, *_RACES) as error:
             session.rollback()
             if not _is_passing(error):
                 raise
             time.sleep(pause)
-    return write()
+    return write(*args, **kwargs)
 
 
 def _is_passing(error: Exception) -> bool:

@@ -6,7 +6,13 @@ from aiida import orm
 from aiida.manage import get_manager
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from aiida_haml import storage
 from aiida_haml.storage import among, patiently, read, tables
+
+
+@pytest.fixture
+def in_haste(monkeypatch):
+    monkeypatch.setattr(storage, "PAUSES", (0.0,) * 3)
 
 
 def locked():
@@ -28,7 +34,7 @@ def test_reading_leaves_no_transaction_open(aiida_profile_clean):
     assert not session.in_transaction()
 
 
-def test_reading_does_not_make_the_orm_load_its_objects_again(aiida_profile_clean):
+def test_reading_does_not_make_the_orm_load_its_objects_again(aiida_profile_clean, in_haste):
     node = orm.Int(1).store()
     assert node.pk  # loads it
     get_manager().get_profile_storage().get_session().commit()
@@ -41,7 +47,7 @@ def test_reading_does_not_make_the_orm_load_its_objects_again(aiida_profile_clea
     assert len(statements) == 1
 
 
-def test_a_write_is_tried_until_the_database_is_free(aiida_profile_clean):
+def test_a_write_is_tried_until_the_database_is_free(aiida_profile_clean, in_haste):
     answers = [locked(), IntegrityError("INSERT", {}, Exception("UNIQUE")), locked(), "written"]
 
     def write():
@@ -50,10 +56,10 @@ def test_a_write_is_tried_until_the_database_is_free(aiida_profile_clean):
             raise answer
         return answer
 
-    assert patiently(write, [0.0] * 3) == "written"
+    assert patiently(write) == "written"
 
 
-def test_patience_ends(aiida_profile_clean):
+def test_patience_ends(aiida_profile_clean, in_haste):
     tries = []
 
     def write():
@@ -61,11 +67,11 @@ def test_patience_ends(aiida_profile_clean):
         raise locked()
 
     with pytest.raises(OperationalError):
-        patiently(write, [0.0] * 3)
+        patiently(write)
     assert len(tries) == 4
 
 
-def test_what_is_really_wrong_is_not_tried_again(aiida_profile_clean):
+def test_what_is_really_wrong_is_not_tried_again(aiida_profile_clean, in_haste):
     tries = []
 
     def write():
@@ -73,5 +79,5 @@ def test_what_is_really_wrong_is_not_tried_again(aiida_profile_clean):
         raise OperationalError("INSERT", {}, Exception("no such table"))
 
     with pytest.raises(OperationalError):
-        patiently(write, [0.0] * 3)
+        patiently(write)
     assert len(tries) == 1

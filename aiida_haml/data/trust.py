@@ -54,13 +54,10 @@ def is_trusted(sha256: str) -> bool:
 def _record(key: str, sha256: str, trusted: bool) -> None:
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ValueError(f"sha256 is {sha256!r}; give the 64 lower-case hexadecimal digits of a model file's hash.")
-    storage = get_manager().get_profile_storage()
+    storage: Any = get_manager().get_profile_storage()
     name = key.format(sha256=sha256, email=_email())
-    patiently(
-        lambda: storage.set_global_variable(
-            name, trusted, description="Whether a model file of this hash may be loaded"
-        )
-    )
+    description = "Whether a model file of this hash may be loaded"
+    patiently(storage.set_global_variable, name, trusted, description=description)
 
 
 def _recorded(key: str, sha256: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import sqlalchemy as sa
 from aiida import orm
 
@@ -29,4 +31,4 @@ def isolated_atom(level_key: str, element: str) -> FramesData | None:
     creators = {link.target: link.source for link in links_into(own, ["create"])}
     engines = rows(creators.values(), process_type="process_type")
     made = [pk for pk in own if pk in creators and engines[creators[pk]].process_type in LABEL_ENGINES]
-    return orm.load_node(made[0]) if made else None
+    return cast(FramesData, orm.load_node(made[0])) if made else None

@@ -14,6 +14,7 @@ PURE = ("frames", "settings", "spec", "structures", "learning", "analysis", "eng
 #: Modules of the bridge that only hold or draw plain values.
 PURE_MODULES = ("report.data", "report.figures", "report.gallery", "report.page")
 BRIDGE = (
+    "adoption",
     "consent",
     "codes",
     "scheduling",

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "aiida_haml"
 
 #: Rooms that know nothing of AiiDA, and single modules that do not either.
-PURE = ("frames", "settings", "spec", "structures", "learning", "analysis", "engines")
+PURE = ("frames", "reading", "settings", "spec", "structures", "learning", "analysis", "engines")
 #: Modules of the bridge that only hold or draw plain values.
 PURE_MODULES = ("report.data", "report.figures", "report.gallery", "report.page")
 BRIDGE = (
@@ -31,6 +31,7 @@ BRIDGE = (
 ALLOWED = {
     "frames": set(),
     "settings": set(),
+    "reading": {"frames"},
     "structures": {"frames", "settings"},
     "learning": {"frames", "settings"},
     "analysis": {"frames", "settings", "structures"},

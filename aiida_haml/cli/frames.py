@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from aiida_haml.cli.files import writing
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import find_node, with_profile
+
+if TYPE_CHECKING:
+    from aiida_haml.reading import Run
 
 
 @click.group()
@@ -34,20 +38,92 @@ def export(pk: str, path: Path) -> None:
 
 @frames.command("import")
 @click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--level-of-theory", default=None, help="Key of the labels' level of theory, if known.")
+@click.option(
+    "--level-of-theory",
+    metavar="KEY",
+    help="Key of the level of theory; 'aiida-haml frames levels' lists them.",
+)
+@click.option("--energy-key", metavar="NAME", help="Name of the energies, eV, if it is not a usual one.")
+@click.option("--forces-key", metavar="NAME", help="Name of the forces, eV/A, if it is not a usual one.")
+@click.option("--stress-key", metavar="NAME", help="Name of the stresses, eV/A^3 (of virials, eV, if it says so).")
+@click.option(
+    "--cell", metavar="NUMBERS", help="Cell, A, of frames without one: 3 lengths, or 3 angles too, or 9 numbers."
+)
+@click.option("--dry-run", is_flag=True, help="Say what is found, store nothing.")
 @with_profile
-def import_(path: Path, level_of_theory: str | None) -> None:
-    """Read PATH and store one node for each run of frames of the same atoms.
+def import_(
+    path: Path,
+    level_of_theory: str | None,
+    energy_key: str | None,
+    forces_key: str | None,
+    stress_key: str | None,
+    cell: str | None,
+    dry_run: bool,
+) -> None:
+    """Read PATH and store one node for each run of frames of the same atoms that hold the same quantities.
+
+    Says of each node what was found under which names, and what was not read. Known are energy, forces, stress, virial,
+    velocities and times under their usual names (REF_energy, force, free_energy, velo, ...), and CP2K's own XYZ.
 
     No AIMD calculation is behind imported frames: an audit counts them if a potential learns from them.
     """
     from aiida_haml.data.frames import FramesData
+    from aiida_haml.reading import Choice, read_cell, read_extxyz
 
+    keys = {"energies": energy_key, "forces": forces_key, "stresses": stress_key}
+    names = {quantity: name for quantity, name in keys.items() if name is not None}
     try:
-        nodes = FramesData.from_extxyz(path, level_of_theory=level_of_theory)
-    except Exception as error:  # ASE's readers raise whatever the text provokes
-        raise Refusal(f"{path} cannot be read as extended XYZ: {error}") from error
-    for node in nodes:
+        runs = read_extxyz(path, Choice(names, None if cell is None else read_cell(cell)))
+    except ValueError as error:
+        raise Refusal(f"{path} cannot be read: {error}") from error
+    if level_of_theory is not None:
+        _require_labels(runs, level_of_theory)
+    for run in runs:
+        node = FramesData(run.frames, kind="imported", level_of_theory=level_of_theory)
         node.label = path.name
-        node.store()
-        echo(f"stored {len(node)} frames of {node.base.attributes.get('formula')} as node {node.pk}")
+        where = "would be a node" if dry_run else f"are node {node.store().pk}"
+        formula = node.base.attributes.get("formula")
+        echo(f"{_numbers(run)} {len(run.frames)} frames of {formula} {where}: {run.account()}")
+    if dry_run:
+        echo("nothing was stored")
+
+
+def _numbers(run: Run) -> str:
+    last = run.first + len(run.frames) - 1
+    return f"{run.first}-{last}:" if last > run.first else f"{run.first}:"
+
+
+def _require_labels(runs: list[Run], level: str) -> None:
+    """Refuse a level of theory that would vouch for labels that are not there.
+
+    Raises
+    ------
+    Refusal
+    """
+    for run in runs:
+        lacking = [quantity for quantity in ("energies", "forces") if quantity not in run.found]
+        if lacking:
+            there = ", ".join((*run.found.values(), *run.left)) or "positions only"
+            raise Refusal(
+                f"--level-of-theory {level}: frames {_numbers(run).rstrip(':')} lack {' and '.join(lacking)}; "
+                f"they hold {there}. Name the right ones with --energy-key and --forces-key, or leave the level out."
+            )
+
+
+@frames.command()
+@with_profile
+def levels() -> None:
+    """List the levels of theory that labels of this profile were made at: key, nodes and frames."""
+    from aiida.orm import QueryBuilder
+
+    from aiida_haml.data.frames import FramesData
+
+    found: dict[str, list[int]] = {}
+    builder = QueryBuilder().append(FramesData, project=["attributes.level_of_theory", "attributes.n_frames"])
+    for level, n_frames in builder.iterall():
+        if level is not None:
+            found.setdefault(level, []).append(n_frames)
+    for level, counts in sorted(found.items()):
+        echo(f"{level}  {len(counts)} nodes, {sum(counts)} frames")
+    if not found:
+        echo("no labels yet")

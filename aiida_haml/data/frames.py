@@ -203,26 +203,6 @@ class FramesData(orm.ArrayData):
         """Make an unstored node from ASE atoms that hold the same atoms in the same order."""
         return cls(Frames.from_ase(images), kind=kind, level_of_theory=level_of_theory)
 
-    @classmethod
-    def from_extxyz(cls, path: Path | str, level_of_theory: str | None = None) -> list[FramesData]:
-        """Read extended XYZ: one unstored node of kind `imported` for each run of frames of the same atoms.
-
-        Raises
-        ------
-        ValueError
-            If the file holds no frame.
-        """
-        images = ase.io.read(path, index=":", format="extxyz")
-        if not images:
-            raise ValueError(f"{path} holds no frame")
-        runs: list[list[Atoms]] = []
-        for atoms in images:
-            if runs and np.array_equal(runs[-1][-1].numbers, atoms.numbers):
-                runs[-1].append(atoms)
-            else:
-                runs.append([atoms])
-        return [cls.from_ase(run, kind="imported", level_of_theory=level_of_theory) for run in runs]
-
 
 def _header(handle: Any) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(handle)

@@ -193,16 +193,29 @@ def test_frames_go_out_and_come_back(aiida_profile, tmp_path):
     path = tmp_path / "frames.xyz"
     run("frames", "export", node.pk, path)
     output = run("frames", "import", path, "--level-of-theory", "key")
-    again = orm.load_node(int(output.split()[-1]))
+    assert "found energies (energy), forces (forces), times (time), cell; no stresses, velocities" in output
+    again = orm.load_node(int(output.split("node ")[1].split(":")[0]))
     assert again.kind == "imported"
     assert again.frames.forces == pytest.approx(node.frames.forces, abs=1e-7)
     assert again.frames.times == pytest.approx(node.frames.times)
 
 
+def test_a_level_of_theory_vouches_for_labels_that_are_there_only(aiida_profile_clean, tmp_path):
+    path = tmp_path / "frames.xyz"
+    path.write_text('1\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 dft_e=-1.0\nLi 0 0 0\n')
+    output = run("frames", "import", path, "--level-of-theory", "key", code=1)
+    assert "frames 1 lack energies and forces; they hold dft_e" in output
+    assert "no labels yet" in run("frames", "levels")
+    assert "no energies, forces" in run("frames", "import", path, "--dry-run")
+    assert count_nodes() == 0
+    frames("burst").store()
+    assert "key  1 nodes, 5 frames" in run("frames", "levels")
+
+
 def test_text_that_is_no_xyz_is_refused(aiida_profile, tmp_path):
     path = tmp_path / "frames.xyz"
     path.write_text("nothing of the kind\n")
-    assert "cannot be read as extended XYZ" in run("frames", "import", path, code=1)
+    assert "frame 1 is no extended XYZ" in run("frames", "import", path, code=1)
 
 
 def test_trust_is_given_to_files_by_their_hash(builder):

@@ -1,7 +1,5 @@
 """The frames node keeps what it was given, reads slices lazily, and hashes by content."""
 
-import io
-
 import numpy as np
 import pytest
 from aiida import orm
@@ -12,6 +10,7 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames, concatenate, maxwell_boltzmann
+from aiida_haml.reading import read_extxyz
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def test_round_trip_through_ase_and_extxyz(aiida_profile, images, tmp_path):
     node = FramesData.from_ase(images, kind="burst", level_of_theory="emt").store()
     assert (len(node), node.n_atoms, node.elements, node.has_labels) == (7, 32, ["Cu"], True)
     node.to_extxyz(tmp_path / "frames.xyz")
-    (again,) = FramesData.from_extxyz(tmp_path / "frames.xyz", level_of_theory="emt")
+    (again,) = read_extxyz(tmp_path / "frames.xyz")
     for name, array in node.frames.arrays().items():
         np.testing.assert_allclose(again.frames.arrays()[name], array, atol=2e-8, err_msg=name)
 
@@ -116,12 +115,3 @@ def test_temperature_agrees_with_ase(images):
     frames = Frames.from_ase(images)
     expected = [2 * a.get_kinetic_energy() / ((3 * len(a) - 3) * units.kB) for a in images]
     np.testing.assert_allclose(frames.temperatures(), expected)
-
-
-def test_extxyz_of_several_systems_gives_several_nodes(aiida_profile, tmp_path):
-    from ase.io import write
-
-    write(tmp_path / "two.xyz", [bulk("Cu"), bulk("Cu"), bulk("Au", cubic=True)])
-    assert [len(n) for n in FramesData.from_extxyz(tmp_path / "two.xyz")] == [2, 1]
-    with pytest.raises((ValueError, StopIteration, OSError)):
-        FramesData.from_extxyz(io.StringIO(""))

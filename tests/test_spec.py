@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aiida_haml.analysis.ranking import METRICS
 from aiida_haml.spec import ScreenSpec, SpecError, load_spec, parse_spec
 from aiida_haml.spec.fields import LIQUID_ONLY, SOLID_ONLY, Interface
 from aiida_haml.structures import crystals
@@ -77,7 +78,7 @@ BROKEN = {
     "duplicate seeds": (GOOD + "seeds: [1, 1]\n", ["seeds", "repeats 1", "duplicate"]),
     "negative weight": (GOOD + "weights: {formation: -1}\n", ["weights.formation", "-1", "greater"]),
     "unknown weight": (GOOD + "weights: {formtion: 1}\n", ["weights.formtion", "Did you mean 'formation'?"]),
-    "no weight at all": (GOOD + "weights: {formation: 0}\n", ["weights", "nothing could be ranked"]),
+    "no weight at all": (GOOD + f"weights: {dict.fromkeys(METRICS, 0)}\n", ["weights", "nothing could be ranked"]),
     "unreadable YAML": (GOOD + "seeds: [1\n", ["not valid YAML", "line"]),
     "key given twice": (GOOD + "name: again\n", ["'name' is given twice", "line 4"]),
     "not a mapping": ("- pristine\n", ["a list", "examples/quick_screen.yaml"]),

@@ -15,7 +15,7 @@ from aiida_haml.cli.consent import need_consent
 from aiida_haml.cli.files import file_name, writing
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import find_node_or_group, profile_name, with_profile
-from aiida_haml.cli.submission import load_checked
+from aiida_haml.cli.submission import load_checked, print_candidates
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
@@ -55,24 +55,18 @@ def submit(spec: Path, how: str | None, yes: bool) -> None:
 
     Codes that you did not set up, and lines for the shell in the specification, are shown and run only if you agree.
     """
-    loaded, shell_texts = load_checked(spec)
+    checked = load_checked(spec)
+    loaded = checked.spec
     if how == "dry-run":
-        _print_candidates(loaded)
+        print_candidates(checked)
         return
-    need_consent(shell_texts, yes)
+    need_consent(checked.shell_texts, yes)
     unfinished = _unfinished(loaded.name) if how == "resume" else None
     if unfinished is not None:
         echo(f"screen <{unfinished.pk}> '{loaded.name}' is unfinished and goes on")
         return
     node = _start(loaded, in_process=how == "run")
     echo(f"screen <{node.pk}> '{loaded.name}' with {len(loaded.candidates())} candidates: {node.uuid}")
-
-
-def _print_candidates(spec: ScreenSpec) -> None:
-    for slug, candidate in spec.candidates().items():
-        echo(f"{slug}  {candidate['label']}, {candidate['temperature_K']:g} K, seed {candidate['seed']}")
-    count = f"{len(spec.candidates())} candidates at {spec.level_name}, protocol {spec.protocol}"
-    echo(f"{count}; nothing was stored")
 
 
 def _unfinished(name: str) -> WorkChainNode | None:

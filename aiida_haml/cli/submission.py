@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiida_haml.cli.messages import Refusal
+import click
+
+from aiida_haml.cli.messages import Refusal, echo, visible
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode
@@ -15,14 +18,26 @@ if TYPE_CHECKING:
     from aiida_haml.spec import Problem, ScreenSpec
 
 
-def load_checked(path: Path) -> tuple[ScreenSpec, list[ShellText]]:
-    """Read a specification and check it whole.
+@dataclass(frozen=True)
+class Checked:
+    """A specification that was checked whole.
 
-    Returns
-    -------
+    Parameters
+    ----------
     spec : ScreenSpec
-    texts : list of ShellText
+    n_atoms : mapping
+        Atoms of each cell, by the label of its structure.
+    shell_texts : list of ShellText
         What a shell will run; `aiida_haml.cli.consent.need_consent` asks for it.
+    """
+
+    spec: ScreenSpec
+    n_atoms: Mapping[str, int]
+    shell_texts: list[ShellText]
+
+
+def load_checked(path: Path) -> Checked:
+    """Read a specification and check it whole: fields, codes, schedulers, settings together, and every cell.
 
     Raises
     ------
@@ -32,23 +47,42 @@ def load_checked(path: Path) -> tuple[ScreenSpec, list[ShellText]]:
     from aiida_haml.codes import what_runs
     from aiida_haml.scheduling import option_problems, shell_texts
     from aiida_haml.spec import SpecError, load_spec
-    from aiida_haml.workchains.protocols import protocol_settings
+    from aiida_haml.spec.consistency import consistency_problems, consistency_warnings
+    from aiida_haml.workchains.protocols import bases, protocol_settings
     from aiida_haml.workchains.screen import screen_settings
 
     try:
         spec = load_spec(path)
         codes, problems = _codes(spec)
+        settings = protocol_settings(spec.protocol, spec.overrides)
         kinds = tuple(protocol_settings()["options"])
-        options = protocol_settings(spec.protocol, spec.overrides)["options"]
-        problems += option_problems(options, kinds, _codes_of_jobs(spec, codes))
+        problems += option_problems(settings["options"], kinds, _codes_of_jobs(spec, codes))
+        problems += consistency_problems(spec, settings, bases())
+        if not problems:
+            screen_settings(spec)
+            n_atoms, problems = _cells(spec, settings)
         if problems:
             raise SpecError(str(path), problems)
-        screen_settings(spec)
     except SpecError as error:
         raise Refusal(str(error)) from error
     except ValueError as error:
         raise Refusal(f"{path}: overrides or weights are refused: {error}") from error
-    return spec, [*map(what_runs, codes.values()), *shell_texts(options, str(path))]
+    for warning in consistency_warnings(spec, settings):
+        echo(f"! {warning}", err=True)
+    return Checked(spec, n_atoms, [*map(what_runs, codes.values()), *shell_texts(settings["options"], str(path))])
+
+
+def _cells(spec: ScreenSpec, settings: Mapping[str, Any]) -> tuple[dict[str, int], list[Problem]]:
+    """Build every cell behind a bar on the error stream; return how many atoms each has, and what is wrong."""
+    from aiida_haml.spec.consistency import build_cells
+
+    section = "learning" if "learning" in settings else "training"
+    length = sum(1 for _ in spec.structures())
+    with click.progressbar(
+        length=length, label="building the cells", item_show_func=visible, file=click.get_text_stream("stderr")
+    ) as bar:
+        cells, problems = build_cells(spec, settings[section]["r_max"], lambda label: bar.update(1, label))
+    return {label: len(cell) for label, cell in cells.items()}, problems
 
 
 def _codes(spec: ScreenSpec) -> tuple[dict[str, AbstractCode], list[Problem]]:
@@ -85,3 +119,19 @@ def _codes_of_jobs(spec: ScreenSpec, codes: dict[str, Any]) -> dict[str, Any]:
     label = "engine" if spec.level_name == "teacher" else "cp2k"
     roles = {"label": label, "train": "engine", "md": "lammps", "analysis": "engine"}
     return {kind: codes[role] for kind, role in roles.items() if role in codes}
+
+
+def print_candidates(checked: Checked) -> None:
+    """Print what a specification expands to, and what will be asked about when it is submitted."""
+    from aiida_haml.consent import is_agreed
+    from aiida_haml.structures.candidates import candidate_label
+
+    spec = checked.spec
+    for slug, candidate in spec.candidates().items():
+        n_atoms = checked.n_atoms[candidate_label(candidate["structure"])]
+        run = f"{candidate['temperature_K']:g} K, seed {candidate['seed']}"
+        echo(f"{slug}  {visible(candidate['label'])}, {n_atoms} atoms, {run}")
+    for text in checked.shell_texts:
+        if not is_agreed(text):
+            echo(f"! {text.name} is new to you; what it runs will be shown, and asked about, at submission")
+    echo(f"{len(spec.candidates())} candidates at {spec.level_name}, protocol {spec.protocol}; nothing was stored")

@@ -398,13 +398,6 @@ class ScreenSpec(_Strict):
             raise ValueError(f"repeats {', '.join(map(str, repeated))}, which would make duplicate candidates")
         return value
 
-    @field_validator("weights")
-    @classmethod
-    def _some_weight(cls, value: dict[str, float]) -> dict[str, float]:
-        if value and not any(value.values()):
-            raise ValueError("gives every metric the weight 0, so nothing could be ranked")
-        return value
-
     @model_validator(mode="after")
     def _something_to_compare(self) -> ScreenSpec:
         if not self.dopings and not self.electrolytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,3 +47,10 @@ class SpecError(ValueError):
         self.problems = list(problems)
         count = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
         super().__init__(f"{source}: {count}\n" + "\n".join(f"  {p}" for p in self.problems))
+
+
+def place(where: str, field: str) -> str:
+    """Return where a person wrote what the structures call ``field``."""
+    field = re.sub(r"^doping(\[0\])?\.", "", field)
+    field = re.sub(r"^doping\[(\d+)\]", r"together[\1]", field).removeprefix("liquid.")
+    return field if field.split(".")[0] in ("host", "interface") else f"{where}.{field}"

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from aiida_haml.spec.fields import ScreenSpec
-from aiida_haml.spec.problems import Problem, SpecError
+from aiida_haml.spec.problems import Problem, SpecError, place
+from aiida_haml.spec.text import parse_yaml
 
 #: Tags that pydantic adds to the location of an error inside a union; a person never wrote them.
 _UNION_TAGS = re.compile(
@@ -63,7 +63,7 @@ def parse_spec(text: str, source: str = "specification", folder: Path | str = ".
     ------
     SpecError
     """
-    content = _parse_yaml(text, source)
+    content = parse_yaml(text, source)
     if problems := list(_read_files(content, Path(folder))):
         raise SpecError(source, problems)
     try:
@@ -114,36 +114,6 @@ def _molecule_file(path: Path, charge: int | None) -> dict[str, Any]:
     from aiida_haml.structures.liquid import read_molecule
 
     return read_molecule(path, charge)
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key given twice is an error instead of a silent choice of the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        for i, ((key_node, _), key) in enumerate(zip(node.value, keys, strict=True)):
-            if key in keys[:i]:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _parse_yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        content = yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "file"
-        reason = f"is not valid YAML ({getattr(error, 'problem', None) or error})"
-        lines = text.splitlines()
-        value = repr(lines[mark.line].strip()) if mark and mark.line < len(lines) else "text"
-        raise SpecError(source, [Problem(place, value, reason, "Correct this line.")]) from error
-    if not isinstance(content, dict):
-        kind = "nothing" if content is None else f"a {type(content).__name__}"
-        raise SpecError(
-            source,
-            [Problem("file", kind, "is not a mapping of fields", "Start from examples/quick_screen.yaml.")],
-        )
-    return content
 
 
 def _unique(problems: Iterable[Problem]) -> list[Problem]:
@@ -278,16 +248,9 @@ def _entry_problems(where: str, structures: Iterator[dict[str, Any]], first: dic
                 yield Problem(where, _brief(label), reason, "Remove one of them.")
             first.setdefault(label, where)
     except StructureError as error:
-        yield Problem(_place(where, error.field), _brief(error.value), error.problem, error.remedy)
+        yield Problem(place(where, error.field), _brief(error.value), error.problem, error.remedy)
     except ValueError as error:
         yield Problem(where, "this", f"is refused: {str(error).rstrip('.')}", "Correct or remove it.")
-
-
-def _place(where: str, field: str) -> str:
-    """Return where a person wrote what the structures call ``field``."""
-    field = re.sub(r"^doping(\[0\])?\.", "", field)
-    field = re.sub(r"^doping\[(\d+)\]", r"together[\1]", field).removeprefix("liquid.")
-    return field if field.split(".")[0] in ("host", "interface") else f"{where}.{field}"
 
 
 def _weight_problems(spec: ScreenSpec) -> Iterator[Problem]:
@@ -296,6 +259,9 @@ def _weight_problems(spec: ScreenSpec) -> Iterator[Problem]:
     from aiida_haml.analysis.ranking import METRICS
 
     known = list(METRICS)
+    if not any(spec.weights.get(name, metric.weight) for name, metric in METRICS.items()):
+        reason, remedy = "gives every metric the weight 0, so nothing could be ranked", "Give one of them a weight."
+        yield Problem("weights", _brief(dict(spec.weights)), reason, remedy)
     for name in spec.weights:
         if name not in METRICS:
             reason = f"is no metric of the ranking; the metrics are {', '.join(known)}"

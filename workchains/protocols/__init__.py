@@ -92,6 +92,11 @@ def level_of_theory(name: str, teacher: Mapping[str, Any] | None = None) -> dict
     return level
 
 
+def bases() -> dict[str, tuple[str, ...] | None]:
+    """Return the elements that each preset level of theory has a basis for; None for one without a list of them."""
+    return {name: tuple(level["kinds"]) if "kinds" in level else None for name, level in _read("levels.yaml").items()}
+
+
 def md_settings(settings: Mapping[str, Any], steps: int, temperature: float, seed: int) -> dict[str, Any]:
     """Return the MD settings of one segment.
 

@@ -27,3 +27,17 @@ class RefusesOxygen(ToyIons):
         super().calculate(atoms, *args, **kwargs)
         if len(self.atoms) > 1 and "O" in self.atoms.get_chemical_symbols():
             self.results["energy"] = np.nan
+
+
+class RefusesContacts(EMT):
+    """Gives NaN where two atoms are closer than a distance, Angstrom."""
+
+    def __init__(self, distance: float):
+        super().__init__()
+        self.distance = distance
+
+    def calculate(self, atoms=None, *args, **kwargs):
+        super().calculate(atoms, *args, **kwargs)
+        distances = self.atoms.get_all_distances(mic=True)
+        if np.min(distances[~np.eye(len(distances), dtype=bool)]) < self.distance:
+            self.results["energy"] = np.nan

@@ -103,6 +103,13 @@ class EngineCalculation(CalcJob):
         return calcinfo
 
 
+def failures_are_no_cache(spec: Any) -> None:
+    """Take every failure of a job out of the cache, those of its base classes too: it has to be run again."""
+    for label, code in list(spec.exit_codes.items()):
+        if code.status:
+            spec.exit_code(code.status, label, message=code.message, invalidates_cache=True)
+
+
 def also(first: Callable[..., str | None] | None, second: Callable[..., str | None]) -> Callable[..., str | None]:
     """Return a validator that complains where either does: a port holds one, and that of every CalcJob has to stay."""
 

@@ -1,8 +1,8 @@
-"""Labels from CP2K: a burst of AIMD, or the energy of one configuration, through aiida-cp2k."""
+"""Labels from CP2K: a burst of AIMD, a relaxation, or the energies of configurations, through aiida-cp2k."""
 
 from __future__ import annotations
 
-import copy
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,29 +13,32 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from aiida_cp2k.calculations import Cp2kCalculation
 from aiida_cp2k.utils import merge_dict
-from ase import Atoms, units
-from ase.data import ground_state_magnetic_moments
+from ase import Atoms
 
-from aiida_haml.calculations.base import also
+from aiida_haml.calculations.base import also, failures_are_no_cache
+from aiida_haml.calculations.cp2k_input import (
+    PARENT_WAVE_FUNCTION,
+    build_parameters,
+    run_parameters,
+    series_files,
+    warm_start,
+)
 from aiida_haml.calculations.levels import GAUSSIAN_PORTS, check_pinned
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
 from aiida_haml.data.frames import FramesData
-from aiida_haml.frames import Frames, maxwell_boltzmann
 
-#: Angstrom / fs in CP2K's unit of velocity, bohr per atomic unit of time.
-VELOCITY_TO_CP2K = (units.AUT / units.fs) / units.Bohr
-#: Share of the wall time after which CP2K is told to stop by itself, with its files whole.
-USABLE_WALL_TIME = 0.9
+#: What CP2K calls the wave function that it leaves behind.
+WAVE_FUNCTION = "aiida-RESTART.wfn"
 
 
 class Cp2kLabelCalculation(Cp2kCalculation):
-    """CP2K from the last frame of a node: MD with CSVR (`md`), a relaxation (`relax`), or else one evaluation.
+    """CP2K from the last frame of a node: MD with CSVR (`md`), a relaxation (`relax`); with neither, every frame.
 
     Positions and velocities are handed over as they stand in the frames, without a structure node in between,
     and come back as one node of labelled frames in ASE's units.
     """
 
-    CACHE_VERSION = 1
+    CACHE_VERSION = 2
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
@@ -50,11 +53,26 @@ class Cp2kLabelCalculation(Cp2kCalculation):
             "parent_calc_folder",
         ):
             del spec.inputs[port]
-        spec.input("initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start.")
+        spec.input(
+            "initial",
+            valid_type=FramesData,
+            validator=validate_initial,
+            help="Its last frame is the start; without `md` and `relax` each of its frames is evaluated.",
+        )
         spec.input("level", valid_type=orm.Dict, validator=validate_level, help="Level of theory.")
         spec.input("solver", valid_type=orm.Dict, required=False, help="CP2K keywords that lead to a converged SCF.")
         spec.input("md", valid_type=orm.Dict, required=False, validator=validate_md, help="Settings of the AIMD.")
         spec.input("relax", valid_type=orm.Dict, required=False, validator=validate_relax, help="Of a relaxation.")
+        # As metadata it is neither linked nor hashed: a wave function decides how soon an SCF converges, not to what.
+        # The job's own `.aiida/calcinfo.json` names its path.
+        spec.input(
+            "parent_folder",
+            valid_type=orm.RemoteData,
+            required=False,
+            is_metadata=True,
+            help="Folder of an earlier label of the same atoms, whose wave function the SCF starts from if it is "
+            "still there.",
+        )
         spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         ports: Any = spec.inputs
         options = ports["metadata"]["options"]
@@ -62,46 +80,43 @@ class Cp2kLabelCalculation(Cp2kCalculation):
         options["withmpi"].default = False
         options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
         spec.output("frames", valid_type=FramesData, required=False, help="Labelled frames, step 0 included.")
-        spec.exit_code(
-            451,
-            "ERROR_SCF_FALSE_STATE",
-            message="The conserved energy jumps by {jump:.3f} eV/atom at step {step}: the SCF fell into another state.",
-        )
-        spec.exit_code(
-            305,
-            "ERROR_NO_CONVERGED_FRAME",
-            invalidates_cache=True,
-            message="Not one evaluation converged, so that there is no label to keep.",
-        )
+        define_exit_codes(spec)
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
-        """Write CP2K's input from the frames, the level of theory and the MD settings."""
+        """Write CP2K's input from the frames, the level of theory and the settings of the run."""
         given = self.inputs
-        frame = given.initial.read(-1)
+        settings = {run: given[run].get_dict() if run in given else None for run in ("md", "relax")}
+        is_series = not any(settings.values())
+        frames = given.initial.frames if is_series else given.initial.read(-1)
+        parent = self._parent_wave_function()
         parameters = build_parameters(
-            frame,
+            frames[-1],
             theory=given.level["theory"],
             solver=given.solver.get_dict() if "solver" in given else {},
-            run=run_parameters(
-                frame,
-                md=given.md.get_dict() if "md" in given else None,
-                relax=given.relax.get_dict() if "relax" in given else None,
-            ),
+            run=run_parameters(frames, **settings),
             isolated=given.initial.kind == "isolated_atom",
             wall_time=given.metadata.options.get("max_wallclock_seconds"),
         )
+        if parent is not None:
+            merge_dict(parameters, warm_start())
+        if is_series:
+            for name, content in series_files(frames).items():
+                with folder.open(name, "w", encoding="utf8") as handle:
+                    handle.write(content)
         # aiida-cp2k reads its inputs by name. What it is shown here is a view of the linked inputs, made for
         # writing the file; it is never stored.
         view = AttributeDict(dict(given))
         view.parameters = orm.Dict(parameters)
         view.structure = orm.StructureData(
-            ase=Atoms(frame.numbers, frame.positions[0], cell=frame.cells[0], pbc=frame.pbc)
+            ase=Atoms(frames.numbers, frames.positions[-1], cell=frames.cells[-1], pbc=frames.pbc)
         )
         self._parsed_inputs = view
         try:
             calcinfo = super().prepare_for_submission(folder)
         finally:
             self._parsed_inputs = given
+        if parent is not None:
+            calcinfo.remote_symlink_list.append((given.code.computer.uuid, str(parent), PARENT_WAVE_FUNCTION))
         calcinfo.retrieve_list = [
             "aiida.out",
             "aiida-pos-1.xyz",
@@ -111,122 +126,34 @@ class Cp2kLabelCalculation(Cp2kCalculation):
         ]
         return calcinfo
 
-
-def build_parameters(
-    frame: Frames,
-    theory: dict[str, Any],
-    solver: dict[str, Any],
-    run: dict[str, Any],
-    isolated: bool,
-    wall_time: float | None,
-) -> dict[str, Any]:
-    """Return the whole CP2K input as a dictionary, but for the coordinates.
-
-    Parameters
-    ----------
-    frame : Frames
-        One frame, with velocities or not.
-    theory, solver : dict
-        CP2K's FORCE_EVAL section: what decides the values, and what only leads there.
-    run : dict
-        What is done with it, see `run_parameters`.
-    isolated : bool
-        Evaluate one atom with the spin of its ground state.
-    wall_time : float or None
-        Limit in seconds.
-    """
-    force_eval: dict[str, Any] = {"METHOD": "QUICKSTEP", "DFT": {"SCF": {"PRINT": {"RESTART": {"_": "OFF"}}}}}
-    merge_dict(force_eval, copy.deepcopy({key: value for key, value in theory.items() if key != "kinds"}))
-    merge_dict(force_eval, copy.deepcopy(solver))
-    parameters = {
-        "GLOBAL": {"PRINT_LEVEL": "LOW"},
-        "FORCE_EVAL": force_eval,
-    }
-    if wall_time is not None:
-        parameters["GLOBAL"]["WALLTIME"] = int(USABLE_WALL_TIME * wall_time)
-    if isolated:
-        element = int(frame.numbers[0])
-        force_eval["DFT"]["LSD"] = True
-        force_eval["DFT"]["MULTIPLICITY"] = round(ground_state_magnetic_moments[element]) + 1
-        # Whole electrons in the spin's ground state: a small basis has no empty orbital left to smear into.
-        for keyword in ("SMEAR", "ADDED_MOS"):
-            force_eval["DFT"]["SCF"].pop(keyword, None)
-    if "STRESS_TENSOR" in force_eval and not isolated:
-        force_eval["PRINT"] = {"STRESS_TENSOR": {"_": "ON"}}
-    force_eval.setdefault("SUBSYS", {})["CELL"] = {
-        "PERIODIC": "".join(axis for axis, periodic in zip("XYZ", frame.pbc, strict=True) if periodic) or "NONE"
-    }
-    merge_dict(parameters, run)
-    return parameters
+    def _parent_wave_function(self) -> PurePosixPath | None:
+        """Return where the wave function of the same atoms at the same level would lie on this computer, or None."""
+        folder = self.inputs.get("parent_folder")
+        if folder is None or folder.computer.uuid != self.inputs.code.computer.uuid:
+            return None
+        job = folder.creator
+        if job is None or not {"initial", "level"} <= set(job.inputs):
+            return None
+        same = (
+            np.array_equal(job.inputs.initial.get_array("numbers"), self.inputs.initial.get_array("numbers"))
+            and job.inputs.level["theory"] == self.inputs.level["theory"]
+        )
+        return PurePosixPath(folder.get_remote_path()) / WAVE_FUNCTION if same else None
 
 
-def run_parameters(frame: Frames, md: dict[str, Any] | None, relax: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what CP2K is told to do with a frame: MD, a relaxation, or one evaluation."""
-    forces = {"PRINT": {"FORCES": {"_": "ON"}}}
-    if md is not None:
-        return {
-            "GLOBAL": {"RUN_TYPE": "MD", "SEED": int(md["seed"])},
-            "MOTION": {"MD": md_section(md), "PRINT": printed("MD")},
-            "FORCE_EVAL": {"SUBSYS": {"VELOCITY": {" ": velocity_lines(frame, md)}}},
-        }
-    if relax is not None:
-        return {
-            "GLOBAL": {"RUN_TYPE": "GEO_OPT"},
-            "MOTION": {"GEO_OPT": relaxation_section(relax), "PRINT": printed("GEO_OPT")},
-            "FORCE_EVAL": forces,  # CP2K's trajectory of a relaxation leaves the start out
-        }
-    return {"GLOBAL": {"RUN_TYPE": "ENERGY_FORCE"}, "FORCE_EVAL": forces}
-
-
-def md_section(md: dict[str, Any]) -> dict[str, Any]:
-    """Return CP2K's section of NVT dynamics with CSVR."""
-    return {
-        "ENSEMBLE": "NVT",
-        "STEPS": int(md["steps"]),
-        "TIMESTEP": float(md["timestep_fs"]),
-        "TEMPERATURE": float(md["temperature_K"]),
-        "COMVEL_TOL": 1e-8,  # the centre of mass stays at rest
-        "THERMOSTAT": {
-            "TYPE": "CSVR",
-            "REGION": "GLOBAL",
-            "CSVR": {"TIMECON": float(md["thermostat_time_fs"])},
-        },
-    }
-
-
-def relaxation_section(relax: dict[str, Any]) -> dict[str, Any]:
-    """Return CP2K's section of a relaxation at fixed cell, which ends by the largest force alone."""
-    met = 1.0e3  # a criterion so loose that it is always met
-    return {
-        "TYPE": "MINIMIZATION",
-        "OPTIMIZER": "BFGS",
-        "MAX_ITER": int(relax["steps"]),
-        "MAX_FORCE": float(relax["max_force"]) * units.Bohr / units.Hartree,
-        "RMS_FORCE": met,
-        "MAX_DR": met,
-        "RMS_DR": met,
-    }
-
-
-def printed(run: str) -> dict[str, Any]:
-    """Return CP2K's section of what a run writes at each of its steps."""
-    each_step = {"EACH": {run: 1}}
-    return {
-        "TRAJECTORY": {"FORMAT": "XYZ", **each_step},
-        "VELOCITIES": each_step,
-        "FORCES": each_step,
-        "RESTART": {"_": "OFF"},
-        "RESTART_HISTORY": {"_": "OFF"},
-    }
-
-
-def velocity_lines(frame: Frames, md: dict[str, Any]) -> list[str]:
-    """Return one line an atom: the frame's velocities, or a Maxwell-Boltzmann draw from the seed."""
-    if frame.velocities is not None:
-        velocities = frame.velocities[0]
-    else:
-        velocities = maxwell_boltzmann(frame.masses, md["temperature_K"], md["seed"])
-    return [" ".join(f"{v:.16e}" for v in row) for row in velocities * VELOCITY_TO_CP2K]
+def define_exit_codes(spec: CalcJobProcessSpec) -> None:
+    """Add ours to aiida-cp2k's exit codes, of which some failures would be served from the cache."""
+    spec.exit_code(
+        305, "ERROR_NO_CONVERGED_FRAME", message="Not one evaluation converged, so that there is no label to keep."
+    )
+    spec.exit_code(304, "ERROR_OUTPUT_CONTAINS_ABORT", message="CP2K gave up: {message}")
+    spec.exit_code(302, "ERROR_OUTPUT_PARSE", message="The output of {version} could not be read: {message}")
+    spec.exit_code(
+        451,
+        "ERROR_SCF_FALSE_STATE",
+        message="The energy jumps by {jump:.3f} eV at step {step}: the SCF fell into another state.",
+    )
+    failures_are_no_cache(spec)
 
 
 def validate_level(node: orm.Dict | None, _: Any) -> str | None:

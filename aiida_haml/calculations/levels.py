@@ -15,9 +15,10 @@ from aiida import orm
 from aiida.plugins import DataFactory
 
 #: Engines that make labels, by their name in a level of theory. An engine is a CalcJob with the inputs ``code``,
-#: ``initial`` (frames, the last one is the start), ``level``, ``md`` or ``relax`` (else one evaluation), and the
-#: outputs ``frames`` (labelled, step 0 included) and ``output_parameters`` (``wall_time_s``, ``seconds_per_step``,
-#: ``steps_done``, ``code_version``). It may have the ports ``solver``, ``basissets`` and ``pseudos``.
+#: ``initial`` (frames, the last one is the start), ``level``, ``md`` or ``relax`` (else each frame is evaluated), and
+#: the outputs ``frames`` (labelled, step 0 included) and ``output_parameters`` (``wall_time_s``,
+#: ``seconds_per_step``, ``steps_done``, ``code_version``, ``kept``). It may have the ports ``solver``, ``basissets``,
+#: ``pseudos`` and ``parent_folder``.
 LABEL_ENGINES = {"cp2k": "haml.cp2k", "teacher": "haml.teacher"}
 
 #: Port of a CP2K job -> name in a level's `kinds`, entry point of the node, key of the data file in the level.
@@ -51,7 +52,9 @@ def label_kind(inputs: Any) -> str:
     """Return what the frames of a label engine's job are, from its inputs."""
     if inputs.initial.kind == "isolated_atom":
         return "isolated_atom"
-    return "relaxation" if "relax" in inputs else "burst"
+    if "relax" in inputs:
+        return "relaxation"
+    return "burst" if "md" in inputs else "probes"
 
 
 def content_hash(node: orm.Data) -> str:

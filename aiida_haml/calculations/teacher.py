@@ -12,15 +12,21 @@ from aiida_haml.data.frames import FramesData
 
 
 class TeacherCalculation(EngineCalculation):
-    """An ASE calculator from the last frame of a node: MD with CSVR (`md`), a relaxation (`relax`), else one label."""
+    """An ASE calculator, with the ports of `Cp2kLabelCalculation`: MD with CSVR, a relaxation, else every frame."""
 
     TASK = "teacher"
+    CACHE_VERSION = 2
     OUTPUTS = ("frames",)
 
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.input("initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start.")
+        spec.input(
+            "initial",
+            valid_type=FramesData,
+            validator=validate_initial,
+            help="Its last frame is the start; without `md` and `relax` each of its frames is evaluated.",
+        )
         spec.input(
             "level",
             valid_type=orm.Dict,
@@ -38,8 +44,18 @@ class TeacherCalculation(EngineCalculation):
             invalidates_cache=True,
             message="Not one evaluation gave finite numbers, so that there is no label to keep.",
         )
-        spec.exit_code(400, "ERROR_OUT_OF_WALLTIME", message="The wall time ended the run; the steps done are kept.")
-        spec.exit_code(450, "ERROR_SCF_NOT_CONVERGED", message="The teacher gave numbers that are not finite.")
+        spec.exit_code(
+            400,
+            "ERROR_OUT_OF_WALLTIME",
+            invalidates_cache=True,
+            message="The wall time ended the run; the steps done are kept.",
+        )
+        spec.exit_code(
+            450,
+            "ERROR_SCF_NOT_CONVERGED",
+            invalidates_cache=True,
+            message="The teacher gave numbers that are not finite.",
+        )
 
     def task(self) -> dict[str, Any]:
         theory = self.inputs.level["theory"]

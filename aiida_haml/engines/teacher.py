@@ -19,32 +19,28 @@ from aiida_haml.frames import Frames, maxwell_boltzmann
 
 @reports_errors
 def run(folder: Path, task: dict[str, Any]) -> None:
-    """Label the last frame of ``inputs/initial``, an MD run or a relaxation from it, and write ``frames/``.
+    """Label an MD run or a relaxation from the last frame of ``inputs/initial``, or else each frame of it.
 
-    A run that exceeds its wall time, or meets energies that are not finite, keeps the frames done so far.
+    A run that exceeds its wall time, or meets energies that are not finite, keeps the frames done so far; of single
+    points only those are left out that are not finite.
     """
-    initial = Frames.load(folder / "inputs" / "initial")[-1]
-    recorder = Recorder(initial)
+    initial = Frames.load(folder / "inputs" / "initial")
+    recorder = Recorder(initial[-1])
     calculator = load_calculator(task["calculator"], task.get("parameters", {}))
-    stopped = None
+    limit = task.get("max_wall_time_s")
+    results: dict[str, Any] = {"code_version": f"{task['calculator']} (teacher)", "steps_done": 0}
     if "md" in task:
-        stopped = burst(initial, calculator, task["md"], recorder, task.get("max_wall_time_s"))
+        results["stopped"] = burst(initial[-1], calculator, task["md"], recorder, limit)
     elif "relax" in task:
-        stopped = relaxation(initial, calculator, task["relax"], recorder, task.get("max_wall_time_s"))
+        results["stopped"] = relaxation(initial[-1], calculator, task["relax"], recorder, limit)
     else:
-        recorder.record(_atoms(initial, calculator), None)
+        results["stopped"], results["kept"] = single_points(initial, calculator, recorder, limit)
     if recorder.images:
         recorder.frames().save(folder / "frames")
-    steps = len(recorder.images) - 1
-    write_results(
-        folder,
-        {
-            "seconds_per_step": recorder.seconds / steps if steps > 0 else None,
-            "steps_done": max(steps, 0),
-            "stopped": stopped,
-            "code_version": f"{task['calculator']} (teacher)",
-        },
-    )
+    if "kept" not in results:
+        results["steps_done"] = max(len(recorder.images) - 1, 0)
+    steps = results["steps_done"]
+    write_results(folder, {**results, "seconds_per_step": recorder.seconds / steps if steps else None})
 
 
 def load_calculator(path: str, parameters: dict[str, Any]) -> Calculator:
@@ -81,7 +77,7 @@ def burst(
     if velocities is None:
         velocities = maxwell_boltzmann(initial.masses, md["temperature_K"], md["seed"])[None]
     atoms.set_velocities(velocities[0] / units.fs)
-    dynamics = Bussi(
+    dynamics = BussiAtRest(
         atoms,
         timestep=md["timestep_fs"] * units.fs,
         temperature_K=md["temperature_K"],
@@ -99,6 +95,15 @@ def burst(
         if limit is not None and recorder.seconds > limit:
             return "wall_time" if step < md["steps"] else None
     return None
+
+
+class BussiAtRest(Bussi):
+    """ASE's thermostat for atoms whose centre of mass is at rest: 3N - 3 degrees of freedom carry the heat."""
+
+    def __init__(self, atoms: Atoms, **settings: Any) -> None:
+        super().__init__(atoms, **settings)
+        self.ndof = max(self.ndof - 3, 1)
+        self.target_kinetic_energy = 0.5 * self.temp * self.ndof
 
 
 def relaxation(
@@ -123,6 +128,22 @@ def relaxation(
         if limit is not None and recorder.seconds > limit:
             return "wall_time"
     return None
+
+
+def single_points(
+    initial: Frames, calculator: Calculator, recorder: Recorder, limit: float | None
+) -> tuple[str | None, list[int]]:
+    """Evaluate each frame; return why it stopped early, or None, and the indices of the frames that gave a label."""
+    begun = time.perf_counter()
+    kept: list[int] = []
+    for i, frame in enumerate(initial):
+        atoms = _atoms(frame, calculator)
+        if _is_finite(atoms):
+            recorder.record(atoms, None)
+            kept.append(i)
+        if limit is not None and time.perf_counter() - begun > limit and i + 1 < len(initial):
+            return "wall_time", kept
+    return None, kept
 
 
 class Recorder:

@@ -112,7 +112,7 @@ def equilibrations() -> dict[str, Any]:
 
 def _calmness(node: Any) -> dict[str, Any]:
     relaxed = node.called[0].called[0] if node.called else None
-    scf = relaxed.outputs.output_parameters["scf_steps"] if relaxed is not None else []
+    scf = relaxed.outputs.output_parameters["scf_iterations"] if relaxed is not None else []
     stages = node.outputs.output_parameters["stages"] if node.is_finished_ok else {}
     return {
         "ended_well": node.is_finished_ok,

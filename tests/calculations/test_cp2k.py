@@ -1,6 +1,7 @@
 """Real CP2K through the label job: known physics, exact handover, and refusal of what did not converge."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ from aiida import orm
 from aiida.engine import run_get_node
 from ase.spacegroup import crystal
 
-from aiida_haml.calculations.cp2k import Cp2kLabelCalculation, build_parameters, run_parameters
+from aiida_haml.calculations.cp2k import Cp2kLabelCalculation
+from aiida_haml.calculations.cp2k_input import build_parameters, rng_record, run_parameters
 from aiida_haml.calculations.functions import build_isolated_atom
 from aiida_haml.calculations.levels import level_key, pin
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames, maxwell_boltzmann
+from aiida_haml.learning.seeds import LARGEST_SEED
 
 MD = {"steps": 4, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 20.0, "seed": 5}
 
@@ -102,6 +105,90 @@ def test_isolated_atoms_have_their_own_spin(aiida_profile, cp2k_code, levels):
     frames = outputs["frames"]
     assert (frames.kind, len(frames)) == ("isolated_atom", 1)
     assert frames.frames.energies[0] == pytest.approx(-96.12, abs=0.05)
+
+
+@pytest.mark.engine
+def test_many_single_points_are_one_job(aiida_profile, cp2k_code, levels, lithium_sulfide):
+    """Each frame gets the label that it gets alone, whatever its cell; order and cells are kept."""
+    level = levels["gfn1-xtb"]
+    images = [lithium_sulfide.to_ase()[0] for _ in range(3)]
+    images[1].rattle(0.2, seed=3)
+    images[2].set_cell(images[2].cell * 1.03, scale_atoms=True)
+    series = FramesData.from_ase(images, kind="selection")
+    outputs, node = label(cp2k_code, series, level)
+    assert node.is_finished_ok, node.exit_message
+    probes = outputs["frames"]
+    assert (probes.kind, len(probes), probes.has_labels) == ("probes", 3, True)
+    np.testing.assert_array_equal(probes.frames.positions, series.frames.positions)
+    np.testing.assert_array_equal(probes.frames.cells, series.frames.cells)
+    parameters = outputs["output_parameters"].get_dict()
+    assert (parameters["kept"], parameters["steps_done"]) == ([0, 1, 2], 0)
+    alone = [label(cp2k_code, FramesData.from_ase(image), level)[0]["frames"].frames for image in images[1:]]
+    for i, single in enumerate(alone, start=1):
+        assert abs(single.energies[0] - probes.frames.energies[i]) < 1e-3
+        assert np.abs(single.forces[0] - probes.frames.forces[i]).max() < 5e-3
+
+
+@pytest.mark.engine
+def test_a_single_point_that_does_not_converge_is_left_out(aiida_profile, cp2k_code, levels, lithium_sulfide):
+    """A first SCF from scratch needs more iterations than it is given, the second starts from where that ended."""
+    few = copy.deepcopy(levels["gfn1-xtb"]["solver"][0])
+    few["DFT"]["SCF"] |= {"MAX_SCF": 14, "OUTER_SCF": {"MAX_SCF": 1, "EPS_SCF": 1e-5}}
+    series = FramesData.from_ase([lithium_sulfide.to_ase()[0]] * 4, kind="selection")
+    outputs, node = label(cp2k_code, series, levels["gfn1-xtb"], solver=few)
+    kept = outputs["output_parameters"]["kept"]
+    assert node.is_finished_ok, node.exit_message
+    assert 0 not in kept
+    assert len(outputs["frames"]) == len(kept) > 0
+
+
+@pytest.mark.engine
+def test_the_seed_decides_the_noise(aiida_profile, cp2k_code, levels, lithium_sulfide):
+    """Same start and velocities, so that only the thermostat's noise can tell two bursts apart."""
+    start = lithium_sulfide.frames
+    drawn = maxwell_boltzmann(start.masses, 300.0, 1)
+    initial = FramesData(Frames(start.numbers, start.positions, start.cells, start.pbc, velocities=drawn[None]))
+    largest = MD | {"seed": LARGEST_SEED, "steps": 3, "thermostat_time_fs": 5.0}
+    ends = []
+    for md in (largest, largest, largest | {"seed": 1}):
+        outputs, node = label(cp2k_code, initial, levels["gfn1-xtb"], md)
+        assert node.is_finished_ok, node.exit_message
+        ends.append(outputs["frames"].frames.velocities[-1])
+    np.testing.assert_array_equal(ends[0], ends[1])
+    assert np.abs(ends[2] - ends[0]).max() > 1e-4  # of some 1e-2 A/fs
+
+
+@pytest.mark.engine
+def test_an_scf_starts_from_the_wave_function_of_its_parent(aiida_profile, cp2k_code, levels, lithium_sulfide):
+    """Neither the result nor the hash depends on it, nor does a file that is gone stop the job."""
+    level = levels["gfn1-xtb"]
+    first, parent = label(cp2k_code, lithium_sulfide, level, MD | {"steps": 2})
+    cold, alone = label(cp2k_code, first["frames"], level, MD)
+    warm, child = label(cp2k_code, first["frames"], level, MD, parent_folder=parent.outputs.remote_folder)
+    assert (alone.exit_status, child.exit_status) == (0, 0)
+    assert child.base.caching.compute_hash() == alone.base.caching.compute_hash()
+    iterations = [outputs["output_parameters"]["scf_iterations"][0] for outputs in (cold, warm)]
+    assert iterations[1] <= iterations[0] / 3
+    assert abs(cold["frames"].frames.energies[0] - warm["frames"].frames.energies[0]) < 1e-3
+
+    (Path(parent.outputs.remote_folder.get_remote_path()) / "aiida-RESTART.wfn").unlink()
+    gone, node = label(cp2k_code, first["frames"], level, MD, parent_folder=parent.outputs.remote_folder)
+    assert node.is_finished_ok, node.exit_message
+    assert gone["output_parameters"]["scf_iterations"][0] > iterations[1]
+    assert abs(cold["frames"].frames.energies[0] - gone["frames"].frames.energies[0]) < 1e-3
+
+
+def test_the_record_of_random_numbers_has_the_layout_that_cp2k_reads():
+    """As CP2K itself writes it into a restart file."""
+    written = "Wiener process for Thermostat # 1        1 F T F   2.5626978039321635E-01        1022888933.0"
+    record = rng_record(7)
+    assert len(record) == 40 + 2 + 3 * 2 + 25 + 18 * 20
+    assert record[:48] == written[:48]
+    numbers = [float(record[73 + 20 * i : 93 + 20 * i]) for i in range(18)]
+    assert numbers[:6] == numbers[6:12] == numbers[12:]
+    assert min(numbers) >= 1
+    assert max(numbers[:3]) < 4294967087
+    assert max(numbers[3:6]) < 4294944443
 
 
 def test_an_odd_number_of_electrons_is_refused(aiida_profile, cp2k_code, levels, lithium_sulfide):

@@ -5,10 +5,14 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
+from ase.calculators import emt
+from ase.calculators.calculator import Calculator, all_changes
 
 from aiida_haml.calculations.levels import level_key
 from aiida_haml.calculations.teacher import TeacherCalculation
 from aiida_haml.data.frames import FramesData
+from aiida_haml.engines.teacher import Recorder, burst
+from aiida_haml.frames import Frames
 
 EMT = {
     "engine": "teacher",
@@ -47,10 +51,55 @@ def test_the_seed_decides(aiida_profile, engine_code):
     assert not np.allclose(first.positions[-1], other.positions[-1])
 
 
-def test_one_evaluation_without_md(aiida_profile, engine_code):
-    outputs, node = teach(engine_code)
-    assert node.is_finished_ok
-    assert len(outputs["frames"]) == 1
+def test_every_frame_is_evaluated_without_md(aiida_profile, engine_code):
+    images = [bulk("Cu", cubic=True) for _ in range(3)]
+    images[1].rattle(0.1, seed=1)
+    images[2].set_cell(images[2].cell * 1.02, scale_atoms=True)
+    outputs, node = teach(engine_code, initial=FramesData.from_ase(images, kind="selection"))
+    assert node.is_finished_ok, node.exit_message
+    probes = outputs["frames"].to_ase()
+    assert outputs["frames"].kind == "probes"
+    parameters = outputs["output_parameters"].get_dict()
+    assert (parameters["kept"], parameters["steps_done"]) == ([0, 1, 2], 0)
+    for image, probe in zip(images, probes, strict=True):
+        image.calc = emt.EMT()
+        assert probe.get_potential_energy() == pytest.approx(image.get_potential_energy())
+        np.testing.assert_allclose(probe.get_forces(), image.get_forces(), atol=1e-12)
+        np.testing.assert_array_equal(probe.cell.array, image.cell.array)
+
+
+def test_what_does_not_converge_is_left_out_and_told(aiida_profile, engine_code):
+    images = [bulk("Cu", cubic=True) for _ in range(4)]
+    images[2].positions[0] += 1.0  # closer than the calculator bears
+    level = {**EMT, "theory": {"calculator": "tests.faulty:RefusesContacts", "parameters": {"distance": 2.0}}}
+    outputs, node = teach(engine_code, level=level, initial=FramesData.from_ase(images, kind="selection"))
+    assert node.is_finished_ok, node.exit_message
+    assert outputs["output_parameters"]["kept"] == [0, 1, 3]
+    assert len(outputs["frames"]) == 3
+    _, node = teach(engine_code, level=level, initial=FramesData.from_ase(images[2:3], kind="selection"))
+    assert node.exit_status == 305
+
+
+class Free(Calculator):
+    """No forces."""
+
+    implemented_properties = ["energy", "forces"]
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3))}
+
+
+def test_the_thermostat_heats_no_centre_of_mass():
+    """Free atoms at rest as a whole: 3N - 3 degrees of freedom hold the temperature, and 3N would be 14 % too hot."""
+    atoms = bulk("Ar", "fcc", a=20.0, cubic=True).repeat((2, 1, 1))
+    initial = Frames.from_ase(atoms)
+    recorder = Recorder(initial)
+    md = {"steps": 6000, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 2.0, "seed": 1}
+    burst(initial, Free(), md, recorder, None)
+    temperatures = recorder.frames().temperatures()[100:]
+    assert temperatures.mean() == pytest.approx(300.0, rel=0.04)
+    assert temperatures.std() == pytest.approx(300.0 * np.sqrt(2 / 21), rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,27 @@ from ase import units
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
-from aiida_haml.parsers.cp2k import Evaluation, trusted_evaluations
+from aiida_haml.parsers.cp2k_harvest import accepted_evaluations, first_jump
+from aiida_haml.parsers.cp2k_output import Evaluation
 
 STEPS = 4
 MD = {"steps": STEPS, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 20.0, "seed": 1}
 LEVEL = {"engine": "cp2k", "name": "gfn1-xtb", "theory": {"DFT": {}}}
 CONVERGED = "  *** SCF run converged in     5 steps ***\n  outer SCF loop converged in   1 iterations or    5 steps\n"
 UNCONVERGED = "  *** WARNING in qs_scf.F:611 :: SCF run NOT converged ***\n"
+ABORTED = """ Leaving inner SCF loop after reaching     4 steps.
+
+ *******************************************************************************
+ *   ___                                                                       *
+ *  /   \\                                                                      *
+ * [ABORT]                                                                     *
+ *  \\___/     SCF run NOT converged. To continue the calculation               *
+ *    |                                                                        *
+ *  O/|                                                                        *
+ * /| |                                                                        *
+ * / \\                                                            qs_scf.F:611 *
+ *******************************************************************************
+"""
 END = " CP2K                                 1  1.0    0.005    0.005    2.871    9.5\n  **** PROGRAM ENDED AT 2026\n"
 
 
@@ -42,7 +56,7 @@ def trajectory(scale, steps=STEPS + 1):
 
 def energies(jump_at=None, steps=STEPS + 1):
     """Compose the energy file, with a conserved energy that jumps by 1 Hartree at a step."""
-    rows = "#  Step Time Kin Temp Pot Cons Used\n"
+    rows = "#     Step Nr.     Time[fs]    Kin.[a.u.]    Temp[K]    Pot.[a.u.]    Cons Qty[a.u.]    UsedTime[s]\n"
     for i in range(steps):
         conserved = -9.5 - (1.0 if jump_at is not None and i >= jump_at else 0.0)
         rows += f" {i} {i}.0 0.5 300.0 -10.0 {conserved} {0.0 if i == 0 else 2.0}\n"
@@ -55,7 +69,7 @@ def parse(aiida_profile, aiida_localhost):
         Frames([3, 17], [[[0, 0, 0], [2.5, 0, 0]]], [8 * np.eye(3)], True, times=[50.0], velocities=np.zeros((1, 2, 3)))
     ).store()
 
-    def run(exit_status=None, replace=None):
+    def run(exit_status=None, replace=None, initial=initial):
         contents = {
             "aiida.out": output(),
             "aiida-pos-1.xyz": trajectory(0.01),
@@ -78,6 +92,7 @@ def parse(aiida_profile, aiida_localhost):
         retrieved.base.links.add_incoming(node, LinkType.CREATE, "retrieved")
         retrieved.store()
         results, process = ParserFactory("haml.cp2k").parse_from_node(node, store_provenance=False)
+        run.message = process.exit_message
         return results, process.exit_status
 
     return run
@@ -145,7 +160,6 @@ def test_the_scheduler_knows_better(parse):
         ({"aiida.out": None}, 210),
         ({"aiida.out": "", "aiida-pos-1.xyz": None}, 303),
         ({"aiida.out": "*** ABORT in input parsing ***", "aiida-pos-1.xyz": None}, 304),
-        ({"aiida-frc-1.xyz": trajectory(0.1).replace("0.1", "*****")}, 303),
     ],
 )
 def test_broken_runs_have_their_codes(parse, replace, status):
@@ -154,16 +168,70 @@ def test_broken_runs_have_their_codes(parse, replace, status):
     assert "frames" not in results
 
 
+def test_a_number_that_cannot_be_read_ends_the_reading_there(parse):
+    results, status = parse(replace={"aiida-frc-1.xyz": trajectory(0.1).replace("0.2 ", "***** ")})
+    assert status == 303
+    assert len(results["frames"]) == 2
+
+
+@pytest.mark.parametrize("bad_step", [0, 2])
+def test_an_scf_that_ends_the_run_is_seen(parse, bad_step):
+    """CP2K of 2024 and later aborts, and prints no energy of the step that did not converge."""
+    text = output(ending="", steps=bad_step) + ABORTED
+    files = {"aiida-pos-1.xyz": trajectory(0.01, bad_step), "aiida-frc-1.xyz": trajectory(0.1, bad_step)}
+    results, status = parse(replace={"aiida.out": text, **files})
+    assert status == (450 if bad_step else 305)
+    assert len(results["frames"]) == bad_step if bad_step else "frames" not in results
+
+
+def test_an_abort_is_told_in_its_own_words(parse):
+    box = ABORTED.replace("SCF run NOT converged. To continue", "Cholesky decompose failed: ")
+    _, status = parse(replace={"aiida.out": output(ending="", steps=2) + box})
+    assert status == 304
+    assert parse.message == "CP2K gave up: Cholesky decompose failed:  the calculation"
+
+
+def test_a_layout_that_is_not_known_is_named_with_the_version(parse):
+    text = output().replace("2023.1", "2031.1").replace("[a.u.]", "[rydberg]")
+    _, status = parse(replace={"aiida.out": text})
+    assert status == 302
+    assert "CP2K version 2031.1" in parse.message
+    assert "[rydberg]" in parse.message
+
+
+def test_a_start_in_another_state_than_its_own_label_is_refused(parse, aiida_profile):
+    """The last frame of a burst has a label; the next burst computes it anew and has to agree."""
+    results, _ = parse()
+    labelled = results["frames"].store()
+    again = {"aiida.out": output().replace("-10.0 ", "-10.004 ")}
+    assert parse(initial=labelled, replace=again)[1] == 0
+    lower = {"aiida.out": output().replace("-10.", "-17.")}
+    results, status = parse(initial=labelled, replace=lower)
+    assert status == 451
+    assert "frames" not in results
+
+
+def test_the_noise_of_a_run_is_its_measure():
+    rng = np.random.default_rng(3)
+    quiet, loud = rng.normal(scale=[[1e-3], [0.2]], size=(2, 30)).cumsum(axis=1)
+    assert first_jump(quiet) is None
+    assert first_jump(loud) is None
+    quiet[12:] += 0.5
+    assert first_jump(quiet)[0] == 12
+    assert first_jump(np.array([0.0, 0.005])) is None
+    assert first_jump(np.array([0.0, 9.0, 9.0]))[0] == 1
+
+
 def test_frames_of_a_relaxation_are_its_steps_up_to_the_first_that_did_not_converge():
     def made(*states):
         return [Evaluation(energy * units.Hartree, converged, 9, None) for energy, converged in states]
 
     start, left, one, two = (-1.0, True), (-0.5, True), (-1.1, True), (-1.2, True)
-    steps = np.array([-1.1, -1.2])
-    assert [e.energy / units.Hartree for e in trusted_evaluations(steps, made(start, left, one, two))] == pytest.approx(
-        [-1.0, -1.1, -1.2]
-    )
-    assert len(trusted_evaluations(steps, made(start, left, one))) == 2  # the last step was not evaluated whole
-    assert len(trusted_evaluations(steps, made(start, (-1.1, False), two))) == 1
-    assert trusted_evaluations(steps, made((-1.0, False), one, two)) == []
-    assert trusted_evaluations(np.array([]), []) == []
+    steps = np.array([-1.1, -1.2]) * units.Hartree
+    assert [
+        e.energy / units.Hartree for e in accepted_evaluations(steps, made(start, left, one, two))
+    ] == pytest.approx([-1.0, -1.1, -1.2])
+    assert len(accepted_evaluations(steps, made(start, left, one))) == 2  # the last step was not evaluated whole
+    assert len(accepted_evaluations(steps, made(start, (-1.1, False), two))) == 1
+    assert accepted_evaluations(steps, made((-1.0, False), one, two)) == []
+    assert accepted_evaluations(np.array([]), []) == []

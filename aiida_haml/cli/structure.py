@@ -13,6 +13,7 @@ import click
 from aiida_haml.cli.files import file_name, writing
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import with_profile
+from aiida_haml.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -44,11 +45,12 @@ def build(spec: Path, output: Path, choose: tuple[str, ...], picture: str) -> No
     wanted = _wanted(_load(spec), choose)
     output.mkdir(parents=True, exist_ok=True)
     lines = []
-    for name, specification in _with_progress(wanted, "building"):
-        with _told():
+    with waiting("building") as say, _told():
+        for i, (name, specification) in enumerate(wanted, 1):
+            say(f"{i} of {len(wanted)}, {name}")
             atoms, report = build_cell(specification)
-        write_cell(output / name, atoms, report, picture)
-        lines.append(f"{name}: {summary(report)}")
+            write_cell(output / name, atoms, report, picture)
+            lines.append(f"{name}: {summary(report)}")
     for line in lines:
         echo(line)
     echo(f"wrote {len(lines)} cells to {output}")
@@ -65,7 +67,7 @@ def store(spec: Path, choose: tuple[str, ...]) -> None:
     from aiida_haml.calculations.functions import build_candidate
 
     for name, specification in _wanted(_load(spec), choose):
-        with _told():
+        with waiting(f"building {name}"), _told():
             made = build_candidate(Dict(specification))
         echo(f"{name}: structure <{made['structure'].pk}>, report <{made['report'].pk}>")
 
@@ -89,12 +91,6 @@ def _wanted(spec: ScreenSpec, choose: tuple[str, ...]) -> list[tuple[str, dict[s
         raise Refusal(f"--choose: {', '.join(unknown)} is not made by the specification, which makes {known}.")
     chosen = [pair for pair in labelled if not choose or pair[0] in choose]
     return [(f"{i:03d}_{file_name(label)}", structure) for i, (label, structure) in enumerate(chosen)]
-
-
-def _with_progress(items: list[Any], what: str) -> Iterator[Any]:
-    """Yield the items behind a bar on the error stream, which files and pipes do not see."""
-    with click.progressbar(items, label=what, file=click.get_text_stream("stderr")) as bar:
-        yield from bar
 
 
 @contextmanager

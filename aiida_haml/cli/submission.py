@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from aiida_haml.cli.messages import Refusal, echo, visible
+from aiida_haml.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode
@@ -73,15 +72,12 @@ def load_checked(path: Path) -> Checked:
 
 
 def _cells(spec: ScreenSpec, settings: Mapping[str, Any]) -> tuple[dict[str, int], list[Problem]]:
-    """Build every cell behind a bar on the error stream; return how many atoms each has, and what is wrong."""
+    """Build every cell; return how many atoms each has, and what is wrong."""
     from aiida_haml.spec.consistency import build_cells
 
     section = "learning" if "learning" in settings else "training"
-    length = sum(1 for _ in spec.structures())
-    with click.progressbar(
-        length=length, label="building the cells", item_show_func=visible, file=click.get_text_stream("stderr")
-    ) as bar:
-        cells, problems = build_cells(spec, settings[section]["r_max"], lambda label: bar.update(1, label))
+    with waiting("building the cells") as say:
+        cells, problems = build_cells(spec, settings[section]["r_max"], say)
     return {label: len(cell) for label, cell in cells.items()}, problems
 
 

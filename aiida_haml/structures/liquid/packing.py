@@ -7,6 +7,7 @@ function of its input, which holds a seed.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from ase.data import vdw_radii
 from numpy.typing import NDArray
 
 from aiida_haml.structures.errors import StructureError
+
+LOGGER = logging.getLogger(__name__)
 
 #: Packmol's tolerance, Angstrom: the least distance of atoms whose radii are not set.
 TOLERANCE = 2.0
@@ -102,7 +105,9 @@ def pack(
         If Packmol is missing or finds no packing.
     """
     program = find_packmol()
+    n_atoms = sum(len(molecule) for molecule in molecules)
     for scale in SCALES:
+        LOGGER.info("Packmol packs %d molecules (%d atoms) with %g of their radii", len(molecules), n_atoms, scale)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             text = _write_input(folder, molecules, lengths, region, fixed, seed, scale)

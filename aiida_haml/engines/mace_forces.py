@@ -45,21 +45,36 @@ class Graph:
 
     @classmethod
     def within(cls, cutoff: float, positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_]) -> Graph:
-        """Find the pairs within ``cutoff``; the atoms may lie outside the cell.
-
-        It is built anew for each set of positions: that takes 1 % of an evaluation of MACE, less than the
-        distances of a Verlet list with a skin would.
-        """
-        neighbours = vesin.NeighborList(cutoff=cutoff, full_list=True)
-        i, j, vectors = neighbours.compute(
-            points=positions, box=cell, periodic=pbc if pbc.any() else False, quantities="ijD"
-        )
-        return cls(i.astype(np.int64), j.astype(np.int64), vectors.reshape(-1, 3), len(positions))
+        """Find the pairs within ``cutoff`` of a single configuration; the atoms may lie outside the cell."""
+        return Neighbours(cutoff, skin=0.0).graph(positions, cell, pbc)
 
     @property
     def distances(self) -> FloatArray:
         """(E,) lengths of the edges, Angstrom."""
         return np.asarray(np.linalg.norm(self.vectors, axis=1))
+
+
+class Neighbours:
+    """The pairs of atoms along a run, whose list is built anew only when an atom has moved half the skin.
+
+    Parameters
+    ----------
+    cutoff : float
+        Angstrom.
+    skin : float
+        Angstrom. 0.6 is the fastest of 0.3, 0.6 and 1.0 at 0.006 Angstrom a step and direction; the pairs are the same
+        for any.
+    """
+
+    def __init__(self, cutoff: float, skin: float = 0.6) -> None:
+        self._list = vesin.NeighborList(cutoff=cutoff, full_list=True, skin=skin)
+
+    def graph(self, positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_]) -> Graph:
+        """Return the pairs within the cutoff; the atoms may lie outside the cell."""
+        i, j, vectors = self._list.compute(
+            points=positions, box=cell, periodic=pbc if pbc.any() else False, quantities="ijD"
+        )
+        return Graph(i.astype(np.int64), j.astype(np.int64), vectors.reshape(-1, 3), len(positions))
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,8 @@ class MaceModel:
         A MACE model, or the ML-IAP object that ``mace_create_lammps_model`` makes of one.
     symbols : sequence of str
         Chemical symbol of each atom.
+    precision : str, optional
+        ``float32`` or ``float64``, to which the module is cast; None leaves it as it is.
 
     Raises
     ------
@@ -102,8 +119,10 @@ class MaceModel:
         If the model does not know one of the elements.
     """
 
-    def __init__(self, module: torch.nn.Module, symbols: list[str]) -> None:
-        self.module: Any = _unwrapped(module).to(_device())  # what torch says of attributes is too wide
+    def __init__(self, module: torch.nn.Module, symbols: list[str], precision: str | None = None) -> None:
+        self.module: Any = _unwrapped(module).to(device())  # what torch says of attributes is too wide
+        if precision is not None:
+            self.module = self.module.to(getattr(torch, precision))
         for parameter in self.module.parameters():
             parameter.requires_grad_(False)
         self.dtype = next(self.module.parameters()).dtype
@@ -111,7 +130,7 @@ class MaceModel:
         self._graph_of_atoms = self._constants(symbols)
 
     @classmethod
-    def load(cls, path: Path, symbols: list[str]) -> MaceModel:
+    def load(cls, path: Path, symbols: list[str], precision: str | None = None) -> MaceModel:
         """Read a model file. Unpickling runs whatever code is in it: compare its hash first (`check_sha256`).
 
         Raises
@@ -120,26 +139,27 @@ class MaceModel:
             If the file cannot be read, or holds no MACE model.
         """
         try:
-            module = torch.load(path, map_location=_device(), weights_only=False)
+            module = torch.load(path, map_location=device(), weights_only=False)
         except Exception as error:  # a broken pickle can raise anything
             raise ModelRefusedError(
                 f"The model file {path.name} could not be read ({error}); train the potential again."
             ) from error
-        return cls(module, symbols)
+        return cls(module, symbols, precision)
 
     def evaluate(self, graph: Graph) -> Evaluation:
         """Return energy, forces and virial."""
-        vectors = torch.as_tensor(graph.vectors, dtype=self.dtype, device=_device()).requires_grad_()
-        edges = torch.as_tensor(np.stack([graph.senders, graph.receivers]), device=_device())
+        vectors = torch.as_tensor(graph.vectors, dtype=self.dtype, device=device()).requires_grad_()
+        edges = torch.as_tensor(np.stack([graph.senders, graph.receivers]), device=device())
         # With all atoms at the origin, an edge's vector is its shift alone.
         shifts = {"shifts": vectors, "unit_shifts": torch.zeros_like(vectors), "edge_index": edges}
         with default_dtype(self.dtype):  # some of MACE's constants are of the default type, whatever the model's
             output = self.module(self._graph_of_atoms | shifts, compute_force=False)
         gradient = torch.autograd.grad(output["interaction_energy"].sum(), vectors)[0].double()
-        forces = torch.zeros((graph.n_atoms, 3), dtype=torch.float64, device=_device())
+        forces = torch.zeros((graph.n_atoms, 3), dtype=torch.float64, device=device())
         forces.index_add_(0, edges[0], gradient).index_add_(0, edges[1], -gradient)
         return Evaluation(
-            energy=float(output["energy"].detach().sum()),
+            # MACE sums the atoms' energies in its own precision, in which large cells lose their meV.
+            energy=float(output["node_energy"].detach().double().sum()),
             forces=forces.cpu().numpy(),
             virial=-graph.vectors.T @ gradient.cpu().numpy(),
         )
@@ -152,20 +172,22 @@ class MaceModel:
             raise ModelRefusedError(
                 f"The model does not know {', '.join(missing)}; train a potential on frames that hold them."
             )
-        n_atoms, device = len(symbols), _device()
-        kinds = torch.tensor([known.index(z) for z in numbers], device=device)
+        n_atoms, place = len(symbols), device()
+        kinds = torch.tensor([known.index(z) for z in numbers], device=place)
         heads = getattr(self.module, "heads", None) or ["Default"]
         return {
-            "positions": torch.zeros((n_atoms, 3), dtype=self.dtype, device=device),
-            "cell": torch.zeros((3, 3), dtype=self.dtype, device=device),
+            "positions": torch.zeros((n_atoms, 3), dtype=self.dtype, device=place),
+            "cell": torch.zeros((3, 3), dtype=self.dtype, device=place),
             "node_attrs": torch.nn.functional.one_hot(kinds, len(known)).to(self.dtype),
-            "batch": torch.zeros(n_atoms, dtype=torch.int64, device=device),
-            "ptr": torch.tensor([0, n_atoms], device=device),
-            "head": torch.tensor([_head(heads)], device=device),
+            "batch": torch.zeros(n_atoms, dtype=torch.int64, device=place),
+            "ptr": torch.tensor([0, n_atoms], device=place),
+            "head": torch.tensor([heads.index(head_of(self.module))], device=place),
         }
 
 
-def load_committee(folder: Path, hashes: dict[str, str | None], symbols: list[str]) -> list[MaceModel]:
+def load_committee(
+    folder: Path, hashes: dict[str, str | None], symbols: list[str], precision: str | None = None
+) -> list[MaceModel]:
     """Load the members of a committee, after all their hashes were compared.
 
     Parameters
@@ -175,6 +197,8 @@ def load_committee(folder: Path, hashes: dict[str, str | None], symbols: list[st
         File names, and the sha256 of each; None where nothing was declared.
     symbols : list of str
         Chemical symbol of each atom.
+    precision : str, optional
+        See `MaceModel`.
 
     Raises
     ------
@@ -186,7 +210,7 @@ def load_committee(folder: Path, hashes: dict[str, str | None], symbols: list[st
             raise ModelRefusedError(f"The model file {name} is missing; copy it beside the input deck.")
         if sha256 is not None:
             check_sha256(folder / name, sha256)
-    models = [MaceModel.load(folder / name, symbols) for name in hashes]
+    models = [MaceModel.load(folder / name, symbols, precision) for name in hashes]
     precisions = {str(model.dtype) for model in models}
     if len(precisions) > 1:
         raise ModelRefusedError(
@@ -222,11 +246,13 @@ def _unwrapped(module: Any) -> Any:
     return module
 
 
-def _head(heads: list[str]) -> int:
+def head_of(module: Any) -> str:
     """Return the head MACE's own calculator takes: the only one, or the one named default."""
+    heads = list(getattr(module, "heads", None) or ["Default"])
     names = [head.lower() for head in heads]
-    return names.index("default") if "default" in names else len(names) - 1
+    return heads[names.index("default") if "default" in names else -1]
 
 
-def _device() -> str:
+def device() -> str:
+    """Return where models run: on the job's GPU, if it has one."""
     return "cuda" if torch.cuda.is_available() else "cpu"

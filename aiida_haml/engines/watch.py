@@ -1,42 +1,68 @@
-"""The watch of a stretch: thresholds on what a run must not do, and the record of every look at it."""
+"""The watch of a stretch: what a run must not do, what was seen of it, and how much of it may be trusted.
+
+All is compared in one currency, the *load* of a quantity: the share of its limit that it uses, above 1 in a breach.
+A check is one look at all quantities; a run leaves a table of checks.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from ase import units
-from ase.data import covalent_radii
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from aiida_haml.engines.pairs import ElementPairs
 from aiida_haml.settings import Settings, require_integer, require_number
 
 FloatArray = NDArray[np.float64]
+#: Checks of a run, (C,) records of `check_type`.
+Checks = NDArray[np.void]
+
+#: What is watched, local quantities first: the field of `Thresholds` that limits it, and its unit.
+QUANTITIES = {
+    "distance": ("min_distances", "A"),
+    "kinetic_energy": ("max_kinetic_energy_eV", "eV"),
+    "deviation": ("max_deviation", "eV/A"),
+    "drift": ("max_drift_eV_per_atom", "eV/atom"),
+    "temperature": ("max_temperature_K", "K"),
+    "pressure": ("max_pressure_GPa", "GPa"),
+}
 
 
 @dataclass(frozen=True)
 class Thresholds(Settings):
-    """What ends a stretch; what is None is not watched.
+    """What ends a stretch, and how much of it is given back then; what is None is not watched.
 
-    The distances of all pairs come with the forces and are watched in every step; the rest every so many
-    steps, in the first step and in the last.
+    The deviation needs the other members of the committee and is looked at every so many steps, in the first and in
+    the last; all else comes with the forces and is looked at in every step.
 
     Parameters
     ----------
     every : int
         Steps between two checks.
     max_deviation : float, optional
-        Largest standard deviation of the committee's force on any one atom, eV / Angstrom.
+        Largest deviation of the committee's force on any one atom from the force that drives it, eV / Angstrom.
     max_temperature_K : float, optional
         K.
-    min_distance_A : float, optional
-        Angstrom, for any pair.
+    max_kinetic_energy_eV : float, optional
+        Of any one atom, eV.
+    max_drift_eV_per_atom : float, optional
+        Of the conserved energy (potential, kinetic, and what the thermostat took) since the start, either way, eV.
+    max_pressure_GPa : float, optional
+        Either way, GPa.
+    min_distances : dict of str to float, optional
+        Angstrom, for pairs of elements with symbols in alphabetical order: ``{"Li-S": 1.8}``.
     min_distance_ratio : float, optional
-        As a fraction of the sum of the pair's covalent radii (ASE's table).
+        For pairs of elements that are not listed, as a fraction of the sum of their covalent radii (ASE's table).
+    soft_fraction : float
+        Share of the way from where it began to its limit, in load, at which a quantity counts as on its way to a
+        breach. Measured from the beginning, because a calm run may live close to a tight limit.
+    margin_fs : float
+        What is given back before the onset of a breach, fs. The default is a third of the period of a P-S stretch
+        (550 / cm): our choice.
 
     Raises
     ------
@@ -47,178 +73,148 @@ class Thresholds(Settings):
     every: int = 10
     max_deviation: float | None = None
     max_temperature_K: float | None = None
-    min_distance_A: float | None = None
+    max_kinetic_energy_eV: float | None = None
+    max_drift_eV_per_atom: float | None = None
+    max_pressure_GPa: float | None = None
+    min_distances: dict[str, float] | None = None
     min_distance_ratio: float | None = None
+    soft_fraction: float = 0.5
+    margin_fs: float = 20.0
 
     def __post_init__(self) -> None:
         require_integer("every", self.every, 1)
-        for name in ("max_deviation", "max_temperature_K", "min_distance_A", "min_distance_ratio"):
-            if (value := getattr(self, name)) is not None:
-                require_number(name, value)
+        for limit in (*(limit for limit, _ in QUANTITIES.values()), "min_distance_ratio"):
+            if limit != "min_distances" and (value := getattr(self, limit)) is not None:
+                require_number(limit, value)
+        require_number("soft_fraction", self.soft_fraction, 0.0, 1.0)
+        require_number("margin_fs", self.margin_fs, open_low=False)
+        for pair, distance in (self.min_distances or {}).items():
+            symbols = pair.split("-")
+            if len(symbols) != 2 or symbols != sorted(symbols) or not set(symbols) <= atomic_numbers.keys():
+                raise ValueError(f"min_distances names {pair!r}; give two elements in alphabetical order, as in Li-S.")
+            require_number(f"min_distances[{pair!r}]", distance)
+
+    def distance_limits(self, pairs: ElementPairs) -> FloatArray:
+        """Return the (P,) shortest distance allowed for each pair of elements, Angstrom; 0 where there is no limit."""
+        listed, fallback = self.min_distances or {}, (self.min_distance_ratio or 0.0) * pairs.covalent
+        return np.array([listed.get(name, float(fallback[p])) for p, name in enumerate(pairs.names)])
+
+    def margin_steps(self, timestep_fs: float) -> int:
+        """Return the margin in whole steps, rounded up."""
+        return math.ceil(self.margin_fs / timestep_fs - 1e-9)
+
+
+# -- checks ---------------------------------------------------------------------------------------------
+
+
+def check_type(n_pairs: int) -> np.dtype[np.void]:
+    """Return the type of the record of one check.
+
+    ``step``; ``energy`` (potential, eV); one field for each of `QUANTITIES` in its unit, ``distance`` with the
+    shortest of each pair of elements (infinite where no pair is within the cutoff); ``hottest`` and ``deviating``, the
+    atoms (from 0) of the largest kinetic energy and deviation. What was not measured is NaN, and -1 for an atom.
+    """
+    scalars: list[Any] = [(name, "f8") for name in QUANTITIES if name != "distance"]
+    atoms: list[Any] = [("hottest", "i8"), ("deviating", "i8")]
+    return np.dtype([("step", "i8"), ("energy", "f8"), *scalars, *atoms, ("distance", "f8", (n_pairs,))])
+
+
+def loads(thresholds: Thresholds, checks: Checks, pairs: ElementPairs) -> dict[str, FloatArray]:
+    """Return the (C,) load of each quantity that is watched; NaN where it was not measured."""
+    result = {}
+    for quantity, (limit, _) in QUANTITIES.items():
+        if quantity == "distance":
+            limits = thresholds.distance_limits(pairs)
+            if limits.any():
+                result[quantity] = (limits / checks["distance"]).max(axis=1)
+        elif (value := getattr(thresholds, limit)) is not None:
+            result[quantity] = np.abs(checks[quantity]) / value
+    return result
+
+
+def breaches(thresholds: Thresholds, check: Checks, pairs: ElementPairs) -> list[str]:
+    """Return the quantities whose limits a single check, a table of one row, exceeds; the most local one first."""
+    return [name for name, load in loads(thresholds, check, pairs).items() if load[0] > 1]
+
+
+def sentence(thresholds: Thresholds, check: Checks, pairs: ElementPairs, quantity: str) -> str:
+    """Say in a sentence what a check of one row found of a quantity that exceeds its limit."""
+    limit, unit = QUANTITIES[quantity]
+    row = check[0]
+    if quantity == "distance":
+        limits = thresholds.distance_limits(pairs)
+        closest = int((limits / row["distance"]).argmax())
+        found, bound = row["distance"][closest], limits[closest]
+        what = f"{pairs.names[closest].replace('-', ' and ')} come within"
+    else:
+        found, bound = row[quantity], getattr(thresholds, limit)
+        what = {
+            "kinetic_energy": f"atom {row['hottest']} has a kinetic energy of",
+            "deviation": f"the committee's forces on atom {row['deviating']} deviate by",
+            "drift": "the conserved energy has drifted by",
+            "temperature": "the temperature is",
+            "pressure": "the pressure is",
+        }[quantity]
+    return f"At step {row['step']} {what} {found:.4g} {unit} (limit {bound:.4g})."
+
+
+# -- what may be trusted --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the launcher is told besides the deck; the file ``watch.json``.
+class Trust:
+    """How far a run may be trusted.
 
     Parameters
     ----------
-    models : dict of str to str
-        File name and sha256 of each member of the committee; the first one drives the dynamics.
-    last_step : int
-        The step after which the run is complete.
-    thresholds : Thresholds, optional
-        Without them nothing is watched.
+    until : int
+        Last step that may be trusted; 0 trusts the start alone, which came from elsewhere.
+    onset : int or None
+        First step at which the breach was on its way; None without a breach.
     """
 
-    models: dict[str, str]
-    last_step: int
-    thresholds: Thresholds | None = None
-
-    def write(self, path: Path) -> None:
-        """Write the plan as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2, sort_keys=False))
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `write` wrote.
-
-        Raises
-        ------
-        ValueError
-            If the file is no such plan.
-        """
-        try:
-            values = json.loads(path.read_text())
-            thresholds = values.get("thresholds")
-            return cls(
-                models=dict(values["models"]),
-                last_step=int(values["last_step"]),
-                thresholds=None if thresholds is None else Thresholds.from_dict(thresholds),
-            )
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path.name} is not a plan of a watch ({error!r}); write it with Plan.write.") from error
+    until: int
+    onset: int | None
 
 
-@dataclass(frozen=True)
-class Check:
-    """One look at a run; a line of ``checks.jsonl``.
+def trust(
+    thresholds: Thresholds, checks: Checks, pairs: ElementPairs, timestep_fs: float, failed_at: int | None = None
+) -> Trust:
+    """Decide how much of a run may be trusted.
+
+    A run is trusted up to its last check. A breach takes back more: all from `margin_fs` before its onset on, which is
+    the first of the unbroken run of checks, up to the breach, in which a quantity that exceeds its limit was already
+    beyond its soft level, ``start + soft_fraction * (1 - start)`` with its load at the first check. A run that failed
+    (atoms lost, forces not finite) says nothing of the quantity that failed it, so any quantity may tell its onset.
 
     Parameters
     ----------
-    step : int
-    energy : float
-        Potential energy, eV.
-    temperature_K, min_distance_A, min_distance_ratio : float or None
-        K, Angstrom, fraction of the sum of covalent radii; None without a pair within the cutoff.
-    deviation, atom : float or None, int or None
-        Largest per-atom deviation of the committee's forces, eV / Angstrom, and the index (from 0) of that
-        atom; None where it was not measured.
-    breach, reason : str or None
-        Which threshold was crossed, and the sentence to show; None for a check that passed.
+    thresholds : Thresholds
+    checks : (C,) records
+        Of which the last one may be a breach.
+    pairs : ElementPairs
+    timestep_fs : float
+    failed_at : int, optional
+        Step at which the run failed without a breach.
     """
-
-    step: int
-    energy: float
-    temperature_K: float | None = None
-    min_distance_A: float | None = None
-    min_distance_ratio: float | None = None
-    deviation: float | None = None
-    atom: int | None = None
-    breach: str | None = None
-    reason: str | None = None
-
-    def line(self) -> str:
-        """Return the check as one line of JSON."""
-        return json.dumps(asdict(self), allow_nan=False) + "\n"
+    if not len(checks):
+        return Trust(0, failed_at)
+    all_loads = loads(thresholds, checks, pairs)
+    exceeded = {name: load for name, load in all_loads.items() if load[-1] > 1}
+    if not exceeded and failed_at is None:
+        return Trust(int(checks["step"][-1]), None)
+    end = int(checks["step"][-1]) if failed_at is None else failed_at
+    beginnings = [_beginning(load, thresholds.soft_fraction) for load in (exceeded or all_loads).values()]
+    onset = min([end, *(int(checks["step"][k]) for k in beginnings if k is not None)])
+    return Trust(max(onset - thresholds.margin_steps(timestep_fs), 0), onset)
 
 
-def read_checks(text: str) -> list[Check]:
-    """Read the lines of ``checks.jsonl`` that are whole."""
-    lines = text.splitlines()[: text.count("\n")]
-    return [Check(**json.loads(line)) for line in lines]
-
-
-def breach(thresholds: Thresholds, check: Check) -> tuple[str, str] | None:
-    """Return the name of the first threshold that a check crosses, and a sentence about it."""
-    crossed = {
-        "deviation": _above(check.deviation, thresholds.max_deviation),
-        "temperature": _above(check.temperature_K, thresholds.max_temperature_K),
-        "distance": _above(thresholds.min_distance_A, check.min_distance_A)
-        or _above(thresholds.min_distance_ratio, check.min_distance_ratio),
-    }
-    names = [name for name, is_crossed in crossed.items() if is_crossed]
-    if not names:
+def _beginning(load: FloatArray, soft_fraction: float) -> int | None:
+    """Return the index of the first of the unbroken run of loads beyond the soft level that lasts to the end."""
+    measured = np.flatnonzero(~np.isnan(load))
+    if not len(measured):
         return None
-    sentences = {
-        "deviation": f"the committee's forces on atom {check.atom} deviate by {_show(check.deviation)} eV/A "
-        f"(limit {_show(thresholds.max_deviation)})",
-        "temperature": f"the temperature is {_show(check.temperature_K)} K "
-        f"(limit {_show(thresholds.max_temperature_K)})",
-        "distance": f"two atoms are {_show(check.min_distance_A)} A apart, or closest at "
-        f"{_show(check.min_distance_ratio)} of their covalent radii (limits "
-        f"{_show(thresholds.min_distance_A)} A and {_show(thresholds.min_distance_ratio)})",
-    }
-    return names[0], f"At step {check.step} {sentences[names[0]]}."
-
-
-def _above(value: float | None, limit: float | None) -> bool:
-    # Written so that NaN counts as a breach.
-    return value is not None and limit is not None and not value <= limit
-
-
-def _show(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"
-
-
-def closest(
-    distances: FloatArray,
-    senders: NDArray[np.int64],
-    receivers: NDArray[np.int64],
-    numbers: NDArray[np.int64],
-) -> tuple[float | None, float | None]:
-    """Return the shortest distance, Angstrom, and the smallest ratio to the sum of covalent radii.
-
-    Parameters
-    ----------
-    distances, senders, receivers : (E,) arrays
-    numbers : (N,) array
-        Atomic numbers.
-    """
-    if not len(distances):
-        return None, None
-    radii = covalent_radii[numbers]
-    return float(distances.min()), float((distances / (radii[senders] + radii[receivers])).min())
-
-
-def temperature(velocities: FloatArray, masses: FloatArray) -> float:
-    """Return the kinetic temperature, K, with 3N - 3 degrees of freedom.
-
-    Parameters
-    ----------
-    velocities : (N, 3) array
-        Angstrom / ps.
-    masses : (N,) array
-        amu.
-    """
-    speeds = velocities / (1000 * units.fs)
-    kinetic = 0.5 * float(masses @ (speeds**2).sum(axis=1))
-    return 2 * kinetic / (max(3 * len(masses) - 3, 1) * units.kB)
-
-
-def summary(checks: list[Check]) -> dict[str, Any]:
-    """Return the extremes of a run's checks, for the job's output parameters; empty without checks."""
-    if not checks:
-        return {}
-    deviations = [c.deviation for c in checks if c.deviation is not None]
-    temperatures = [c.temperature_K for c in checks if c.temperature_K is not None]
-    distances = [c.min_distance_A for c in checks if c.min_distance_A is not None]
-    return {
-        "n_checks": len(checks),
-        "steps": [c.step for c in checks],
-        "deviations": [c.deviation for c in checks],
-        "deviation_max": max(deviations, default=None),
-        "deviation_mean": math.fsum(deviations) / len(deviations) if deviations else None,
-        "temperature_max_K": max(temperatures, default=None),
-        "min_distance_A": min(distances, default=None),
-    }
+    start = min(load[measured[0]], 1.0)
+    calm = np.flatnonzero(load[measured] <= start + soft_fraction * (1 - start))
+    first = calm[-1] + 1 if len(calm) else 0
+    return int(measured[first]) if first < len(measured) else None

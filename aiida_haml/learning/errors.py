@@ -12,6 +12,8 @@ FloatArray = NDArray[np.float64]
 
 #: Share of the true errors that the calibrated deviation has to cover.
 COVERAGE = 0.95
+#: Index of the member of a committee whose forces drive the dynamics, and which tests score.
+DRIVER = 0
 
 
 def energy_rmse_per_atom(predicted: FloatArray, reference: FloatArray, n_atoms: NDArray[np.int64]) -> float:
@@ -77,10 +79,10 @@ def force_max(predicted: FloatArray, reference: FloatArray) -> float:
 
 
 def force_deviation(member_forces: FloatArray) -> FloatArray:
-    """Return the spread of a committee's forces for each atom.
+    """Return the spread of a committee's forces about those of the member that drives, for each atom.
 
-    The standard deviation (over the members, population form) of each component, then the length of that
-    vector. It is per atom on purpose: a mean over atoms hides the one site that reacts.
+    The root of the mean, over the other members, of the squared length of their difference from the `DRIVER`. It is
+    per atom on purpose: a mean over atoms hides the one site that reacts.
 
     Parameters
     ----------
@@ -92,7 +94,11 @@ def force_deviation(member_forces: FloatArray) -> FloatArray:
     (...) array
         eV / Angstrom; zero for a committee of one, which knows nothing of its uncertainty.
     """
-    return np.asarray(np.linalg.norm(np.std(member_forces, axis=0), axis=-1))
+    others = np.delete(member_forces, DRIVER, axis=0)
+    if not len(others):
+        return np.zeros(np.shape(member_forces)[1:-1])
+    squares = ((others - member_forces[DRIVER]) ** 2).sum(axis=-1)
+    return np.asarray(np.sqrt(squares.mean(axis=0)))
 
 
 @dataclass(frozen=True)

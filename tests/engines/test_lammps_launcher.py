@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,12 @@ import pytest
 from ase import Atoms, units
 from ase.build import bulk
 
-from aiida_haml.engines import lammps_files, watch
+from aiida_haml.engines import lammps_dump, lammps_files, stretch
 from aiida_haml.engines.lammps_files import Dynamics
-from aiida_haml.engines.watch import Plan, Thresholds, read_checks
+from aiida_haml.engines.outcome import seconds_so_far
+from aiida_haml.engines.records import read_records
+from aiida_haml.engines.stretch import StretchTask
+from aiida_haml.engines.watch import Thresholds
 from aiida_haml.frames import Frames, maxwell_boltzmann
 from tests.models import tiny_mace
 
@@ -52,12 +57,17 @@ def launch(tmp_path, monkeypatch, models):
 
     monkeypatch.chdir(tmp_path)
 
-    def start(frames, dynamics, thresholds=None, replace=(), members=None):
+    def start(frames, dynamics, thresholds=None, replace=(), members=None, precision="float64"):
         members = models if members is None else members
         for path in members:
             Path(path.name).write_bytes(path.read_bytes())
         Path(lammps_files.STRUCTURE).write_text(lammps_files.data_file(frames))
-        Plan({p.name: sha256(p) for p in members}, dynamics.steps, thresholds).write(Path(lammps_files.WATCH))
+        hashes = {path.name: sha256(path) for path in members}
+        watch = thresholds or Thresholds(every=1000)
+        task = StretchTask(
+            hashes, frames.elements, dynamics.steps, dynamics.timestep_fs, watch, precision, dynamics.max_wall_time_s
+        )
+        task.write(Path(stretch.TASK))
         deck = lammps_files.deck(frames.elements, members[0].name, dynamics)
         for old, new in replace:
             assert old in deck
@@ -72,7 +82,8 @@ def launch(tmp_path, monkeypatch, models):
 
 def dynamics(**changes) -> Dynamics:
     settings = {"steps": 20, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 50.0}
-    return Dynamics(**{**settings, "seed": 1, "save_every": 10, **changes})
+    saved = {"save_every": 10, "restart_every": 5, "n_restarts": 4}
+    return Dynamics(**{**settings, "seed": 1, **saved, **changes})
 
 
 def thermo():
@@ -80,7 +91,11 @@ def thermo():
 
 
 def dumped(n_atoms):
-    return list(lammps_files.read_dump(Path(lammps_files.TRAJECTORY), n_atoms))
+    return list(lammps_dump.read_dump(Path(lammps_dump.TRAJECTORY), n_atoms))
+
+
+def checks():
+    return read_records(Path(stretch.CHECKS))
 
 
 def ase_results(frames: Frames, dump, model):
@@ -149,17 +164,82 @@ def test_the_centre_of_mass_stays_where_it_is(launch):
     assert np.abs(frames.masses @ velocities).max() / frames.masses.sum() < 1e-8
 
 
-def test_the_deviation_is_that_of_the_members_forces(launch, models):
+def test_the_deviation_is_that_of_the_members_forces_from_the_drivers(launch, models):
     frames = salt()
     launch(frames, dynamics(), Thresholds(every=5, max_deviation=1e3))
-    checks = {check.step: check for check in read_checks(Path(lammps_files.CHECKS).read_text())}
-    assert sorted(checks) == [0, 5, 10, 15, 20]
+    found = {int(check["step"]): check for check in checks()}
+    assert list(found) == [0, 5, 10, 15, 20]
     dump = dumped(frames.n_atoms)[1]
-    forces = [ase_results(frames, dump, model).get_forces() for model in models]
-    per_atom = np.sqrt(np.var(forces, axis=0).sum(axis=1))
-    assert checks[10].deviation == pytest.approx(per_atom.max(), rel=1e-9)
-    assert checks[10].atom == per_atom.argmax()
-    assert checks[10].energy == pytest.approx(thermo()["PotEng"][1], abs=1e-9)
+    forces = np.array([ase_results(frames, dump, model).get_forces() for model in models])
+    per_atom = np.sqrt(((forces[1:] - forces[0]) ** 2).sum(axis=2).mean(axis=0))
+    assert found[10]["deviation"] == pytest.approx(per_atom.max(), rel=1e-9)
+    assert found[10]["deviating"] == per_atom.argmax()
+    assert found[10]["energy"] == pytest.approx(thermo()["PotEng"][1], abs=1e-9)
+
+
+def test_a_check_measures_what_lammps_itself_tells_of_the_step(launch):
+    frames = salt(temperature=600.0)
+    launch(frames, dynamics(thermostat_time_fs=1e9), Thresholds(every=5))  # so weak that it leaves velocities alone
+    columns = thermo()
+    for k, dump in enumerate(dumped(frames.n_atoms)):
+        (check,) = checks()[checks()["step"] == dump.step]
+        kinetic = 0.5 * frames.masses * ((dump.velocities / units.fs) ** 2).sum(axis=1)
+        assert check["temperature"] == pytest.approx(columns["Temp"][k], rel=1e-4)
+        assert check["kinetic_energy"] == pytest.approx(kinetic.max(), rel=1e-4)
+        assert check["hottest"] == kinetic.argmax()
+        assert check["pressure"] == pytest.approx(columns["Press"][k] * units.bar / units.GPa, rel=1e-4)
+        atoms = Atoms(frames.numbers, dump.positions, cell=frames.cells[0], pbc=True)
+        distances = atoms.get_all_distances(mic=True)
+        lithium = atoms.numbers == 3
+        expected = [distances[np.ix_(a, b)] for a, b in ((~lithium, ~lithium), (lithium, ~lithium), (lithium, lithium))]
+        np.testing.assert_allclose(
+            check["distance"], [d[d > 0].min() for d in expected], rtol=1e-9
+        )  # Cl-Cl, Cl-Li, Li-Li
+
+
+def test_the_conserved_energy_counts_what_the_thermostat_takes(launch):
+    frames = salt(temperature=50.0)
+    launch(frames, dynamics(steps=100, temperature_K=600.0, thermostat_time_fs=5.0), Thresholds(every=1))
+    columns, n_atoms = thermo(), frames.n_atoms
+    total = columns["PotEng"] + columns["KinEng"]
+    conserved = total + columns["f_thermostat"]
+    drift = {int(check["step"]): check["drift"] for check in checks()}
+    for step, value in zip(columns["Step"], conserved, strict=True):
+        assert drift[int(step)] == pytest.approx((value - conserved[0]) / n_atoms, abs=1e-7)
+    assert np.ptp(total) / n_atoms > 100 * max(map(abs, drift.values()))
+
+
+def test_the_first_frame_is_compared_with_maces_own_calculator(launch):
+    exact = launch(salt(), dynamics(steps=1))["parity"]
+    single = launch(salt(), dynamics(steps=1), precision="float32")["parity"]
+    assert exact["force_eV_per_A"] < 1e-10
+    assert exact["energy_eV_per_atom"] < 1e-10
+    assert 1e-10 < single["force_eV_per_A"] < 1e-4
+    assert single["energy_eV_per_atom"] < 1e-5
+
+
+def test_an_engine_that_computes_other_forces_is_refused(launch, monkeypatch):
+    from aiida_haml.engines.mace_forces import MaceModel
+
+    evaluate = MaceModel.evaluate
+
+    def scaled(self, graph):
+        found = evaluate(self, graph)
+        return dataclasses.replace(found, forces=1.5 * found.forces)
+
+    monkeypatch.setattr(MaceModel, "evaluate", scaled)
+    results = launch(salt(), dynamics())
+    assert results["stopped_by"] == "model_refused"
+    assert results["steps_done"] == 0
+
+
+def test_frames_of_the_latest_checks_stay_to_be_cut_back_to(launch):
+    frames = salt()
+    launch(frames, dynamics(steps=18, save_every=100, restart_every=5, n_restarts=2), Thresholds(every=5))
+    run = lammps_dump.read_run(Path.cwd(), frames.n_atoms)
+    assert [frame.step for frame in run] == [0, 10, 15, 18]
+    assert [int(check["step"]) for check in checks()] == [0, 5, 10, 15, 18]
+    np.testing.assert_allclose(run[0].positions, frames.positions[0], atol=1e-14)
 
 
 def test_a_breach_ends_the_run_after_its_step(launch):
@@ -169,6 +249,24 @@ def test_a_breach_ends_the_run_after_its_step(launch):
     assert results["stopped_at_step"] == 0
     results = launch(frames, dynamics(steps=40, save_every=1), Thresholds(every=5, max_temperature_K=200.0))
     assert results["stopped_by"] == "temperature"
+    assert "the temperature is" in results["reason"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "kind"),
+    [
+        ("max_kinetic_energy_eV", 0.01, "kinetic_energy"),
+        ("max_drift_eV_per_atom", 1e-9, "drift"),
+        ("max_pressure_GPa", 1e-3, "pressure"),
+        ("min_distances", {"Cl-Li": 3.0}, "distance"),
+        ("min_distance_ratio", 1.5, "distance"),
+    ],
+)
+def test_each_limit_ends_the_run_by_its_name(launch, limit, value, kind):
+    results = launch(salt(), dynamics(), Thresholds(every=1000, **{limit: value}))
+    assert results["stopped_by"] == kind
+    assert results["stopped_at_step"] < 20
+    assert "limit" in results["reason"]
 
 
 def test_close_atoms_are_seen_between_two_checks(launch):
@@ -238,12 +336,45 @@ def test_a_faulty_deck_is_lammps_error(launch):
 
 def test_the_wall_time_ends_the_run_with_files_complete(launch):
     frames = salt()
-    results = launch(frames, dynamics(steps=100000, max_wall_time_s=2.0))
+    results = launch(frames, dynamics(steps=100000, max_wall_time_s=seconds_so_far() + 2.0))
     assert results["stopped_by"] == "wall_time"
     assert 0 < results["steps_done"] < 100000
     log = lammps_files.read_log(Path(lammps_files.LOG).read_text())
     assert log.seconds_per_step > 0
     assert dumped(frames.n_atoms)[-1].step == results["steps_done"] // 10 * 10
+    assert lammps_dump.read_run(Path.cwd(), frames.n_atoms)[-1].step == results["steps_done"]
+
+
+def test_the_time_before_the_first_step_counts(launch):
+    results = launch(salt(), dynamics(steps=100000, max_wall_time_s=seconds_so_far() - 1.0))
+    assert results["stopped_by"] == "wall_time"
+    assert results["steps_done"] == 0
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_a_signal_leaves_frames_and_checks_up_to_its_moment(launch, name):
+    frames = salt()
+    launch(frames, dynamics(steps=1, save_every=7), Thresholds(every=5))
+    task = StretchTask.from_dict(json.loads(Path(stretch.TASK).read_text()))
+    dataclasses.replace(task, steps=1_000_000).write(Path(stretch.TASK))
+    Path("input.in").write_text(Path("input.in").read_text().replace("run 1\n", "run 1000000\n"))
+    for path in Path.cwd().glob("*.bin"):
+        path.unlink()
+    Path(stretch.CHECKS).unlink()
+    program = [str(Path(sys.executable).parent / "haml-lammps"), "-in", "input.in", "-log", lammps_files.LOG]
+    job = subprocess.Popen(program, stdout=subprocess.DEVNULL)
+    while not (Path(stretch.CHECKS).is_file() and len(checks()) > 20):
+        assert job.poll() is None
+        time.sleep(0.05)
+    job.send_signal(getattr(signal, name))
+    job.wait(timeout=60)
+    last = int(checks()["step"][-1])
+    steps = [frame.step for frame in lammps_dump.read_run(Path.cwd(), frames.n_atoms)]
+    assert set(range(0, last, 7)) <= set(steps)
+    # The frame of a check is written at the end of its step, unless the kill came between.
+    assert {last, last - 5} & set(steps)
+    if name == "SIGTERM":
+        assert json.loads(Path(stretch.RESULTS).read_text())["stopped_by"] == "wall_time"
 
 
 def test_the_program_says_why_it_stopped_and_exits_accordingly(launch, tmp_path):
@@ -256,7 +387,7 @@ def test_the_program_says_why_it_stopped_and_exits_accordingly(launch, tmp_path)
     refused = subprocess.run([program, "-in", "input.in"], capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "member_1.model is missing" in refused.stdout
-    assert json.loads(Path(lammps_files.RESULTS).read_text())["stopped_by"] == "model_refused"
+    assert json.loads(Path(stretch.RESULTS).read_text())["stopped_by"] == "model_refused"
 
 
 def test_an_atom_alone_has_its_own_energy_and_no_force(models):
@@ -267,8 +398,3 @@ def test_an_atom_alone_has_its_own_energy_and_no_force(models):
     assert np.isfinite(evaluation.energy)
     assert not evaluation.forces.any()
     assert not evaluation.virial.any()
-
-
-def test_nan_counts_as_a_breach():
-    check = watch.Check(step=3, energy=0.0, deviation=float("nan"), atom=1)
-    assert watch.breach(Thresholds(max_deviation=1.0), check) is not None

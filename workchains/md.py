@@ -78,8 +78,10 @@ class MdWorkChain(JobWorkChain):
 
     @process_handler(priority=200)
     def keep_trusted_frames(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Accept a stretch that was cut short, whatever cut it, if it left trusted frames."""
+        """Accept a stretch that was cut short, whatever cut it, if it left trusted frames; not one unwatched."""
         if node.is_finished_ok or "frames" not in node.outputs or "output_parameters" not in node.outputs:
+            return None
+        if node.exit_status == LammpsMdCalculation.exit_codes.ERROR_NOT_WATCHED.status:
             return None
         self.report(f"{node.process_label}<{node.pk}> ended early ({node.exit_message}); its trusted frames are kept.")
         self.ctx.is_finished = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from aiida import orm
@@ -13,6 +13,17 @@ from aiida.engine import CalcJob
 
 #: Share of the wall time after which an engine has to stop by itself and write what it has.
 USABLE_WALL_TIME = 0.9
+
+
+def export_threads(options: Mapping[str, Any]) -> str:
+    """Return the line of the job's script that gives an engine as many threads as it was allocated cores.
+
+    It stands behind the prepend texts of computer and code. Spinning OpenMP threads on shared cores cost a factor of
+    twenty, so that without a word on cores there is one; the option ``environment_variables`` has the last one.
+    """
+    cores = (options.get("resources") or {}).get("num_cores_per_mpiproc") or 1
+    threads = (options.get("environment_variables") or {}).get("OMP_NUM_THREADS", cores)
+    return f"export OMP_NUM_THREADS={int(threads)}"
 
 
 class EngineCalculation(CalcJob):
@@ -40,8 +51,6 @@ class EngineCalculation(CalcJob):
         options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
         options["withmpi"].default = False
         options["output_filename"].default = "engine.log"
-        # Spinning OpenMP threads on shared cores cost a factor of twenty; whoever has cores to spare says so.
-        options["environment_variables"].default = lambda: {"OMP_NUM_THREADS": "1"}
         ports["code"].required = True
         spec.exit_code(
             300,
@@ -95,6 +104,7 @@ class EngineCalculation(CalcJob):
 
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
+        calcinfo.prepend_text = export_threads(self.options)
         # Without the name of an object the whole repository is copied.
         calcinfo.local_copy_list = [(node.uuid, "", path) for path, node in self.folders().items()]
         calcinfo.retrieve_list = [self.options.output_filename, "results.json"]

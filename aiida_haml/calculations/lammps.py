@@ -8,39 +8,45 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo, CodeInfo, CodeRunMode
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from aiida_lammps.calculations.raw import LammpsRawCalculation
 
-from aiida_haml.calculations.base import USABLE_WALL_TIME
+from aiida_haml.calculations.base import USABLE_WALL_TIME, export_threads, failures_are_no_cache
 from aiida_haml.calculations.molecular_dynamics import MD_SETTINGS, validate_initial, validate_md
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
-from aiida_haml.engines import lammps_files
-from aiida_haml.engines.watch import Plan, Thresholds
+from aiida_haml.engines import lammps_dump, lammps_files
+from aiida_haml.engines.stretch import CHECKS, PRECISIONS, RESULTS, TASK, StretchTask
+from aiida_haml.engines.watch import Thresholds
 from aiida_haml.frames import Frames, maxwell_boltzmann
 from aiida_haml.settings import require_integer
 
 #: What `settings` may hold, and of which type.
-SETTINGS = {"cmdline": list, "additional_retrieve_list": list, "model_file": str}
+SETTINGS = {"cmdline": list, "additional_retrieve_list": list, "model_file": str, "precision": str}
+#: Share of the usable wall time that LAMMPS gets where it is watched afterwards.
+SHARE_OF_WATCHED = 2 / 3
+#: What the watch prints where it is a program of its own.
+WATCH_LOG = "watch.log"
 
 
 class LammpsMdCalculation(LammpsRawCalculation):
     """A stretch: NVT dynamics of the last frame of a node under the first member of a committee.
 
     The code is `haml-lammps`, or a LAMMPS built with ML-IAP, which takes the same deck but does not know the
-    watch. For the latter with KOKKOS (not tested here) give ``settings``
+    watch. Such a run is watched afterwards, over the frames that it saved, by the code `watcher` (haml-engine) in the
+    same job. For a LAMMPS with KOKKOS (not tested here) give ``settings``
 
         {"cmdline": ["-k", "on", "g", "1", "-sf", "kk", "-pk", "kokkos", "newton", "on", "neigh", "half"],
          "model_file": "member_0.model-mliap_lammps.pt"}
 
     and convert the model first, by ``mace_create_lammps_model member_0.model --format=mliap`` in
-    ``metadata.options.prepend_text``.
+    ``metadata.options.prepend_text``. Where only LAMMPS is to run under MPI, say so on its code (`with_mpi`).
     """
 
     #: Raise when the deck or the launcher compute something else from the same inputs.
-    CACHE_VERSION = 1
+    CACHE_VERSION = 2
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
@@ -54,7 +60,6 @@ class LammpsMdCalculation(LammpsRawCalculation):
         options["parser_name"].default = "haml.lammps"
         options["resources"].default = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
         options["withmpi"].default = False
-        options["environment_variables"].default = lambda: {"OMP_NUM_THREADS": "1"}
         ports["code"].required = True
         ports["settings"].validator = validate_settings
         spec.input("initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start.")
@@ -62,7 +67,7 @@ class LammpsMdCalculation(LammpsRawCalculation):
             "potential",
             valid_type=PotentialData,
             validator=validate_potential,
-            help="Its first member drives the dynamics; all of them are compared by the watch.",
+            help="Its driver drives the dynamics; the other members are compared with it by the watch.",
         )
         spec.input(
             "md",
@@ -73,15 +78,27 @@ class LammpsMdCalculation(LammpsRawCalculation):
         spec.input(
             "watch",
             valid_type=orm.Dict,
-            required=False,
             validator=validate_watch,
-            help="every (steps), max_deviation (eV/A), max_temperature_K, min_distance_A and _ratio.",
+            help="Thresholds: what ends the stretch, and what is given back then.",
+        )
+        spec.input(
+            "watcher",
+            valid_type=orm.AbstractCode,
+            required=False,
+            help="haml-engine, for a LAMMPS that does not watch: it looks at the saved frames when the run is over.",
         )
         spec.output("frames", valid_type=FramesData, help="Trusted frames; the first one is the initial frame.")
         spec.output("untrusted", valid_type=FramesData, required=False, help="What came after the last trusted frame.")
-        spec.output("output_parameters", valid_type=orm.Dict, help="How it ended, times, temperatures, checks.")
+        spec.output(
+            "checks",
+            valid_type=orm.ArrayData,
+            required=False,
+            help="What each check measured: steps, energies, distances of pairs of elements, ...",
+        )
+        spec.output("output_parameters", valid_type=orm.Dict, help="How it ended, times, temperatures, parity.")
         spec.default_output_node = "output_parameters"
         _define_exit_codes(spec)
+        failures_are_no_cache(spec)
 
     @classmethod
     def validate_inputs(cls, value: Any, ctx: Any) -> str | None:
@@ -104,45 +121,80 @@ class LammpsMdCalculation(LammpsRawCalculation):
         return _fault_of_frame(initial.read(-1))
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
-        """Write structure, deck and plan of the watch; list the models and the files to bring back."""
-        potential, md = self.inputs.potential, self.inputs.md.get_dict()
+        """Write structure, deck and task; list the models and the files to bring back."""
+        potential = self.inputs.potential
         settings = self.inputs.settings.get_dict() if "settings" in self.inputs else {}
-        start = self._start(md)
-        members = [f"member_{i}.model" for i in range(potential.n_members)]
-        dynamics = lammps_files.Dynamics(**md, max_wall_time_s=self._usable_wall_time())
-        model = settings.get("model_file", members[0])
-        thresholds = Thresholds.from_dict(self.inputs.watch.get_dict()) if "watch" in self.inputs else None
-        plan = Plan(dict(zip(members, potential.sha256, strict=True)), dynamics.steps, thresholds)
-        input_name = self.options.input_filename
-        with folder.open(input_name, "w", encoding="utf8") as handle:
-            handle.write(lammps_files.deck(start.elements, model, dynamics))
+        start = self._start()
+        task = self._task(start, settings.get("precision", PRECISIONS[0]))
+        task.write(Path(folder.abspath) / TASK)
+        model = settings.get("model_file", potential.driver)
+        with folder.open(self.options.input_filename, "w", encoding="utf8") as handle:
+            handle.write(lammps_files.deck(start.elements, model, self._dynamics(task.thresholds)))
         with folder.open(lammps_files.STRUCTURE, "w", encoding="utf8") as handle:
             handle.write(lammps_files.data_file(start))
-        plan.write(Path(folder.abspath) / lammps_files.WATCH)
-
-        codeinfo = CodeInfo()
-        codeinfo.code_uuid = self.inputs.code.uuid
-        codeinfo.cmdline_params = ["-in", input_name, "-log", lammps_files.LOG, *settings.get("cmdline", [])]
-        codeinfo.stdout_name = self.options.output_filename
-        codeinfo.join_files = True
 
         calcinfo = CalcInfo()
-        calcinfo.codes_info = [codeinfo]
-        calcinfo.local_copy_list = [(potential.uuid, name, name) for name in members]
+        calcinfo.codes_info = self._commands(settings.get("cmdline", []))
+        calcinfo.codes_run_mode = CodeRunMode.SERIAL
+        calcinfo.prepend_text = export_threads(self.options)
+        calcinfo.local_copy_list = [(potential.uuid, name, name) for name in task.models]
         calcinfo.provenance_exclude_list = [lammps_files.STRUCTURE]  # the frames node holds it
         calcinfo.retrieve_list = [
             self.options.output_filename,
             lammps_files.LOG,
-            lammps_files.CHECKS,
-            lammps_files.RESULTS,
+            RESULTS,
+            *([WATCH_LOG] if "watcher" in self.inputs else []),
             *settings.get("additional_retrieve_list", []),
         ]
-        # The output frames hold what is in them.
-        calcinfo.retrieve_temporary_list = [lammps_files.TRAJECTORY, lammps_files.LAST_FRAME]
+        # The output nodes hold what is in them.
+        frames = (lammps_dump.TRAJECTORY, lammps_dump.LAST_FRAME, lammps_dump.RESTARTS)
+        calcinfo.retrieve_temporary_list = [CHECKS, *((name, ".", 0) for name in frames)]
         return calcinfo
 
-    def _start(self, md: dict[str, Any]) -> Frames:
+    def _commands(self, cmdline: list[str]) -> list[CodeInfo]:
+        """Return LAMMPS, and the watch where it is a program of its own."""
+        run = CodeInfo()
+        run.code_uuid = self.inputs.code.uuid
+        run.cmdline_params = ["-in", self.options.input_filename, "-log", lammps_files.LOG, *cmdline]
+        run.stdout_name = self.options.output_filename
+        run.join_files = True
+        if "watcher" not in self.inputs:
+            return [run]
+        watch = CodeInfo()
+        watch.code_uuid = self.inputs.watcher.uuid
+        watch.cmdline_params = ["watch"]
+        watch.stdout_name = WATCH_LOG
+        watch.join_files = True
+        watch.withmpi = False
+        return [run, watch]
+
+    def _task(self, start: Frames, precision: str) -> StretchTask:
+        potential, md = self.inputs.potential, self.inputs.md
+        limit = self._usable_wall_time()
+        is_watched_afterwards = "watcher" in self.inputs
+        return StretchTask(
+            models=potential.members,
+            elements=start.elements,
+            n_atoms=start.n_atoms,
+            steps=md["steps"],
+            timestep_fs=md["timestep_fs"],
+            thresholds=Thresholds.from_dict(self.inputs.watch.get_dict()),
+            precision=precision,
+            max_wall_time_s=limit and limit * (1 - SHARE_OF_WATCHED if is_watched_afterwards else 1),
+        )
+
+    def _dynamics(self, thresholds: Thresholds) -> lammps_files.Dynamics:
+        md, limit = self.inputs.md.get_dict(), self._usable_wall_time()
+        return lammps_files.Dynamics(
+            **md,
+            restart_every=thresholds.every,
+            n_restarts=thresholds.n_restarts(md["save_every"], md["timestep_fs"]),
+            max_wall_time_s=limit and limit * (SHARE_OF_WATCHED if "watcher" in self.inputs else 1),
+        )
+
+    def _start(self) -> Frames:
         """Return the last initial frame, with velocities drawn from the seed where it has none."""
+        md = self.inputs.md
         frame = self.inputs.initial.read(-1)
         if frame.velocities is not None:
             return frame
@@ -158,29 +210,30 @@ def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
     spec.exit_code(
         310,
         "ERROR_NOTHING_HARVESTED",
-        invalidates_cache=True,
         message="Not one frame after the initial one could be kept: {message}",
     )
-    spec.exit_code(320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}")
+    spec.exit_code(320, "ERROR_MODEL_REFUSED", message="A model was refused: {message}")
     spec.exit_code(
         330,
         "ERROR_NOT_WATCHED",
-        message="A watch was asked for, but the code made no check: a plain LAMMPS binary does not know "
-        "it. Use haml-lammps, or leave out `watch` and evaluate the frames afterwards.",
+        message="Nothing watched the stretch, so that only its start is kept: the code is no haml-lammps. Give "
+        "haml-engine as `watcher`. {message}",
     )
     spec.exit_code(
         340,
         "ERROR_LAMMPS",
-        invalidates_cache=True,
         message="LAMMPS stopped with an error; the trusted frames are kept. {message}",
     )
     spec.exit_code(
         400,
         "ERROR_OUT_OF_WALLTIME",
-        invalidates_cache=True,
         message="The wall time ended the stretch; the trusted frames are kept. {message}",
     )
-    spec.exit_code(410, "ERROR_LOST_ATOMS", message="Atoms were lost; the trusted frames are kept. {message}")
+    spec.exit_code(
+        410,
+        "ERROR_LOST_ATOMS",
+        message="Atoms were lost; the trusted frames are kept. {message}",
+    )
     spec.exit_code(
         411,
         "ERROR_NOT_FINITE",
@@ -230,6 +283,8 @@ def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
             return f"The setting {name} is unknown; it can be {', '.join(sorted(SETTINGS))}."
         if not isinstance(value, SETTINGS[name]):
             return f"The setting {name} is {value!r}; it has to be a {SETTINGS[name].__name__}."
+        if name == "precision" and value not in PRECISIONS:
+            return f"The setting precision is {value!r}; it has to be one of {', '.join(PRECISIONS)}."
     return None
 
 

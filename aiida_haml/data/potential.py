@@ -12,6 +12,7 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_haml.data.trust import distrust, is_trusted, trust, trust_for_all
+from aiida_haml.learning.errors import DRIVER
 
 #: Precisions a model's parameters can have.
 PRECISIONS = ("float64", "float32")
@@ -139,6 +140,16 @@ class PotentialData(orm.Data):
     @property
     def sha256(self) -> list[str]:
         return self.base.attributes.get("sha256")
+
+    @property
+    def members(self) -> dict[str, str]:
+        """Name and SHA-256 of each model file, in order."""
+        return {f"member_{i}.model": sha256 for i, sha256 in enumerate(self.sha256)}
+
+    @property
+    def driver(self) -> str:
+        """Name of the model file whose forces drive the dynamics, and which tests score."""
+        return f"member_{DRIVER}.model"
 
     @property
     def elements(self) -> list[str]:

@@ -19,6 +19,7 @@ TASKS = {
     "evaluate": "aiida_haml.engines.mace_evaluation",
     "describe": "aiida_haml.engines.description",
     "rank": "aiida_haml.engines.ranking",
+    "watch": "aiida_haml.engines.lammps_watch",
 }
 
 

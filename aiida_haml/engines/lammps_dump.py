@@ -5,6 +5,7 @@ The format is that of LAMMPS' ``DumpCustom::header_binary`` and ``DumpCustom::wr
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,7 +76,8 @@ def read_dump(path: Path, n_atoms: int) -> Iterator[DumpedFrame]:
     """
     if not path.is_file() or not path.stat().st_size:
         return
-    reader = _Reader(np.memmap(path, dtype=np.uint8, mode="r"))
+    with path.open("rb") as handle:
+        reader = _Reader(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
     while not reader.is_at_end:
         try:
             frame = _frame(reader, n_atoms)
@@ -89,7 +91,7 @@ def read_dump(path: Path, n_atoms: int) -> Iterator[DumpedFrame]:
 class _Reader:
     """Takes values off the front of a file's bytes."""
 
-    def __init__(self, content: NDArray[np.uint8]) -> None:
+    def __init__(self, content: mmap.mmap) -> None:
         self._content, self._at = content, 0
 
     @property
@@ -103,13 +105,12 @@ class _Reader:
 
     def text(self, length: int) -> bytes:
         self._at += length
-        return bytes(self._content[self._at - length : self._at])
+        return self._content[self._at - length : self._at]
 
     def doubles(self, count: int) -> FloatArray:
-        start, self._at = self._at, self._at + 8 * count
-        if self._at > len(self._content):
-            raise ValueError("the frame is cut off")
-        return self._content[start : self._at].view("<f8")
+        values = np.frombuffer(self._content, "<f8", count, self._at)
+        self._at += 8 * count
+        return values
 
 
 def _frame(reader: _Reader, n_atoms: int) -> DumpedFrame | None:

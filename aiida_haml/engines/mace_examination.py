@@ -13,10 +13,7 @@ from aiida_haml.engines.mace_batches import predict
 from aiida_haml.engines.mace_scoring import Prediction
 from aiida_haml.frames import FloatArray, Frames
 from aiida_haml.learning.comparison import Group, frame_score, group_scores, total
-from aiida_haml.learning.errors import calibrate, force_errors, summarize
-
-#: The member whose forces drive the dynamics; the errors that count are its own.
-DRIVER = 0
+from aiida_haml.learning.errors import DRIVER, calibrate, force_deviation, force_errors, summarize
 
 
 @dataclass(frozen=True)
@@ -39,10 +36,7 @@ class Examined:
     @property
     def deviations(self) -> FloatArray:
         """(F, N) root mean square distance of the other members' forces from the driver's, eV / Angstrom."""
-        others = np.delete(self.prediction.forces, DRIVER, axis=0)
-        if not len(others):
-            return np.zeros(self.forces.shape[:2])
-        return np.asarray(np.sqrt(np.square(others - self.forces).sum(axis=-1).mean(axis=0)))
+        return force_deviation(self.prediction.forces)
 
     @property
     def energy_errors(self) -> FloatArray:

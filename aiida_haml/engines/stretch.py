@@ -32,6 +32,7 @@ class StretchTask:
         File name and sha256 of each member of the committee; the first one drives the dynamics.
     elements : list of str
         Chemical symbol of each atom type.
+    n_atoms : int
     steps : int
         After which the run is complete.
     timestep_fs : float
@@ -45,6 +46,7 @@ class StretchTask:
 
     models: dict[str, str]
     elements: list[str]
+    n_atoms: int
     steps: int
     timestep_fs: float
     thresholds: Thresholds

@@ -103,6 +103,10 @@ class Thresholds(Settings):
         """Return the margin in whole steps, rounded up."""
         return math.ceil(self.margin_fs / timestep_fs - 1e-9)
 
+    def n_restarts(self, save_every: int, timestep_fs: float) -> int:
+        """Return how many frames of checks a run keeps: enough to lose no step if a breach begins one check ago."""
+        return math.ceil((self.margin_steps(timestep_fs) + save_every) / self.every) + 2
+
 
 # -- checks ---------------------------------------------------------------------------------------------
 

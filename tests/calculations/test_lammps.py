@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,26 @@ def inputs(lammps_code, potential):
         "md": orm.Dict(MD),
         "watch": orm.Dict({"every": 5, "max_deviation": 50.0, "max_temperature_K": 5000.0}),
     }
+
+
+#: Exact to the last bits, which the tests of handovers look at.
+EXACT = {"precision": "float64"}
+
+#: A LAMMPS of another make: it runs the deck, and knows neither task nor checks.
+BLIND = """#!/bin/sh
+mv task.json hidden.json; {launcher} "$@"; mv hidden.json task.json; rm -f results.json
+"""
+
+
+@pytest.fixture
+def blind_code(aiida_code_installed, tmp_path):
+    """`haml-lammps` disguised as a LAMMPS binary."""
+    script = tmp_path / "blind-lammps"
+    script.write_text(BLIND.format(launcher=Path(sys.executable).parent / "haml-lammps"))
+    script.chmod(0o755)
+    return aiida_code_installed(
+        label="blind-lammps", default_calc_job_plugin="haml.lammps", filepath_executable=str(script)
+    )
 
 
 def refuse(inputs) -> str:
@@ -147,7 +168,9 @@ def test_energies_and_forces_of_a_skewed_rotated_cell_are_those_of_ase(inputs, m
     from mace.calculators import MACECalculator
 
     initial = FramesData(salt(skewed=True), kind="burst").store()
-    results, _ = run_get_node(CalculationFactory("haml.lammps"), **{**inputs, "initial": initial})
+    results, _ = run_get_node(
+        CalculationFactory("haml.lammps"), **{**inputs, "initial": initial, "settings": orm.Dict(EXACT)}
+    )
     frames = results["frames"].frames
     np.testing.assert_allclose(frames.positions[0], initial.frames.positions[0], atol=1e-11, rtol=0)
     calculator = MACECalculator(model_paths=[str(model_files[0])], device="cpu", default_dtype="float64")
@@ -165,20 +188,117 @@ def test_velocities_are_drawn_from_the_seed_where_there_are_none(inputs):
 
 
 @pytest.mark.engine
-def test_a_breach_keeps_the_trusted_frames_and_sets_the_tail_apart(inputs):
-    md = orm.Dict({**MD, "steps": 200, "save_every": 2, "temperature_K": 3000.0, "thermostat_time_fs": 5.0})
-    watch = orm.Dict({"every": 10, "max_temperature_K": 1000.0})
+def test_a_breach_gives_back_a_margin_and_sets_the_tail_apart(inputs):
+    md = orm.Dict({**MD, "steps": 200, "save_every": 50, "temperature_K": 3000.0, "thermostat_time_fs": 20.0})
+    watch = orm.Dict({"every": 2, "max_temperature_K": 1500.0, "margin_fs": 4.0})
     results, node = run_get_node(CalculationFactory("haml.lammps"), **{**inputs, "md": md, "watch": watch})
     assert node.is_finished_ok
     parameters = results["output_parameters"].get_dict()
     assert parameters["stopped_by"] == "temperature"
-    breach = parameters["stopped_at_step"]
-    assert parameters["trusted_steps"] == breach - 10
-    assert results["frames"].frames.times[-1] == pytest.approx(120.0 + breach - 10)
-    tail = results["untrusted"]
-    assert tail.kind == "untrusted"
-    assert tail.frames.times[0] == pytest.approx(120.0 + breach - 8)
-    assert tail.frames.times[-1] == pytest.approx(120.0 + breach)
+    breach, onset, trusted = (parameters[name] for name in ("stopped_at_step", "onset_step", "trusted_steps"))
+    assert trusted == onset - 4 < breach, "no frame is lost between two saved ones"
+    assert trusted % 50
+    checks = results["checks"]
+    temperatures = dict(zip(checks.get_array("step"), checks.get_array("temperature"), strict=True))
+    soft = 0.5 * (1500 + temperatures[0])
+    assert temperatures[onset] > soft >= temperatures[onset - 2]
+    assert temperatures[breach] > 1500
+    assert checks.get_array("pairs").tolist() == ["Cl-Cl", "Cl-Li", "Li-Li"]
+    frames, tail = results["frames"].frames, results["untrusted"].frames
+    assert frames.times[-1] == pytest.approx(120.0 + trusted)
+    assert frames.temperatures()[-1] < soft
+    assert set(frames.times[:-1]) <= {120.0, 170.0, 220.0}, "of the earlier checks no frames are kept"
+    assert results["untrusted"].kind == "untrusted"
+    assert tail.times[0] == pytest.approx(120.0 + trusted + 2)
+    assert tail.times[-1] == pytest.approx(120.0 + breach)
+
+
+@pytest.mark.engine
+def test_the_last_trusted_frame_carries_on_exactly(inputs):
+    """Cut at a frame of a check, run on from there: the same trajectory, to the last bit of the numbers kept."""
+    inputs = {
+        **inputs,
+        "md": orm.Dict({**MD, "save_every": 20, "thermostat_time_fs": 1e9}),
+        "settings": orm.Dict(EXACT),
+    }
+    whole, _ = run_get_node(CalculationFactory("haml.lammps"), **inputs)
+    watch = orm.Dict({"every": 5, "min_distances": {"Cl-Li": 2.0}})
+    first, _ = run_get_node(
+        CalculationFactory("haml.lammps"), **{**inputs, "md": orm.Dict({**inputs["md"].get_dict(), "steps": 15})}
+    )
+    assert first["frames"].frames.times.tolist() == [120.0, 135.0]
+    rest = {**inputs["md"].get_dict(), "steps": 5}
+    second, _ = run_get_node(
+        CalculationFactory("haml.lammps"),
+        **{**inputs, "watch": watch, "md": orm.Dict(rest), "initial": first["frames"]},
+    )
+    one, two = whole["frames"].frames, second["frames"].frames
+    assert one.times[-1] == two.times[-1] == 140.0
+    np.testing.assert_allclose(two.positions[-1], one.positions[-1], atol=1e-6, rtol=0)
+    np.testing.assert_allclose(two.velocities[0], first["frames"].frames.velocities[-1], atol=1e-16, rtol=0)
+
+
+@pytest.mark.engine
+def test_a_lammps_that_does_not_watch_is_watched_afterwards(inputs, blind_code, engine_code):
+    """The same deck run blind, then watched over its frames, gives the checks of a run that was watched."""
+    md = orm.Dict({**MD, "thermostat_time_fs": 1e9})  # it acts between the two looks at a step
+    inputs = {**inputs, "md": md, "settings": orm.Dict(EXACT)}
+    seen, _ = run_get_node(CalculationFactory("haml.lammps"), **inputs)
+    later, node = run_get_node(
+        CalculationFactory("haml.lammps"), **{**inputs, "code": blind_code, "watcher": engine_code}
+    )
+    assert node.is_finished_ok, node.exit_message
+    for name in seen["checks"].get_arraynames():
+        one, two = seen["checks"].get_array(name), later["checks"].get_array(name)
+        if name == "pairs":
+            assert one.tolist() == two.tolist()
+        else:
+            np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(later["frames"].frames.positions, seen["frames"].frames.positions, atol=1e-12)
+    np.testing.assert_allclose(later["frames"].frames.deviations, seen["frames"].frames.deviations, rtol=1e-6)
+    assert later["output_parameters"]["parity"]["force_eV_per_A"] < 1e-9
+
+
+@pytest.mark.engine
+def test_a_breach_is_found_afterwards_too(inputs, blind_code, engine_code):
+    hot = orm.Dict({**MD, "steps": 60, "save_every": 2, "temperature_K": 3000.0, "thermostat_time_fs": 20.0})
+    watch = orm.Dict({"every": 2, "max_temperature_K": 1500.0, "margin_fs": 4.0})
+    results, node = run_get_node(
+        CalculationFactory("haml.lammps"),
+        **{**inputs, "md": hot, "watch": watch, "code": blind_code, "watcher": engine_code},
+    )
+    assert node.is_finished_ok, node.exit_message
+    parameters = results["output_parameters"].get_dict()
+    assert parameters["stopped_by"] == "temperature"
+    assert parameters["trusted_steps"] == parameters["onset_step"] - 4
+    assert results["frames"].frames.temperatures().max() < 1500
+    assert results["untrusted"].frames.times[-1] == pytest.approx(180.0), "what LAMMPS went on to do is not trusted"
+
+
+@pytest.mark.engine
+def test_a_stretch_that_nothing_watched_is_an_error_and_no_cache(inputs, blind_code):
+    results, node = run_get_node(CalculationFactory("haml.lammps"), **{**inputs, "code": blind_code})
+    assert node.exit_status == 330
+    assert "watcher" in node.exit_message
+    assert not node.base.caching.is_valid_cache
+    assert len(results["frames"]) == 1
+
+
+def test_every_failure_is_no_cache():
+    failures = [c for c in CalculationFactory("haml.lammps").spec().exit_codes.values() if 300 <= c.status < 500]
+    assert len(failures) >= 7
+    assert all(code.invalidates_cache for code in failures)
+
+
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [({}, 1), ({"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 8}}, 8),
+     ({"environment_variables": {"OMP_NUM_THREADS": "3"}}, 3)],
+)  # fmt: skip
+def test_the_job_has_as_many_threads_as_cores(inputs, tmp_path, monkeypatch, options, threads):
+    folder = dry_run({**inputs, "metadata": {"options": options}}, tmp_path, monkeypatch)
+    exports = [line for line in (folder / "_aiidasubmit.sh").read_text().splitlines() if "OMP_NUM_THREADS" in line]
+    assert exports[-1] == f"export OMP_NUM_THREADS={threads}"
 
 
 @pytest.mark.engine
@@ -191,17 +311,30 @@ def test_equal_inputs_are_served_from_the_cache(inputs):
     assert second.base.caching.is_created_from_cache
 
 
-def test_the_plan_names_every_member_with_its_hash(inputs, tmp_path, monkeypatch):
+def dry_run(inputs, tmp_path, monkeypatch) -> Path:
+    """Return the folder of a job that is not run."""
     monkeypatch.chdir(tmp_path)  # a dry run writes into the current folder
-    builder = CalculationFactory("haml.lammps").get_builder()
-    builder.update(inputs)
-    builder.metadata.dry_run = True
-    builder.metadata.store_provenance = False
-    _, node = run_get_node(builder)
-    folder = Path(node.dry_run_info["folder"])
-    plan = json.loads((folder / "watch.json").read_text())
-    assert list(plan["models"].values()) == inputs["potential"].sha256
-    assert plan["last_step"] == MD["steps"]
+    metadata = {**inputs.get("metadata", {}), "dry_run": True, "store_provenance": False}
+    _, node = run_get_node(CalculationFactory("haml.lammps"), **{**inputs, "metadata": metadata})
+    return Path(node.dry_run_info["folder"])
+
+
+def test_the_task_names_every_member_with_its_hash(inputs, tmp_path, monkeypatch):
+    folder = dry_run(inputs, tmp_path, monkeypatch)
+    task = json.loads((folder / "task.json").read_text())
+    assert list(task["models"].values()) == inputs["potential"].sha256
+    assert task["steps"] == MD["steps"]
+    assert task["precision"] == "float32"
     deck = (folder / "input.in").read_text()
     assert "pair_style mliap unified member_0.model 0" in deck
     assert "pair_coeff * * Cl Li" in deck
+
+
+def test_lammps_and_its_watch_share_the_wall_time(inputs, tmp_path, monkeypatch, engine_code):
+    metadata = {"options": {"max_wallclock_seconds": 1000}}
+    alone = dry_run({**inputs, "metadata": metadata}, tmp_path, monkeypatch)
+    assert "timer timeout 0:15:00" in (alone / "input.in").read_text()
+    assert json.loads((alone / "task.json").read_text())["max_wall_time_s"] == pytest.approx(900)
+    shared = dry_run({**inputs, "metadata": metadata, "watcher": engine_code}, tmp_path, monkeypatch)
+    assert "timer timeout 0:10:00" in (shared / "input.in").read_text()
+    assert json.loads((shared / "task.json").read_text())["max_wall_time_s"] == pytest.approx(300)

@@ -65,7 +65,14 @@ def launch(tmp_path, monkeypatch, models):
         hashes = {path.name: sha256(path) for path in members}
         watch = thresholds or Thresholds(every=1000)
         task = StretchTask(
-            hashes, frames.elements, dynamics.steps, dynamics.timestep_fs, watch, precision, dynamics.max_wall_time_s
+            hashes,
+            frames.elements,
+            frames.n_atoms,
+            dynamics.steps,
+            dynamics.timestep_fs,
+            watch,
+            precision,
+            dynamics.max_wall_time_s,
         )
         task.write(Path(stretch.TASK))
         deck = lammps_files.deck(frames.elements, members[0].name, dynamics)

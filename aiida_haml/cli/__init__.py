@@ -4,6 +4,7 @@ Nothing heavy is imported before a command runs, so that help and completion ans
 """
 
 from aiida_haml.cli.frames import frames
+from aiida_haml.cli.labels import labels
 from aiida_haml.cli.potential import potential
 from aiida_haml.cli.provenance import audit, cost, trace
 from aiida_haml.cli.root import haml
@@ -11,7 +12,7 @@ from aiida_haml.cli.screen import screen
 from aiida_haml.cli.setup import setup
 from aiida_haml.cli.structure import structure
 
-for _command in (setup, screen, structure, trace, audit, cost, potential, frames):
+for _command in (setup, screen, structure, trace, audit, cost, potential, labels, frames):
     haml.add_command(_command)
 
 __all__ = ["haml"]

@@ -31,3 +31,17 @@ def writing(path: Path) -> Iterator[Path]:
         yield path
     except OSError as error:
         raise Refusal(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def making(folder: Path) -> Path:
+    """Make a folder, and say in one line why it cannot be made.
+
+    Raises
+    ------
+    Refusal
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refusal(f"{folder} cannot be made: {error.strerror or error}.") from error
+    return folder

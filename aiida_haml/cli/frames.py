@@ -41,7 +41,7 @@ def export(pk: str, path: Path) -> None:
 @click.option(
     "--level-of-theory",
     metavar="KEY",
-    help="Key of the level of theory; 'aiida-haml frames levels' lists them.",
+    help="Key of the level of theory; 'aiida-haml labels list' lists them.",
 )
 @click.option("--energy-key", metavar="NAME", help="Name of the energies, eV, if it is not a usual one.")
 @click.option("--forces-key", metavar="NAME", help="Name of the forces, eV/A, if it is not a usual one.")
@@ -108,22 +108,3 @@ def _require_labels(runs: list[Run], level: str) -> None:
                 f"--level-of-theory {level}: frames {_numbers(run).rstrip(':')} lack {' and '.join(lacking)}; "
                 f"they hold {there}. Name the right ones with --energy-key and --forces-key, or leave the level out."
             )
-
-
-@frames.command()
-@with_profile
-def levels() -> None:
-    """List the levels of theory that labels of this profile were made at: key, nodes and frames."""
-    from aiida.orm import QueryBuilder
-
-    from aiida_haml.data.frames import FramesData
-
-    found: dict[str, list[int]] = {}
-    builder = QueryBuilder().append(FramesData, project=["attributes.level_of_theory", "attributes.n_frames"])
-    for level, n_frames in builder.iterall():
-        if level is not None:
-            found.setdefault(level, []).append(n_frames)
-    for level, counts in sorted(found.items()):
-        echo(f"{level}  {len(counts)} nodes, {sum(counts)} frames")
-    if not found:
-        echo("no labels yet")

@@ -205,11 +205,11 @@ def test_a_level_of_theory_vouches_for_labels_that_are_there_only(aiida_profile_
     path.write_text('1\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 dft_e=-1.0\nLi 0 0 0\n')
     output = run("frames", "import", path, "--level-of-theory", "key", code=1)
     assert "frames 1 lack energies and forces; they hold dft_e" in output
-    assert "no labels yet" in run("frames", "levels")
+    assert "no labels yet" in run("labels", "list")
     assert "no energies, forces" in run("frames", "import", path, "--dry-run")
     assert count_nodes() == 0
     frames("burst").store()
-    assert "key  1 nodes, 5 frames" in run("frames", "levels")
+    assert "key  5 labels in 1 nodes, Li" in run("labels", "list")
 
 
 def test_text_that_is_no_xyz_is_refused(aiida_profile, tmp_path):
@@ -225,3 +225,50 @@ def test_trust_is_given_to_files_by_their_hash(builder):
     assert potential.is_trusted
     assert "trusted already" in run("potential", "trust", potential.pk)
     assert "not a potential" in run("potential", "trust", orm.Int(1).store().pk, code=1)
+    assert "not trusted" in run("potential", "distrust", potential.pk)
+    assert not potential.is_trusted
+
+
+def test_potentials_are_listed_shown_and_travel_without_trust(aiida_profile_clean, aiida_localhost, tmp_path):
+    assert "no potentials yet" in run("potential", "list")
+    potential = Builder(aiida_localhost, tmp_path).potential().store()
+    potential.trust()
+    assert f"<{potential.pk}>" in run("potential", "list")
+    shown = run("potential", "show", potential.pk)
+    assert f"member_0.model: sha256 {potential.sha256[0]}" in shown
+    assert "trusted: yes" in shown
+    run("potential", "export", potential.pk, tmp_path / "out")
+    potential.base.extras.set("gone", True)
+    run("potential", "distrust", potential.pk)
+    output = run("potential", "import", tmp_path / "out")
+    again = orm.load_node(int(output.split("<")[1].split(">")[0]))
+    assert again.sha256 == potential.sha256
+    assert (again.elements, again.cutoff, again.precision) == (
+        potential.elements,
+        potential.cutoff,
+        potential.precision,
+    )
+    assert not again.is_trusted
+    (tmp_path / "out" / "member_0.model").write_bytes(b"another")
+    assert "names other files than lie there" in run("potential", "import", tmp_path / "out", code=1)
+    (tmp_path / "out" / "potential.json").write_text('{"elements": "Li", "cutoff": 5}')
+    assert "has to name elements" in run("potential", "import", tmp_path / "out", code=1)
+    (tmp_path / "out" / "potential.json").unlink()
+    assert "cannot be read" in run("potential", "import", tmp_path / "out", code=1)
+
+
+def test_labels_are_counted_by_level_and_come_out_whole(aiida_profile_clean, tmp_path):
+    from aiida_haml.groups import add_labels
+
+    node = frames("burst").store()
+    frames("stretch").store()
+    add_labels([node], {"name": "pbe", "engine": "cp2k", "theory": {"DFT": {}}, "solver": []})
+    shown = run("labels", "show", "key")
+    assert "name: pbe" in shown
+    assert "burst: 5 labels" in shown
+    assert "stretch" not in shown
+    assert "wrote 5 labels" in run("labels", "export", "key", tmp_path / "labels.extxyz")
+    output = run("frames", "import", tmp_path / "labels.extxyz", "--dry-run")
+    assert "1-5: 5 frames of Li2 would be a node: found energies (energy), forces (forces)" in output
+    for command in (("show", "nothing"), ("export", "nothing", tmp_path / "x")):
+        assert "no labels at 'nothing'" in run("labels", *command, code=1)

@@ -21,7 +21,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo $(if $(shell test -t 0 && echo yes
 install = echo "missing here; installing the packages $(1)" && $(ROOT)apt-get update -qq \
   && $(ROOT)env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null
 
-.PHONY: demo test test-anew check study bench known-bench docs wheel bare venv cp2k chromium
+.PHONY: demo test test-anew check study bench known-bench docs wheel bare venv procps cp2k chromium
 .NOTPARALLEL:
 
 demo: cp2k venv
@@ -58,7 +58,7 @@ wheel: venv
 bare:
 	tests/bare_machine.sh "$(RELEASE)" "$(or $(TARGET),demo)"
 
-venv: $(VENV)/.installed
+venv: procps $(VENV)/.installed
 
 # torch comes first and pinned, as MACE would pull any other: the CPU build of the index that pip is set up with, else
 # that of PyTorch's own index, else what there is. The rest is uv's: it lifts the two pins of [tool.uv] in pyproject.toml.
@@ -74,6 +74,11 @@ $(VENV)/.installed: pyproject.toml
 	  || $(PIP) "torch==$(TORCH)"
 	$(UV) -e ".[tests,lint,docs]"
 	@touch $@
+
+# AiiDA asks `ps` whether a job still runs.
+procps:
+	@command -v ps >/dev/null || { $(call install,procps); } \
+	  || { echo "There is no ps here. As root: apt-get install procps"; exit 1; }
 
 # OpenBLAS with OpenMP: Debian's reference BLAS makes CP2K several times slower.
 cp2k:

@@ -146,14 +146,20 @@ class MaceModel:
             ) from error
         return cls(module, symbols, precision)
 
-    def evaluate(self, graph: Graph) -> Evaluation:
-        """Return energy, forces and virial."""
+    def inputs(self, graph: Graph) -> dict[str, torch.Tensor]:
+        """Return what the module reads of a graph; its ``shifts`` are the edge vectors, to be derived by."""
         vectors = torch.as_tensor(graph.vectors, dtype=self.dtype, device=device()).requires_grad_()
         edges = torch.as_tensor(np.stack([graph.senders, graph.receivers]), device=device())
         # With all atoms at the origin, an edge's vector is its shift alone.
         shifts = {"shifts": vectors, "unit_shifts": torch.zeros_like(vectors), "edge_index": edges}
+        return self._graph_of_atoms | shifts
+
+    def evaluate(self, graph: Graph) -> Evaluation:
+        """Return energy, forces and virial."""
+        inputs = self.inputs(graph)
+        vectors, edges = inputs["shifts"], inputs["edge_index"]
         with default_dtype(self.dtype):  # some of MACE's constants are of the default type, whatever the model's
-            output = self.module(self._graph_of_atoms | shifts, compute_force=False)
+            output = self.module(inputs, compute_force=False)
         gradient = torch.autograd.grad(output["interaction_energy"].sum(), vectors)[0].double()
         forces = torch.zeros((graph.n_atoms, 3), dtype=torch.float64, device=device())
         forces.index_add_(0, edges[0], gradient).index_add_(0, edges[1], -gradient)

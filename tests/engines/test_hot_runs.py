@@ -1,0 +1,87 @@
+"""The gate lets a sound potential pass and stops one with a hole, a wrong slope or a fever."""
+
+import numpy as np
+import pytest
+import torch
+
+from aiida_haml.engines.mace_hot_runs import hot_run
+from aiida_haml.frames import Frames
+from tests.labels import emt_frames
+from tests.models import tiny_mace
+
+pytestmark = pytest.mark.engine
+
+RUN = {"steps": 60, "temperature": 300.0, "timestep": 2.0, "seed": 1}
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    """Atoms of random weights, which repel each other when close and hardly feel each other else."""
+    path = tiny_mace(tmp_path_factory.mktemp("model") / "m.model", ["Cu", "Au"], scale=0.02)
+    return torch.load(path, weights_only=False)
+
+
+class Altered(torch.nn.Module):
+    """A model whose forces are not, or not only, the slope of its energy."""
+
+    def __init__(self, module, alter):
+        super().__init__()
+        self.module, self.alter = module, alter
+        self.atomic_numbers, self.r_max = module.atomic_numbers, module.r_max
+        self.atomic_energies_fn = module.atomic_energies_fn
+
+    def forward(self, inputs, **options):
+        output = self.module(inputs, **options)
+        return output | {"forces": self.alter(inputs, output["forces"])}
+
+
+def start() -> Frames:
+    return emt_frames(1, amplitude=0.02)
+
+
+def test_a_sound_potential_passes_and_conserves_energy(module):
+    run = hot_run(module, start(), **RUN)
+    assert run.passed, run.reason
+    assert run.steps == 60
+    assert run.drift_eV_per_atom < 1e-3
+    assert run.max_temperature_K == pytest.approx(300.0, rel=0.5)
+
+
+def test_velocities_of_the_start_are_scaled_to_the_temperature(module):
+    frames = start()
+    cold = np.random.default_rng(0).normal(0, 1e-3, frames.positions.shape)
+    moving = Frames(frames.numbers, frames.positions, frames.cells, frames.pbc, velocities=cold)
+    run = hot_run(module, moving, **RUN | {"steps": 0})
+    assert run.max_temperature_K == pytest.approx(300.0)
+
+
+def test_forces_that_are_no_slope_are_found_by_the_conserved_energy(module):
+    push = lambda inputs, forces: forces + 0.3 * torch.tensor([1.0, 0.0, 0.0], dtype=forces.dtype)  # noqa: E731
+    run = hot_run(Altered(module, push), start(), **RUN)
+    assert not run.passed
+    assert "conserved energy" in run.reason or "temperature" in run.reason
+
+
+def test_a_hole_at_short_distance_is_found(module):
+    def attract(inputs, forces):
+        """Pull every pair together, the more the closer it is."""
+        i = inputs["edge_index"][0]
+        vectors = inputs["shifts"]
+        pull = 20 * vectors / vectors.norm(dim=1, keepdim=True) ** 3
+        return torch.zeros_like(forces).index_add(0, i, pull)
+
+    run = hot_run(Altered(module, attract), start(), **RUN)
+    assert not run.passed
+    assert run.steps < 60
+
+
+def test_nan_is_found(module):
+    run = hot_run(Altered(module, lambda inputs, forces: forces * float("nan")), start(), **RUN)
+    assert not run.passed
+    assert np.isfinite([run.max_temperature_K, run.min_ratio, run.drift_eV_per_atom]).all()
+
+
+def test_a_run_cut_short_by_the_time_has_passed_so_far(module):
+    run = hot_run(module, start(), **RUN, deadline=0.0)
+    assert run.passed
+    assert run.steps == 0

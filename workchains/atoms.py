@@ -7,11 +7,12 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ToContext, WorkChain, if_
 
-from aiida_haml.calculations.functions import build_isolated_atom
+from aiida_haml.calculations.building import build_isolated_atom
 from aiida_haml.calculations.levels import level_key
 from aiida_haml.data.frames import FramesData
 from aiida_haml.queries.labels import isolated_atom
 from aiida_haml.workchains.label import LabelWorkChain
+from aiida_haml.workchains.side_by_side import why
 
 
 class AtomsWorkChain(WorkChain):
@@ -20,15 +21,19 @@ class AtomsWorkChain(WorkChain):
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.expose_inputs(LabelWorkChain, exclude=("initial", "md", "metadata"))
+        spec.expose_inputs(
+            LabelWorkChain, namespace="label", exclude=("job.initial", "job.md", "job.relax", "job.parent_folder")
+        )
         spec.input("elements", valid_type=orm.List, help="Chemical symbols.")
         spec.output_namespace("atoms", dynamic=True, valid_type=FramesData, help="Labelled atoms by element.")
         spec.outline(cls.look_up, if_(cls.are_some_missing)(cls.compute, cls.inspect), cls.results)
-        spec.exit_code(410, "ERROR_LABEL_FAILED", message="The isolated atom {element} could not be labelled.")
+        spec.exit_code(
+            410, "ERROR_LABEL_FAILED", message="The isolated atom {element} could not be labelled: {message}"
+        )
 
     def look_up(self) -> None:
         """Find the atoms that were labelled before, at the same level of theory."""
-        key = level_key(self.inputs.level.get_dict())
+        key = level_key(self.inputs.label.job.level.get_dict())
         known = {element: isolated_atom(key, element) for element in self.inputs.elements.get_list()}
         self.ctx.atoms = {element: node for element, node in known.items() if node is not None}
         self.ctx.missing = sorted(set(known) - set(self.ctx.atoms))
@@ -42,8 +47,8 @@ class AtomsWorkChain(WorkChain):
         self.report(f"labelling isolated atoms: {', '.join(self.ctx.missing)}")
         children = {}
         for element in self.ctx.missing:
-            inputs = self.exposed_inputs(LabelWorkChain)
-            inputs["initial"] = build_isolated_atom(orm.Str(element))
+            inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
+            inputs["job"]["initial"] = build_isolated_atom(orm.Str(element))
             inputs["metadata"] = {"call_link_label": f"atom_{element}"}
             children[f"atom_{element}"] = self.submit(LabelWorkChain, **inputs)
         return ToContext(**children)
@@ -53,7 +58,7 @@ class AtomsWorkChain(WorkChain):
         for element in self.ctx.missing:
             child = self.ctx[f"atom_{element}"]
             if not child.is_finished_ok:
-                return self.exit_codes.ERROR_LABEL_FAILED.format(element=element)
+                return self.exit_codes.ERROR_LABEL_FAILED.format(element=element, message=why(child))
             self.ctx.atoms[element] = child.outputs.frames
         return None
 

@@ -7,15 +7,13 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ToContext, WorkChain, if_, while_
 
-from aiida_haml.calculations.functions import describe_equilibration, take_last_frame
-from aiida_haml.calculations.levels import GAUSSIAN_PORTS
+from aiida_haml.calculations.trajectory import describe_equilibration, take_last_frame
 from aiida_haml.data.frames import FramesData
+from aiida_haml.learning.seeds import derive
 from aiida_haml.settings import require_integer, require_number
+from aiida_haml.workchains.job import fill
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
-
-#: Seeds of the stages of warming up lie below those of the first cycle of a hybrid trajectory.
-SEED_STRIDE = 1000
 
 
 class EquilibrateWorkChain(WorkChain):
@@ -28,7 +26,9 @@ class EquilibrateWorkChain(WorkChain):
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.expose_inputs(LabelWorkChain, include=("code", "level", *GAUSSIAN_PORTS))
+        spec.expose_inputs(
+            LabelWorkChain, namespace="label", exclude=("job.initial", "job.md", "job.relax", "job.parent_folder")
+        )
         spec.input("structure", valid_type=FramesData, help="Its last frame is the start.")
         spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="As a protocol gives them.")
         spec.input("temperature_K", valid_type=orm.Float, help="Temperature at the end, K.")
@@ -81,12 +81,14 @@ class EquilibrateWorkChain(WorkChain):
         ValueError
             If the protocol, the level or an override is unknown.
         """
-        builder = cls.get_builder()
-        builder.code = code
-        builder.structure = structure
+        builder: Any = cls.get_builder()
+        settings = protocol_settings(protocol, overrides)
+        builder.label.job.code = code
+        fill(builder.label.job.metadata.options, settings["options"]["label"])
         for port, value in level_inputs(level).items():
-            builder[port] = value
-        builder.settings = orm.Dict(protocol_settings(protocol, overrides))
+            builder.label.job[port] = value
+        builder.structure = structure
+        builder.settings = orm.Dict({name: settings[name] for name in ("equilibration", "dynamics")})
         builder.temperature_K = orm.Float(temperature)
         builder.seed = orm.Int(seed)
         return builder
@@ -110,20 +112,18 @@ class EquilibrateWorkChain(WorkChain):
         return ToContext(relaxation=self._submit("relaxation", relax=relax))
 
     def _submit(self, name: str, **run: orm.Dict) -> orm.ProcessNode:
-        inputs = self.exposed_inputs(LabelWorkChain)
-        options = orm.Dict(self.ctx.settings["options"]["label"])
-        return self.submit(
-            LabelWorkChain,
-            **{**inputs, "initial": self.ctx.last, "options": options, "metadata": {"call_link_label": name}},
-            **run,
-        )
+        inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
+        inputs["job"] |= {"initial": self.ctx.last, **run}
+        if (remote := self.ctx.get("remote")) is not None:
+            inputs["job"]["parent_folder"] = remote
+        return self.submit(LabelWorkChain, **{**inputs, "metadata": {"call_link_label": name}})
 
     def inspect_relaxation(self) -> Any:
         """Go on from the last frame; a relaxation out of steps is one that helped."""
         child = self.ctx.relaxation
         if not child.is_finished_ok:
             return self.exit_codes.ERROR_RELAXATION_FAILED.format(message=child.exit_message)
-        self._append("relaxation", child.outputs.frames)
+        self._append("relaxation", child)
         return None
 
     def is_colder(self) -> bool:
@@ -136,7 +136,7 @@ class EquilibrateWorkChain(WorkChain):
         recipe = self.ctx.recipe
         self.ctx.stage += 1
         temperature = self.inputs.temperature_K.value * self.ctx.stage / recipe["warm_up_stages"]
-        seed = SEED_STRIDE * self.inputs.seed.value + self.ctx.stage
+        seed = derive(self.inputs.seed.value, "warm_up", self.ctx.stage)
         md = md_settings(self.ctx.settings, recipe["warm_up_steps"], temperature, seed)
         md["thermostat_time_fs"] = recipe["thermostat_time_fs"]
         return ToContext(stage_run=self._submit(f"warm_up_{self.ctx.stage:02d}", md=orm.Dict(md)))
@@ -146,15 +146,15 @@ class EquilibrateWorkChain(WorkChain):
         child, stage = self.ctx.stage_run, self.ctx.stage
         if not child.is_finished_ok:
             return self.exit_codes.ERROR_WARM_UP_FAILED.format(stage=stage, message=child.exit_message)
-        self._append(f"warm_up_{stage:02d}", child.outputs.frames)
+        self._append(f"warm_up_{stage:02d}", child)
         done, steps = len(child.outputs.frames) - 1, self.ctx.recipe["warm_up_steps"]
         if done < steps:
             return self.exit_codes.ERROR_WARM_UP_CUT_SHORT.format(stage=stage, done=done, steps=steps)
         return None
 
-    def _append(self, name: str, frames: FramesData) -> None:
-        self.ctx.labels[name] = frames
-        self.ctx.last = frames
+    def _append(self, name: str, child: orm.ProcessNode) -> None:
+        self.ctx.labels[name] = self.ctx.last = child.outputs.frames
+        self.ctx.remote = child.outputs.remote_folder if "remote_folder" in child.outputs else None
 
     def finish(self) -> None:
         """Return the equilibrated frame, what led there, and how calm it is."""

@@ -1,4 +1,4 @@
-"""The hybrid trajectory: burst, test, train, stretch, rollback, repeat, on one continuous time line."""
+"""The hybrid dynamics: stretches, labels, judge, learner and plan in rounds, for all trajectories together."""
 
 from __future__ import annotations
 
@@ -6,86 +6,91 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import timezone
-from aiida.engine import ToContext, WorkChain, if_, while_
+from aiida.engine import ToContext, if_, while_
 
-from aiida_haml.calculations.evaluate import EvaluateCalculation
-from aiida_haml.calculations.functions import control, summarize
-from aiida_haml.calculations.levels import GAUSSIAN_PORTS
+from aiida_haml.calculations.pool import gather
+from aiida_haml.calculations.rounds import judge_round, plan_round, port, tell_history
 from aiida_haml.data.frames import FramesData
+from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
-from aiida_haml.engines.watch import Thresholds
-from aiida_haml.learning.controller import ControllerSettings
-from aiida_haml.learning.training import TrainingSettings
-from aiida_haml.settings import require_integer, require_number
-from aiida_haml.workchains.atoms import AtomsWorkChain
-from aiida_haml.workchains.equilibrate import EquilibrateWorkChain, asks_for_equilibration, equilibration_complaint
-from aiida_haml.workchains.label import LabelWorkChain, level_inputs, validate_level
-from aiida_haml.workchains.md import MdWorkChain
-from aiida_haml.workchains.protocols import md_settings, protocol_settings
-from aiida_haml.workchains.train import TrainWorkChain
+from aiida_haml.workchains import timeline
+from aiida_haml.workchains.equilibrate import asks_for_equilibration
+from aiida_haml.workchains.inputs import (
+    SECTIONS,
+    engine_inputs,
+    expose_engines,
+    validate_settings,
+    validate_trajectories,
+)
+from aiida_haml.workchains.job import fill
+from aiida_haml.workchains.label import LabelWorkChain, level_inputs
+from aiida_haml.workchains.learn import LearnWorkChain
+from aiida_haml.workchains.moving import MovingWorkChain
+from aiida_haml.workchains.prepare import PrepareWorkChain
+from aiida_haml.workchains.protocols import protocol_settings
+from aiida_haml.workchains.side_by_side import why
 
-#: Seeds of the engines of one cycle lie this far from those of the next.
-SEED_STRIDE = 1000
+#: A challenger has to survive this many times the temperature at which it would drive.
+GATE_HEATING = 1.5
 
 
-class HybridWorkChain(WorkChain):
-    """Follow one candidate for a simulated time, by AIMD where it is needed and by a potential where it is not.
+class HybridWorkChain(MovingWorkChain):
+    """Follow interfaces for a simulated time, ab initio where it is needed and by a potential where it is not.
 
-    A cell as it was built may be equilibrated first. One cycle is a burst, the test of the present committee on it,
-    the controller's plan, the training of a new committee on all labels so far, and a stretch. The run ends with a
-    burst, so that the last stretch is tested too.
+    One round, for all trajectories side by side: a *stretch* under the present potential; *labels*, which are an AIMD
+    burst from its end and single points along it; one *test and training* on all of them; the *judge*, who accepts,
+    cuts or revokes each stretch by its true errors; and the *plan* of the next round. The first round, without a
+    potential, has labels only. What is learned follows from the inputs, not from who was faster.
     """
 
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.input("structure", valid_type=FramesData, help="Its last frame is the start.")
-        spec.input("level", valid_type=orm.Dict, validator=validate_level, help="Level of theory of the labels.")
-        spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="As a protocol gives them.")
-        spec.input("temperature_K", valid_type=orm.Float, help="Temperature of the thermostats, K.")
-        spec.input("seed", valid_type=orm.Int, help="Of velocities, thermostats, splits and committees.")
-        spec.input("codes.label", valid_type=orm.AbstractCode, help="CP2K, or haml-engine for a teacher.")
-        spec.input("codes.engine", valid_type=orm.AbstractCode, help="haml-engine.")
-        spec.input("codes.lammps", valid_type=orm.AbstractCode, help="haml-lammps, or a LAMMPS with ML-IAP.")
-        spec.input_namespace("isolated_atoms", dynamic=True, required=False, valid_type=FramesData)
+        expose_engines(spec)
+        spec.input_namespace("structures", dynamic=True, valid_type=FramesData, help="By slug; the last frame counts.")
         spec.input_namespace(
-            "labels",
+            "candidates", dynamic=True, valid_type=orm.Dict, help="By slug: `temperature_K`, `seed`, and a `label`."
+        )
+        spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="As a protocol gives them.")
+        spec.input("potential", valid_type=PotentialData, required=False, help="Committee to start from.")
+        spec.input("pool", valid_type=LabelPoolData, required=False, help="Labels to start from.")
+        spec.input("calibration", valid_type=orm.Dict, required=False, help="Of the run that is gone on with.")
+        spec.input_namespace(
+            "segments",
             dynamic=True,
             required=False,
             valid_type=FramesData,
-            help="Labels to learn from at the start.",
+            help="Time lines to go on with, as SLUG__segment_NNNN.",
         )
-        spec.input("potential", valid_type=PotentialData, required=False, help="Committee to start from.")
-        for port in GAUSSIAN_PORTS:
-            spec.input_namespace(port, dynamic=True, required=False, valid_type=orm.Data)
-
-        spec.output_namespace("segments", dynamic=True, valid_type=FramesData, help="The time line, in order.")
-        spec.output_namespace("untrusted", dynamic=True, valid_type=FramesData, help="Tails that were cut off.")
-        spec.output("potential", valid_type=PotentialData, required=False, help="The last committee.")
-        spec.output("equilibration", valid_type=orm.Dict, required=False, help="How calm the cell was at the start.")
-        spec.output("history", valid_type=orm.Dict, help="What happened in each cycle, and the simulated time.")
-
+        spec.inputs.validator = validate_trajectories
+        spec.output_namespace(
+            "trajectories",
+            dynamic=True,
+            help="By slug: `segments` (the time line), `untrusted`, `history`, `equilibration`.",
+        )
+        spec.output("pool", valid_type=LabelPoolData, required=False, help="All labels, as an index.")
+        spec.output("potential", valid_type=PotentialData, required=False, help="The last champion.")
+        spec.output("calibration", valid_type=orm.Dict, required=False, help="What its deviation is worth.")
         spec.outline(
             cls.setup,
-            if_(cls.needs_atoms)(cls.label_atoms, cls.inspect_atoms),
-            if_(cls.wants_equilibration)(cls.equilibrate, cls.inspect_equilibration),
+            cls.start,
+            cls.inspect_start,
+            cls.plan,
             while_(cls.goes_on)(
-                cls.run_burst,
-                cls.inspect_burst,
-                if_(cls.has_potential)(cls.test_potential, cls.inspect_test),
-                cls.plan,
-                if_(cls.wants_stretch)(cls.train, cls.inspect_training, cls.run_stretch, cls.inspect_stretch),
+                cls.queue_stretches,
+                while_(cls.has_waiting)(cls.launch),
+                cls.inspect_stretches,
+                cls.queue_labels,
+                while_(cls.has_waiting)(cls.launch),
+                cls.inspect_labels,
+                if_(cls.has_labels)(cls.learn, cls.inspect_learning, cls.judge, cls.plan),
             ),
             cls.finish,
         )
-        spec.exit_code(410, "ERROR_LABEL_FAILED", message="The burst of cycle {cycle} gave no labels: {message}")
-        spec.exit_code(
-            411, "ERROR_TEST_FAILED", message="The potential could not be tested in cycle {cycle}: {message}"
-        )
-        spec.exit_code(412, "ERROR_TRAINING_FAILED", message="The training of cycle {cycle} failed: {message}")
-        spec.exit_code(413, "ERROR_STRETCH_FAILED", message="The stretch of cycle {cycle} left no frame: {message}")
-        spec.exit_code(414, "ERROR_ATOMS_FAILED", message="The isolated atoms could not be labelled.")
-        spec.exit_code(415, "ERROR_EQUILIBRATION_FAILED", message="The cell could not be equilibrated: {message}")
+        spec.exit_code(410, "ERROR_SOME_FAILED", message="Followed without the trajectories that failed: {names}.")
+        spec.exit_code(411, "ERROR_ALL_FAILED", message="Not one trajectory could be followed; the first: {message}")
+        spec.exit_code(412, "ERROR_TRAINING_FAILED", message="The training of round {round} failed: {message}")
+        spec.exit_code(414, "ERROR_PREPARATION_FAILED", message="The cells could not be prepared: {message}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -98,7 +103,7 @@ class HybridWorkChain(WorkChain):
         temperature: float = 300.0,
         seed: int = 1,
     ) -> Any:
-        """Return a builder with the settings of a protocol.
+        """Return a builder that follows one trajectory, by the name of ``trajectory``, with a protocol's settings.
 
         Parameters
         ----------
@@ -120,311 +125,192 @@ class HybridWorkChain(WorkChain):
         ValueError
             If the protocol, the level or an override is unknown.
         """
-        builder = cls.get_builder()
-        builder.structure = structure
-        builder.codes = codes
-        for port, value in level_inputs(level).items():
-            builder[port] = value
-        builder.settings = orm.Dict(protocol_settings(protocol, overrides))
-        builder.temperature_K = orm.Float(temperature)
-        builder.seed = orm.Int(seed)
+        settings = protocol_settings(protocol, overrides)
+        builder: Any = cls.get_builder()
+        builder.structures = {"trajectory": structure}
+        builder.candidates = {"trajectory": orm.Dict({"temperature_K": temperature, "seed": seed})}
+        fill(builder, engine_inputs(codes, level_inputs(level), settings["options"]))
+        builder.settings = orm.Dict({name: settings[name] for name in SECTIONS})
         return builder
 
     # -- start ---------------------------------------------------------------------------------------------
 
     def setup(self) -> None:
         """Set the counters; the context holds nodes and settings, never content."""
-        settings = self.inputs.settings.get_dict()
-        self.ctx.settings = settings
-        self.ctx.cycle = -1  # the first burst makes it 0
-        self.ctx.segments = {}
-        self.ctx.untrusted = {}
+        self.ctx.settings = self.inputs.settings.get_dict()
+        self.ctx.round = -1  # the first plan makes it 0
+        self.prepare(sorted(self.inputs.structures))
+        given = self.inputs.get("segments", {})
+        self.ctx.trajectories = {s: timeline.begin(s, node, given) for s, node in self.inputs.structures.items()}
+        self.ctx.labels = {}  # gathered at the end of the round
         self.ctx.records = {}
-        self.ctx.labels = dict(self.inputs.get("labels", {}))
-        self.ctx.potential = self.inputs.get("potential", None)
-        self.ctx.last = self.inputs.structure
-        self.ctx.n_labels = 0
-        self.ctx.steps_done = 0
-        self.ctx.steps_wanted = round(settings["hybrid"]["simulated_fs"] / settings["dynamics"]["timestep_fs"])
-        self.ctx.plan = control(self._controller())
-        self.ctx.records["plan_0000"] = self.ctx.plan
-        self.ctx.over = False
-        self.ctx.atoms = dict(self.inputs.get("isolated_atoms", {}))
+        for name in ("pool", "potential", "calibration"):
+            self.ctx[name] = self.inputs.get(name, None)
+        self.ctx.plans = self.ctx.verdicts = self.ctx.error = None
 
-    def _controller(self) -> orm.Dict:
-        return orm.Dict(self.ctx.settings["controller"])
+    def start(self) -> ToContext:
+        """Have atoms labelled, and every cell that has not been followed yet relaxed and warmed up."""
+        fresh = [slug for slug in self.ctx.active if not self.ctx.trajectories[slug]["segments"]]
+        child = self.submit(
+            PrepareWorkChain,
+            label=self.exposed_inputs(LabelWorkChain, namespace="label"),
+            structures={slug: self.inputs.structures[slug] for slug in fresh},
+            candidates={slug: self.inputs.candidates[slug] for slug in fresh},
+            settings=orm.Dict({name: self.ctx.settings[name] for name in ("equilibration", "dynamics")}),
+            elements=orm.List(self._elements()),
+            max_in_flight=self.inputs.max_in_flight,
+            metadata={"call_link_label": "prepare"},
+        )
+        return ToContext(preparation=child)
 
-    def _options(self, kind: str) -> orm.Dict:
-        return orm.Dict(self.ctx.settings["options"][kind])
-
-    def _gaussians(self) -> dict[str, Any]:
-        return {port: self.inputs[port] for port in GAUSSIAN_PORTS if port in self.inputs}
-
-    def _md(self, steps: int, offset: int, **more: Any) -> orm.Dict:
-        """Settings of one segment; the seed is a function of the run's seed and the cycle."""
-        seed = SEED_STRIDE * (self.inputs.seed.value + 1) + 2 * self.ctx.cycle + offset
-        return orm.Dict(md_settings(self.ctx.settings, steps, self.inputs.temperature_K.value, seed) | more)
-
-    def needs_atoms(self) -> bool:
-        """Whether the isolated atoms of some element were not given."""
-        return not set(self._elements()) <= set(self.ctx.atoms)
+    def inspect_start(self) -> Any:
+        """Start from the equilibrated cells, and learn from the frames that led to them."""
+        child = self.ctx.preparation
+        if not child.is_finished_ok:
+            return self.exit_codes.ERROR_PREPARATION_FAILED.format(message=why(child))
+        self.ctx.atoms = dict(child.outputs.atoms)
+        self.ctx.labels = dict(child.outputs.labels) if "labels" in child.outputs else {}
+        if not asks_for_equilibration(self.ctx.settings):
+            return None
+        calm = dict(child.outputs.structures) if "structures" in child.outputs else {}
+        for slug in list(self.ctx.active):
+            trajectory = self.ctx.trajectories[slug]
+            if slug in calm:
+                trajectory |= {"last": calm[slug], "equilibration": child.outputs.calmness[slug]}
+            elif not trajectory["segments"]:
+                self.fail(slug, "its cell could not be equilibrated.")
+        return None
 
     def _elements(self) -> list[str]:
-        return sorted(self.ctx.settings["training"].get("elements") or self.inputs.structure.elements)
+        present = {symbol for node in self.inputs.structures.values() for symbol in node.elements}
+        return sorted(self.ctx.settings["learning"].get("elements") or present)
 
-    def label_atoms(self) -> ToContext:
-        """Have the isolated atoms labelled, or found in the database."""
-        child = self.submit(
-            AtomsWorkChain,
-            code=self.inputs.codes.label,
-            level=self.inputs.level,
-            elements=orm.List(self._elements()),
-            options=self._options("label"),
-            metadata={"call_link_label": "atoms"},
-            **self._gaussians(),
-        )
-        return ToContext(atoms_chain=child)
-
-    def inspect_atoms(self) -> Any:
-        """Keep the labelled atoms."""
-        if not self.ctx.atoms_chain.is_finished_ok:
-            return self.exit_codes.ERROR_ATOMS_FAILED
-        self.ctx.atoms = dict(self.ctx.atoms_chain.outputs.atoms)
-        return None
-
-    def wants_equilibration(self) -> bool:
-        """Whether the cell is relaxed and warmed up first."""
-        return asks_for_equilibration(self.ctx.settings)
-
-    def equilibrate(self) -> ToContext:
-        """Relax the cell and warm it up."""
-        child = self.submit(
-            EquilibrateWorkChain,
-            code=self.inputs.codes.label,
-            structure=self.inputs.structure,
-            level=self.inputs.level,
-            settings=self.inputs.settings,
-            temperature_K=self.inputs.temperature_K,
-            seed=self.inputs.seed,
-            metadata={"call_link_label": "equilibration"},
-            **self._gaussians(),
-        )
-        return ToContext(equilibration=child)
-
-    def inspect_equilibration(self) -> Any:
-        """Start from the equilibrated cell, and learn from the frames that led to it."""
-        child = self.ctx.equilibration
-        if not child.is_finished_ok:
-            code = self.exit_codes.ERROR_EQUILIBRATION_FAILED
-            return code.format(message=child.exit_message or f"it ended as {child.process_state}")
-        self.ctx.last = child.outputs.structure
-        self.ctx.labels |= {f"equilibration_{name}": node for name, node in child.outputs.labels.items()}
-        self.ctx.n_labels += sum(len(node) for node in child.outputs.labels.values())
-        self.out("equilibration", child.outputs.output_parameters)
-        return None
-
-    # -- one cycle -----------------------------------------------------------------------------------------
+    # -- one round -----------------------------------------------------------------------------------------
 
     def goes_on(self) -> bool:
-        """Whether the plan holds another burst."""
-        return not self.ctx.over
+        """Whether a trajectory is left that has not ended."""
+        return bool(self.ctx.active)
 
-    def run_burst(self) -> ToContext:
-        """Follow the interface ab initio."""
-        self.ctx.cycle += 1
-        steps = min(self.ctx.plan["n_burst"], self.ctx.steps_wanted - self.ctx.steps_done)
-        self.report(f"cycle {self.ctx.cycle}: burst of {steps} steps from {self._now():g} fs")
-        child = self.submit(
-            LabelWorkChain,
-            code=self.inputs.codes.label,
-            initial=self.ctx.last,
-            level=self.inputs.level,
-            md=self._md(steps, 1),
-            options=self._options("label"),
-            metadata={"call_link_label": f"burst_{self.ctx.cycle:04d}"},
-            **self._gaussians(),
-        )
-        return ToContext(burst=child)
+    def has_labels(self) -> bool:
+        """Whether the round brought any label."""
+        return bool(self.ctx.active)
 
-    def inspect_burst(self) -> Any:
-        """Put the burst on the time line and its frames among the labels."""
-        child = self.ctx.burst
+    def learn(self) -> ToContext:
+        """Gather the labels, test the potential on them, and train another one where it fails."""
+        more = {"previous": self.ctx.pool} if self.ctx.pool is not None else {}
+        self.ctx.pool = gather(**more, **self.ctx.labels, metadata=self.named("gather"))
+        self.ctx.labels = {}
+        inputs = self.exposed_inputs(LearnWorkChain, namespace="learn")
+        rounds = {slug: self.ctx.trajectories[slug]["round"] for slug in self.ctx.active}
+        settings = self.ctx.settings["learning"] | self._lesson()
+        inputs["job"] |= {
+            "pool": self.ctx.pool,
+            "isolated_atoms": self.ctx.atoms,
+            "tests": {port(s, n): now[n] for s, now in rounds.items() for n in ("burst", "probes") if n in now},
+            "starts": {slug: now["burst"] for slug, now in rounds.items()},
+            "settings": orm.Dict(settings),
+        }
+        if self.ctx.potential is not None:
+            inputs["job"]["champion"] = self.ctx.potential
+        inputs["metadata"] = self.named("learn")
+        return ToContext(training=self.submit(LearnWorkChain, **inputs))
+
+    def _lesson(self) -> dict[str, Any]:
+        """Return what a training has to know of this run: its elements, and how hot a challenger has to run."""
+        hottest = max(node["temperature_K"] for node in self.inputs.candidates.values())
+        return {
+            "elements": self._elements(),
+            "gate_temperature_K": GATE_HEATING * hottest,
+            "gate_timestep_fs": self.ctx.settings["dynamics"]["timestep_fs"],
+        }
+
+    def inspect_learning(self) -> Any:
+        """Take the challenger where it won; keep the errors of the potential that drove."""
+        child = self.ctx.training
+        self.ctx.tests = child.outputs.tests if "tests" in child.outputs else None
         if not child.is_finished_ok:
-            return self._failed(self.exit_codes.ERROR_LABEL_FAILED, child)
-        self._append(child.outputs.frames)
-        self.ctx.labels[f"burst_{self.ctx.cycle:04d}"] = child.outputs.frames
-        self.ctx.records[f"burst_{self.ctx.cycle:04d}"] = child.outputs.output_parameters
-        self.ctx.n_labels += len(child.outputs.frames) - 1
-        self.ctx.errors = None
+            self.ctx.error = self.exit_codes.ERROR_TRAINING_FAILED.format(round=self.ctx.round, message=why(child))
+            return self.finish()
+        if "potential" in child.outputs:
+            self.ctx.potential = child.outputs.potential
+        self.ctx.records[f"learning_{self.ctx.round:04d}"] = child.outputs.errors
+        self.report(f"round {self.ctx.round}: {child.outputs.errors.get_dict().get('reason', 'trained')}")
         return None
 
-    def has_potential(self) -> bool:
-        """Whether there is a committee to test before it learns from the burst."""
-        return self.ctx.potential is not None
-
-    def test_potential(self) -> ToContext:
-        """Score the committee on the burst that it has not seen."""
-        child = self.submit(
-            EvaluateCalculation,
-            code=self.inputs.codes.engine,
-            potential=self.ctx.potential,
-            frames=self.ctx.last,
-            metadata={
-                "call_link_label": f"test_{self.ctx.cycle:04d}",
-                "options": self.ctx.settings["options"]["analysis"],
-            },
-        )
-        return ToContext(test=child)
-
-    def inspect_test(self) -> Any:
-        """Keep the prequential errors."""
-        child = self.ctx.test
-        if not child.is_finished_ok:
-            return self._failed(self.exit_codes.ERROR_TEST_FAILED, child)
-        self.ctx.errors = child.outputs.errors
-        self.ctx.records[f"errors_{self.ctx.cycle:04d}"] = child.outputs.errors
-        errors = child.outputs.errors.get_dict()
-        self.report(
-            f"cycle {self.ctx.cycle}: prequential force error {1000 * errors['force_rmse']:.0f} meV/A, "
-            f"largest committee deviation {1000 * errors['deviation_max']:.0f} meV/A"
-        )
-        return None
+    def judge(self) -> None:
+        """Let truth decide on every stretch, and move the time lines accordingly."""
+        names = ("start", "stretch", "probes", "why", "parameters", "burst")
+        nodes = {
+            port(slug, name): self.ctx.trajectories[slug]["round"][name]
+            for slug in self.ctx.active
+            for name in names
+            if name in self.ctx.trajectories[slug]["round"]
+        }
+        known = {"tests": self.ctx.tests, "calibration": self.ctx.calibration}
+        nodes |= {name: node for name, node in known.items() if node is not None}
+        judged = judge_round(orm.Dict(self.ctx.settings["rounds"]), **nodes, metadata=self.named("judge"))
+        self.ctx.calibration, self.ctx.verdicts = judged["calibration"], judged["verdicts"]
+        self.ctx.records[f"verdicts_{self.ctx.round:04d}"] = self.ctx.verdicts
+        self.ctx.records[f"calibration_{self.ctx.round:04d}"] = self.ctx.calibration
+        for slug in self.ctx.active:
+            verdict = self.ctx.verdicts[slug]
+            self.report(f"{slug}, round {self.ctx.round}: {verdict['reason']} Now at {verdict['reached_fs']:g} fs.")
+            timeline.apply_verdict(slug, self.ctx.trajectories[slug], verdict, self.ctx.round)
 
     def plan(self) -> None:
-        """Let the controller decide on the stretch and on the burst after it."""
-        remaining = self.ctx.steps_wanted - self.ctx.steps_done
-        inputs = {
-            "previous": self.ctx.plan,
-            "remaining_steps": orm.Int(remaining),
-            "n_labels": orm.Int(self.ctx.n_labels),
+        """Plan the next round of every trajectory that has not ended."""
+        settings = self.ctx.settings
+        hybrid = {
+            "rounds": settings["rounds"],
+            "watch": settings["watch"],
+            "timestep_fs": settings["dynamics"]["timestep_fs"],
+            "simulated_fs": settings["hybrid"]["simulated_fs"],
+            "n_committee": settings["learning"]["n_committee"],
         }
-        if self.ctx.errors is not None:
-            inputs["errors"] = self.ctx.errors
-        stretch = self.ctx.records.get(f"stretch_{self.ctx.cycle - 1:04d}")
-        if stretch is not None:
-            inputs["stretch"] = stretch
-        if self.ctx.settings["controller"].get("max_wall_time_s") is not None:
-            inputs["wall_time_s"] = orm.Float((timezone.now() - self.node.ctime).total_seconds())
-        self.ctx.plan = control(self._controller(), **inputs)
-        self.ctx.records[f"plan_{self.ctx.cycle:04d}"] = self.ctx.plan
-        self.ctx.over = self.ctx.plan["n_burst"] == 0 and self.ctx.plan["n_stretch"] == 0
-        self.report(f"cycle {self.ctx.cycle}: {self.ctx.plan['reason']}")
+        nodes = {"previous": self.ctx.plans, "verdicts": self.ctx.verdicts, "calibration": self.ctx.calibration}
+        nodes = {name: node for name, node in nodes.items() if node is not None}
+        if settings["rounds"].get("max_wall_time_s") is not None:
+            nodes["wall_time_s"] = orm.Float((timezone.now() - self.node.ctime).total_seconds())
+        self.ctx.plans = plan_round(
+            orm.Dict(hybrid), orm.Dict(self._candidates()), **nodes, metadata=self.named("plan", self.ctx.round + 1)
+        )
+        self.ctx.round += 1
+        self.ctx.records[f"plan_{self.ctx.round:04d}"] = self.ctx.plans
+        plans = self.ctx.plans.get_dict()
+        for slug in self.ctx.active:
+            self.report(f"{slug}: {plans[slug]['reason']}")
+        self.ctx.active = [slug for slug in self.ctx.active if plans[slug]["n_burst"]]
 
-    def wants_stretch(self) -> bool:
-        """Whether the plan holds a stretch: near the end there may be time for a last burst alone."""
-        return self.ctx.plan["n_stretch"] > 0
-
-    def train(self) -> ToContext:
-        """Train a committee on all labels so far, from the present one if there is one."""
-        settings = self.ctx.settings["training"] | {
-            "elements": self._elements(),
-            "seed": self.inputs.seed.value,
+    def _candidates(self) -> dict[str, Any]:
+        return {
+            slug: {
+                "temperature_K": self.inputs.candidates[slug]["temperature_K"],
+                "n_atoms": self.inputs.structures[slug].n_atoms,
+                "reached_fs": self.ctx.trajectories[slug]["last"].base.attributes.get("time_end", None) or 0.0,
+            }
+            for slug in self.ctx.active
         }
-        inputs = {"initial": self.ctx.potential} if self.ctx.potential is not None else {}
-        self.report(f"cycle {self.ctx.cycle}: training on {sum(map(len, self.ctx.labels.values()))} labels")
-        child = self.submit(
-            TrainWorkChain,
-            code=self.inputs.codes.engine,
-            labels=self.ctx.labels,
-            isolated_atoms=self.ctx.atoms,
-            settings=orm.Dict(settings),
-            options=self._options("train"),
-            metadata={"call_link_label": f"train_{self.ctx.cycle:04d}"},
-            **inputs,
-        )
-        return ToContext(training=child)
-
-    def inspect_training(self) -> Any:
-        """Take the new committee."""
-        child = self.ctx.training
-        if not child.is_finished_ok:
-            return self._failed(self.exit_codes.ERROR_TRAINING_FAILED, child)
-        self.ctx.potential = child.outputs.potential
-        self.ctx.records[f"training_{self.ctx.cycle:04d}"] = child.outputs.errors
-        return None
-
-    def run_stretch(self) -> ToContext:
-        """Follow the interface with the potential, watched."""
-        dynamics = self.ctx.settings["dynamics"]
-        watch = {**self.ctx.settings["watch"], "max_deviation": self.ctx.plan["max_deviation"]}
-        self.report(f"cycle {self.ctx.cycle}: stretch of {self.ctx.plan['n_stretch']} steps from {self._now():g} fs")
-        child = self.submit(
-            MdWorkChain,
-            code=self.inputs.codes.lammps,
-            initial=self.ctx.last,
-            potential=self.ctx.potential,
-            md=self._md(self.ctx.plan["n_stretch"], 2, save_every=dynamics["save_every"]),
-            watch=orm.Dict(watch),
-            options=self._options("md"),
-            metadata={"call_link_label": f"stretch_{self.ctx.cycle:04d}"},
-        )
-        return ToContext(stretch=child)
-
-    def inspect_stretch(self) -> Any:
-        """Put the trusted frames on the time line; the tail is kept apart."""
-        child = self.ctx.stretch
-        if not child.is_finished_ok:
-            return self._failed(self.exit_codes.ERROR_STRETCH_FAILED, child)
-        self._append(child.outputs.frames)
-        self.ctx.records[f"stretch_{self.ctx.cycle:04d}"] = child.outputs.output_parameters
-        if "untrusted" in child.outputs:
-            self.ctx.untrusted[f"stretch_{self.ctx.cycle:04d}"] = child.outputs.untrusted
-        parameters = child.outputs.output_parameters.get_dict()
-        if parameters["stopped_by"]:
-            self.report(
-                f"cycle {self.ctx.cycle}: stretch stopped by {parameters['stopped_by']} and rolled back to step "
-                f"{parameters['trusted_steps']}"
-            )
-        return None
 
     # -- end -----------------------------------------------------------------------------------------------
 
-    def finish(self) -> None:
-        """Return the time line and what happened on it."""
-        self.out("segments", self.ctx.segments)
-        if self.ctx.untrusted:
-            self.out("untrusted", self.ctx.untrusted)
-        if self.ctx.potential is not None:
-            self.out("potential", self.ctx.potential)
-        self.out("history", summarize(**self.ctx.records, **self.ctx.segments))
-
-    def _append(self, segment: FramesData) -> None:
-        self.ctx.segments[f"segment_{len(self.ctx.segments):04d}"] = segment
-        self.ctx.last = segment
-        self.ctx.steps_done = round(self._now() / self.ctx.settings["dynamics"]["timestep_fs"])
-
-    def _now(self) -> float:
-        """Time reached, fs."""
-        segments = list(self.ctx.segments.values())
-        if not segments:
-            return 0.0
-        return segments[-1].base.attributes.get("time_end") - segments[0].base.attributes.get("time_start")
-
-    def _failed(self, code: Any, child: orm.ProcessNode) -> Any:
-        message = child.exit_message or f"{child.process_label}<{child.pk}> ended as {child.process_state}"
-        return code.format(cycle=self.ctx.cycle, message=message)
-
-
-def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
-    """Refuse settings that a controller or a training would refuse hours later."""
-    return None if node is None else hybrid_complaint(node.get_dict())
-
-
-def hybrid_complaint(settings: dict[str, Any]) -> str | None:
-    """Return what is wrong with the settings of a hybrid trajectory, or None."""
-    missing = {"dynamics", "watch", "controller", "hybrid", "training", "options", "equilibration"} - set(settings)
-    if missing:
-        return f"The settings lack {', '.join(sorted(missing))}; start from a protocol."
-    if complaint := equilibration_complaint(settings):
-        return complaint
-    try:
-        ControllerSettings.from_dict(settings["controller"])
-        TrainingSettings.from_dict(settings["training"])
-        Thresholds.from_dict(settings["watch"])
-        require_number("hybrid.simulated_fs", settings["hybrid"].get("simulated_fs"))
-        for name in ("timestep_fs", "thermostat_time_fs"):
-            require_number(f"dynamics.{name}", settings["dynamics"].get(name))
-        require_integer("dynamics.save_every", settings["dynamics"].get("save_every"), 1)
-    except ValueError as error:
-        return str(error)
-    return None
+    def finish(self) -> Any:
+        """Return all that there is, whatever ended the run, and say what is missing."""
+        told = dict(self.ctx.records)
+        histories = tell_history(**told) if any(name.startswith("verdicts_") for name in told) else {}
+        for slug, trajectory in self.ctx.trajectories.items():
+            outputs = {
+                name: trajectory[name] for name in ("segments", "untrusted", "equilibration") if trajectory.get(name)
+            }
+            if slug in histories:
+                outputs["history"] = histories[slug]
+            if outputs:
+                self.out(f"trajectories.{slug}", outputs)
+        for name in ("pool", "potential", "calibration"):
+            if self.ctx[name] is not None:
+                self.out(name, self.ctx[name])
+        if self.ctx.error is not None:
+            return self.ctx.error
+        failed = self.ctx.failures
+        if len(failed) == len(self.ctx.trajectories):
+            return self.exit_codes.ERROR_ALL_FAILED.format(message=next(iter(failed.values())))
+        return self.exit_codes.ERROR_SOME_FAILED.format(names=", ".join(sorted(failed))) if failed else None

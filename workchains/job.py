@@ -1,26 +1,97 @@
-"""What the WorkChains around one CalcJob share."""
+"""What the WorkChains around one kind of job share: how inputs are passed on, and failures that any job can show."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.engine import BaseRestartWorkChain, while_
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
+
+#: Exit codes that the schedulers' plugins of AiiDA set.
+OUT_OF_MEMORY, OUT_OF_WALLTIME, NODE_FAILURE = 110, 120, 140
+#: Times that a job which left nothing is started anew.
+MAX_TRIES = 2
+#: Factor on the memory that is asked for, where the job was killed for want of it.
+MORE_MEMORY = 2
 
 
 class JobWorkChain(BaseRestartWorkChain):
-    """Run the CalcJob of the subclass, started anew as its handlers say, with scheduler options given as a node."""
+    """Run one kind of CalcJob, given under ``job``, and deal with what can happen to it, one handler a failure.
+
+    A job that a handler starts anew is never a valid cache: AiiDA would answer with the same failure.
+    """
 
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.expose_inputs(cls._process_class, exclude=("metadata",))
-        spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
+        cls.define_job(spec)
         spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
+        spec.exit_code(
+            403, "ERROR_TRIES_EXHAUSTED", message="Started {tries} times, the job left nothing each time: {message}"
+        )
+
+    @classmethod
+    def define_job(cls, spec: Any) -> None:
+        """Declare the inputs under ``job``."""
+        spec.expose_inputs(cls._process_class, namespace="job")
 
     def setup(self) -> None:
         """Prepare the inputs of the first run."""
         super().setup()
-        self.ctx.inputs = dict(self.exposed_inputs(self.process_class))
-        options = self.inputs.options.get_dict() if "options" in self.inputs else {}
-        self.ctx.inputs["metadata"] = {"options": options}
+        self.ctx.inputs = self.job_inputs()
+        self.ctx.tries = 0
+
+    def job_inputs(self) -> dict[str, Any]:
+        """Return what was given under ``job``."""
+        inputs = dict(self.exposed_inputs(self.process_class, namespace="job"))
+        inputs["metadata"] = {**inputs.get("metadata", {}), "options": dict(inputs["metadata"].get("options", {}))}
+        return inputs
+
+    def again(self, node: orm.CalcJobNode, what: str) -> ProcessHandlerReport:
+        """Report that a failure was dealt with, and see to it that the failed job is not found in the cache."""
+        node.base.caching.is_valid_cache = False
+        self.report(f"{node.process_label}<{node.pk}> failed ({node.exit_status}: {node.exit_message}); {what}.")
+        return ProcessHandlerReport(do_break=True)
+
+    def try_anew(self, node: orm.CalcJobNode, what: str = "starting it anew") -> ProcessHandlerReport:
+        """Start a job anew that left nothing, a bounded number of times."""
+        self.ctx.tries += 1
+        if self.ctx.tries > MAX_TRIES:
+            node.base.caching.is_valid_cache = False
+            code = self.exit_codes.ERROR_TRIES_EXHAUSTED.format(tries=self.ctx.tries, message=node.exit_message)
+            return ProcessHandlerReport(do_break=True, exit_code=code)
+        return self.again(node, what)
+
+    @process_handler(priority=90)
+    def node_went_away(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start anew a job whose machine failed: that says nothing about the job."""
+        return self.try_anew(node) if node.exit_status == NODE_FAILURE else None
+
+    @process_handler(priority=80)
+    def ran_out_of_memory(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Ask for more memory; without a limit that could be raised, try once more, as others may have used it up."""
+        if node.exit_status != OUT_OF_MEMORY:
+            return None
+        options = self.ctx.inputs["metadata"]["options"]
+        if limit := options.get("max_memory_kb"):
+            options["max_memory_kb"] = MORE_MEMORY * limit
+            return self.try_anew(node, f"starting it anew with {options['max_memory_kb']} kB of memory")
+        return self.try_anew(node)
+
+
+def fill(builder: Any, inputs: Mapping[str, Any]) -> None:
+    """Set inputs of a builder leaf by leaf, so that what is not named keeps its default.
+
+    AiiDA replaces a namespace whole, and then misses what it lacks.
+
+    Raises
+    ------
+    ValueError
+        If a port refuses its value.
+    """
+    for name, value in inputs.items():
+        if isinstance(value, Mapping) and hasattr(builder[name], "_port_namespace") and builder[name]._port_namespace:
+            fill(builder[name], value)
+        else:
+            builder[name] = value

@@ -1,61 +1,65 @@
-"""Labels: one burst, relaxation or evaluation, with the failures that ab initio codes show dealt with."""
+"""Labels: one burst, relaxation or batch of single points, with the failures that ab initio codes show dealt with."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from aiida import orm
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
+from aiida.engine import ProcessHandlerReport, process_handler
 from aiida.plugins import CalculationFactory
 
-from aiida_haml.calculations.cp2k import Cp2kLabelCalculation
 from aiida_haml.calculations.levels import LABEL_ENGINES, pin
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
+from aiida_haml.calculations.trajectory import join_frames, join_parameters
 from aiida_haml.data.frames import FramesData
+from aiida_haml.learning.seeds import derive
+from aiida_haml.workchains.job import OUT_OF_WALLTIME, JobWorkChain, fill
 from aiida_haml.workchains.protocols import level_of_theory, md_settings, protocol_settings
 
 #: Ports that one label engine has and another has not.
 OPTIONAL_PORTS = ("basissets", "pseudos")
-#: A run that failed after this many frames is kept as a shorter burst: its labels are paid for.
-FEWEST_FRAMES = 2
+#: Exit codes of the engines: not one label; the wall time ended it; killed; SCF not converged; SCF in a false state.
+NO_LABEL, WALL_TIME, NOT_CONVERGED, FALSE_STATE = 305, 400, 450, 451
+#: Exit codes of a run that was killed or aborted, whatever it left.
+KILLED = (300, 303, 304)
+#: Labels that a batch of single points may lack: it is not an order of steps, and the rest is not worth a second job.
+RUNS_IN_TIME = ("md", "relax")
 
 
-class LabelWorkChain(BaseRestartWorkChain):
-    """Run the engine of a level of theory from the last frame of a node.
+class LabelWorkChain(JobWorkChain):
+    """Run the engine of a level of theory: AIMD or a relaxation from the last frame of a node, or single points of all.
 
-    A burst cut short (wall time, a step whose SCF did not converge) succeeds with the frames before the cut: the
-    hybrid trajectory goes on from its last good frame. Without any, the next SCF recipe of the level is tried.
+    A burst that is cut short (by its wall time, a kill, a step whose SCF did not converge) goes on from its last good
+    frame until it is whole, with no step run twice and none missing, the next SCF recipe where one failed.
     """
-
-    _process_class = Cp2kLabelCalculation
 
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.input("code", valid_type=orm.AbstractCode, help="The engine's code.")
-        spec.input("initial", valid_type=FramesData, validator=validate_initial, help="Its last frame is the start.")
-        spec.input("level", valid_type=orm.Dict, validator=validate_level, help="Level of theory, with its recipes.")
-        spec.input(
-            "md",
-            valid_type=orm.Dict,
-            required=False,
-            validator=validate_md,
-            help="AIMD; else one evaluation.",
-        )
-        spec.input(
-            "relax", valid_type=orm.Dict, required=False, validator=validate_relax, help="A relaxation instead of AIMD."
-        )
-        spec.input("options", valid_type=orm.Dict, required=False, help="Options of the scheduler.")
-        for port in OPTIONAL_PORTS:
-            spec.input_namespace(port, dynamic=True, required=False, valid_type=orm.Data)
         spec.output("frames", valid_type=FramesData, help="Labelled frames.")
         spec.output("output_parameters", valid_type=orm.Dict, help="Times, steps, the code's version.")
-        spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
+        spec.output("remote_folder", valid_type=orm.RemoteData, required=False, help="Of the last run.")
         spec.exit_code(
-            410,
-            "ERROR_NO_LABELS",
-            message="No SCF recipe of the level of theory gave a label; last: {message}",
+            410, "ERROR_NO_LABELS", message="No SCF recipe of the level of theory gave a label; last: {message}"
         )
+
+    @classmethod
+    def define_job(cls, spec: Any) -> None:
+        """Declare the ports that all engines have: which one it is follows from the level of theory."""
+        spec.input_namespace(
+            "job.metadata.options", dynamic=True, non_db=True, required=False, help="Of the scheduler."
+        )
+        spec.inputs["job"].validator = validate_job
+        spec.input("job.code", valid_type=orm.AbstractCode, help="The engine's code.")
+        spec.input("job.initial", valid_type=FramesData, validator=validate_initial, help="What is labelled.")
+        spec.input("job.level", valid_type=orm.Dict, validator=validate_level, help="Level of theory, with recipes.")
+        spec.input("job.md", valid_type=orm.Dict, required=False, validator=validate_md, help="AIMD.")
+        spec.input("job.relax", valid_type=orm.Dict, required=False, validator=validate_relax, help="A relaxation.")
+        spec.input(
+            "job.parent_folder", valid_type=orm.RemoteData, required=False, help="Where a wave function may lie."
+        )
+        for port in OPTIONAL_PORTS:
+            spec.input_namespace(f"job.{port}", dynamic=True, required=False, valid_type=orm.Data)
 
     @classmethod
     def get_builder_from_protocol(
@@ -94,75 +98,121 @@ class LabelWorkChain(BaseRestartWorkChain):
             If the protocol, the level or an override is unknown.
         """
         settings = protocol_settings(protocol, overrides)
-        builder = cls.get_builder()
-        builder.code = code
-        builder.initial = initial
+        builder: Any = cls.get_builder()
+        builder.job.code = code
+        builder.job.initial = initial
         for port, value in level_inputs(level).items():
-            builder[port] = value
-        chosen = settings["controller"]["n_burst_first"] if steps is None else steps
-        builder.md = orm.Dict(md_settings(settings, chosen, temperature, seed))
-        builder.options = orm.Dict(settings["options"]["label"])
+            builder.job[port] = value
+        chosen = settings["rounds"]["n_burst_first"] if steps is None else steps
+        builder.job.md = orm.Dict(md_settings(settings, chosen, temperature, seed))
+        fill(builder.job.metadata.options, settings["options"]["label"])
         return builder
 
     @property
     def process_class(self) -> Any:
-        if "level" not in (self.inputs or {}):  # asked by the search for handlers, before there are inputs
-            return self._process_class
-        return CalculationFactory(LABEL_ENGINES[self.inputs.level["engine"]])
+        if "job" not in (self.inputs or {}):  # asked by the search for handlers, before there are inputs
+            return CalculationFactory(LABEL_ENGINES["cp2k"])
+        return CalculationFactory(LABEL_ENGINES[self.inputs.job.level["engine"]])
 
     def setup(self) -> None:
         """Prepare the inputs of the first run."""
         super().setup()
-        ports = self.process_class.spec().inputs
-        inputs = {name: self.inputs[name] for name in ("code", "initial", "md", "relax") if name in self.inputs}
-        # What only describes a level, or leads to its SCF, must not make the job another one for the cache.
-        inputs["level"] = orm.Dict({name: self.inputs.level[name] for name in ("engine", "name", "theory")})
-        elements = self.inputs.initial.elements
-        for port in OPTIONAL_PORTS:
-            if port in ports and port in self.inputs:
-                inputs[port] = {element: self.inputs[port][element] for element in elements}
-        options = self.inputs.options.get_dict() if "options" in self.inputs else {}
-        self.ctx.inputs = {**inputs, "metadata": {"options": options}}
         self.ctx.recipe = 0
+        self.ctx.parts = []
         self._set_recipe()
+
+    def job_inputs(self) -> dict[str, Any]:
+        """Return what was given under ``job``, as far as the engine has a port for it."""
+        ports = self.process_class.spec().inputs
+        given = self.inputs.job
+        names = ("code", "initial", "md", "relax", "parent_folder")
+        inputs: dict[str, Any] = {name: given[name] for name in names if name in given and name in ports}
+        # What only describes a level, or leads to its SCF, must not make the job another one for the cache.
+        inputs["level"] = orm.Dict({name: given.level[name] for name in ("engine", "name", "theory")})
+        for port in OPTIONAL_PORTS:
+            if port in ports and port in given:
+                inputs[port] = {element: given[port][element] for element in given.initial.elements}
+        return inputs | {"metadata": {"options": dict(given.get("metadata", {}).get("options", {}))}}
 
     def _set_recipe(self) -> None:
         if "solver" in self.process_class.spec().inputs:
-            self.ctx.inputs["solver"] = orm.Dict(self.inputs.level["solver"][self.ctx.recipe])
+            self.ctx.inputs["solver"] = orm.Dict(self.inputs.job.level["solver"][self.ctx.recipe])
 
-    def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Data]:
-        """Return what all engines give; the class, and so what it exposes, is known only from the inputs."""
-        return {name: node.outputs[name] for name in ("frames", "output_parameters")}
+    # -- failures ------------------------------------------------------------------------------------------
 
     @process_handler(priority=200)
-    def keep_finished_frames(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Accept a burst that was cut short, whatever cut it, if it left labels enough."""
-        if node.is_finished_ok or "frames" not in node.outputs or len(node.outputs.frames) < FEWEST_FRAMES:
+    def continue_after_wall_time(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Run the steps that are left, from the last frame that was made."""
+        if node.exit_status not in (WALL_TIME, OUT_OF_WALLTIME):
             return None
-        self.report(f"{node.process_label}<{node.pk}> ended early ({node.exit_message}); its labels are kept.")
-        self.ctx.is_finished = True
-        return ProcessHandlerReport(do_break=True)
+        return self._go_on(node) or self.try_anew(node)
 
-    @process_handler(priority=100)
+    @process_handler(priority=190)
     def try_next_recipe(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Go on to the next way to a converged SCF."""
-        if node.is_finished_ok or node.exit_status not in (305, 450, 451):
+        """Go on with the next way to a converged SCF, from the last good frame of the same run."""
+        if node.exit_status not in (NO_LABEL, NOT_CONVERGED, FALSE_STATE):
             return None
         self.ctx.recipe += 1
-        if self.ctx.recipe >= len(self.inputs.level["solver"]):
-            code = self.exit_codes.ERROR_NO_LABELS.format(message=node.exit_message)
-            return ProcessHandlerReport(do_break=True, exit_code=code)
-        self.report(f"{node.process_label}<{node.pk}> did not converge; trying SCF recipe {self.ctx.recipe}.")
+        if self.ctx.recipe >= len(self.inputs.job.level["solver"]):
+            return self._give_up(node)
         self._set_recipe()
-        return ProcessHandlerReport(do_break=True)
+        self.ctx.inputs.pop("parent_folder", None)  # its wave function may be what led astray
+        return self._go_on(node) or self.again(node, f"trying SCF recipe {self.ctx.recipe}")
 
-    @process_handler(priority=50)
-    def run_again(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Start a run anew that was cut off before its first frame: killed, or on a machine that went away."""
-        if node.is_finished_ok or node.exit_status not in (300, 303):
+    @process_handler(priority=70)
+    def was_killed(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Go on from what a killed run left, or start it anew."""
+        if node.exit_status not in KILLED:
             return None
-        self.report(f"{node.process_label}<{node.pk}> left nothing ({node.exit_message}); starting it anew.")
-        return ProcessHandlerReport(do_break=True)
+        return self._go_on(node) or self.try_anew(node)
+
+    def _give_up(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """End with the labels that there are, which are paid for; without any, say that there are none."""
+        node.base.caching.is_valid_cache = False
+        if _n_frames(node) or self.ctx.parts:
+            self.report(f"{node.process_label}<{node.pk}>: no SCF recipe is left; the labels so far are kept.")
+            self.ctx.is_finished = True
+            return ProcessHandlerReport(do_break=True)
+        return ProcessHandlerReport(True, self.exit_codes.ERROR_NO_LABELS.format(message=node.exit_message))
+
+    def _go_on(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Keep the frames of a run that was cut short and run what is left; None where it left none to go on from."""
+        if not _n_frames(node):
+            return None
+        run = next((name for name in RUNS_IN_TIME if name in self.ctx.inputs), None)
+        if run is None:  # single points: those that are there are taken
+            self.report(f"{node.process_label}<{node.pk}> ended early ({node.exit_message}); its labels are kept.")
+            self.ctx.is_finished = True
+            return ProcessHandlerReport(do_break=True)
+        done = _n_frames(node) - 1
+        if not done:
+            return None
+        self.ctx.parts.append(node)
+        settings = self.ctx.inputs[run].get_dict()
+        settings["steps"] -= done
+        if settings["steps"] <= 0:
+            self.ctx.is_finished = True
+            return ProcessHandlerReport(do_break=True)
+        if "seed" in settings:
+            settings["seed"] = derive(settings["seed"], "continued")
+        self.ctx.inputs[run] = orm.Dict(settings)
+        self.ctx.inputs["initial"] = node.outputs.frames
+        return self.again(node, f"its {done} steps are kept, {settings['steps']} are left")
+
+    def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Data]:
+        """Return what all engines give, runs that continue one another joined."""
+        parts = [part for part in [*self.ctx.parts, node] if _n_frames(part)]
+        parts = list({part.pk: part for part in parts}.values())
+        outputs = {name: node.outputs[name] for name in ("remote_folder",) if name in node.outputs}
+        for name, join in (("frames", join_frames), ("output_parameters", join_parameters)):
+            found = {f"part_{i:03d}": part.outputs[name] for i, part in enumerate(parts)}
+            outputs[name] = join(**found) if len(found) > 1 else next(iter(found.values()))
+        return outputs
+
+
+def _n_frames(node: orm.CalcJobNode) -> int:
+    """Return how many frames a job left, with the parameters that say how they came about."""
+    return len(node.outputs.frames) if {"frames", "output_parameters"} <= set(node.outputs) else 0
 
 
 def level_inputs(level: orm.Dict | str, teacher: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -189,3 +239,14 @@ def validate_level(node: orm.Dict | None, _: Any) -> str | None:
     if not level.get("solver"):
         return "The level of theory lacks `solver`, a list of SCF recipes (a teacher has one empty recipe)."
     return None
+
+
+def validate_job(inputs: Any, _: Any) -> str | None:
+    """Refuse scheduler options that the engine's own job would refuse when it is started."""
+    if "level" not in inputs or inputs["level"].get_dict().get("engine") not in LABEL_ENGINES:
+        return None
+    engine: Any = CalculationFactory(LABEL_ENGINES[inputs["level"]["engine"]])
+    options = engine.spec().inputs["metadata"]["options"]
+    given = options.pre_process(dict(inputs.get("metadata", {}).get("options", {})))
+    fault = options.validate(given)
+    return None if fault is None else f"The scheduler options of the labels are refused: {fault.message} ({fault.port})"

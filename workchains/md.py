@@ -8,17 +8,21 @@ from aiida import orm
 from aiida.engine import ProcessHandlerReport, process_handler
 
 from aiida_haml.calculations.lammps import LammpsMdCalculation
+from aiida_haml.calculations.trajectory import join_frames, join_parameters
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
-from aiida_haml.workchains.job import JobWorkChain
+from aiida_haml.learning.seeds import derive
+from aiida_haml.workchains.job import OUT_OF_WALLTIME, JobWorkChain, fill
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
+
+_CODES = LammpsMdCalculation.exit_codes
 
 
 class MdWorkChain(JobWorkChain):
     """Run one stretch from the last frame of a node.
 
-    A stretch that ended early (a breach of the watch, wall time, lost atoms, NaN) succeeds with its trusted frames:
-    the hybrid trajectory goes on from the last of them with a burst.
+    A stretch that a breach of the watch ended is a success with its trusted frames: what becomes of it is not decided
+    here. One that the wall time cut goes on from its last frame, with no step run twice and none missing.
     """
 
     _process_class = LammpsMdCalculation
@@ -27,6 +31,7 @@ class MdWorkChain(JobWorkChain):
     def define(cls, spec: Any) -> None:
         super().define(spec)
         spec.expose_outputs(LammpsMdCalculation, include=("frames", "untrusted", "output_parameters"))
+        spec.exit_code(411, "ERROR_NOT_WATCHED", message="{message}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -35,7 +40,7 @@ class MdWorkChain(JobWorkChain):
         initial: FramesData,
         potential: PotentialData,
         steps: int,
-        max_deviation: float | None = None,
+        watch: dict[str, Any] | None = None,
         protocol: str | None = None,
         overrides: dict[str, Any] | None = None,
         temperature: float = 300.0,
@@ -51,8 +56,8 @@ class MdWorkChain(JobWorkChain):
             Its last frame is the start.
         potential : PotentialData
         steps : int
-        max_deviation : float, optional
-            Committee deviation that ends the stretch, eV / Angstrom; None does not watch it.
+        watch : dict, optional
+            Thresholds that end the stretch, see `aiida_haml.engines.watch.Thresholds`; without any it is not watched.
         protocol : str, optional
         overrides : dict, optional
             Merged into the protocol's settings; unknown keys are refused.
@@ -67,22 +72,74 @@ class MdWorkChain(JobWorkChain):
         """
         settings = protocol_settings(protocol, overrides)
         md = md_settings(settings, steps, temperature, seed)
-        builder = cls.get_builder()
-        builder.code = code
-        builder.initial = initial
-        builder.potential = potential
-        builder.md = orm.Dict(md | {"save_every": settings["dynamics"]["save_every"]})
-        builder.watch = orm.Dict(settings["watch"] | {"max_deviation": max_deviation})
-        builder.options = orm.Dict(settings["options"]["md"])
+        builder: Any = cls.get_builder()
+        builder.job.code = code
+        builder.job.initial = initial
+        builder.job.potential = potential
+        builder.job.md = orm.Dict(md | {"save_every": settings["dynamics"]["save_every"]})
+        if watch is not None:
+            builder.job.watch = orm.Dict(watch)
+        fill(builder.job.metadata.options, settings["options"]["md"])
         return builder
 
+    def setup(self) -> None:
+        """Prepare the inputs of the first run."""
+        super().setup()
+        self.ctx.parts = []
+
     @process_handler(priority=200)
+    def continue_after_wall_time(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Run the steps that are left from the last trusted frame, with a seed of their own."""
+        if node.exit_status not in (OUT_OF_WALLTIME, _CODES.ERROR_OUT_OF_WALLTIME.status):
+            return None
+        done = node.outputs.output_parameters.get_dict().get("trusted_steps", 0) if _has_frames(node) else 0
+        if not done:
+            return self.try_anew(node)
+        self.ctx.parts.append(node)
+        md = self.ctx.inputs["md"].get_dict()
+        left = md["steps"] - done
+        if left <= 0:
+            self.ctx.is_finished = True
+            return ProcessHandlerReport(do_break=True)
+        self.ctx.inputs["initial"] = node.outputs.frames
+        self.ctx.inputs["md"] = orm.Dict(md | {"steps": left, "seed": derive(md["seed"], "continued")})
+        return self.again(node, f"going on with the {left} steps that are left")
+
+    @process_handler(priority=190)
     def keep_trusted_frames(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Accept a stretch that was cut short, whatever cut it, if it left trusted frames; not one unwatched."""
-        if node.is_finished_ok or "frames" not in node.outputs or "output_parameters" not in node.outputs:
+        """Take what is trusted of a stretch that ended by lost atoms or NaN: running it again would end alike."""
+        if node.exit_status not in (_CODES.ERROR_LOST_ATOMS.status, _CODES.ERROR_NOT_FINITE.status):
             return None
-        if node.exit_status == LammpsMdCalculation.exit_codes.ERROR_NOT_WATCHED.status:
-            return None
+        if not _has_frames(node):
+            return self.try_anew(node)
         self.report(f"{node.process_label}<{node.pk}> ended early ({node.exit_message}); its trusted frames are kept.")
         self.ctx.is_finished = True
         return ProcessHandlerReport(do_break=True)
+
+    @process_handler(priority=180)
+    def refuse_what_was_not_watched(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """End here: nobody has looked at this stretch, and running it again would not change that."""
+        if node.exit_status != _CODES.ERROR_NOT_WATCHED.status:
+            return None
+        return ProcessHandlerReport(True, self.exit_codes.ERROR_NOT_WATCHED.format(message=node.exit_message))
+
+    @process_handler(priority=70)
+    def was_killed(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start anew a run that was killed, or that LAMMPS ended by an error, before anything was trusted."""
+        killed = (_CODES.ERROR_NOTHING_HARVESTED.status, _CODES.ERROR_LAMMPS.status)
+        return self.try_anew(node) if node.exit_status in killed else None
+
+    def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Data]:
+        """Return the outputs of the last run, joined with those that it continued."""
+        outputs = {
+            name: node.outputs[name] for name in ("frames", "untrusted", "output_parameters") if name in node.outputs
+        }
+        parts = [*self.ctx.parts, node] if node not in self.ctx.parts else self.ctx.parts
+        if len(parts) > 1:
+            for name, join in (("frames", join_frames), ("output_parameters", join_parameters)):
+                outputs[name] = join(**{f"part_{i:03d}": part.outputs[name] for i, part in enumerate(parts)})
+        return outputs
+
+
+def _has_frames(node: orm.CalcJobNode) -> bool:
+    return "frames" in node.outputs and "output_parameters" in node.outputs

@@ -43,7 +43,7 @@ CODES = {
         "Install it (Debian: apt-get install cp2k) or name it with --cp2k PATH; teachers run without it.",
     ),
     "engine": CodeChoice(
-        "haml.train", ("haml-engine",), "Install aiida-haml there, or name it with --engine PATH."
+        "haml.learn", ("haml-engine",), "Install aiida-haml there, or name it with --engine PATH."
     ),
     "lammps": CodeChoice(
         "haml.lammps", ("haml-lammps",), "Install aiida-haml there, or name it with --lammps PATH."

@@ -64,7 +64,7 @@ def store(spec: Path, choose: tuple[str, ...]) -> None:
     """Build the cells of SPEC.yaml in the database, each by a calcfunction that keeps what was asked for."""
     from aiida.orm import Dict
 
-    from aiida_haml.calculations.functions import build_candidate
+    from aiida_haml.calculations.building import build_candidate
 
     for name, specification in _wanted(_load(spec), choose):
         with waiting(f"building {name}"), _told():

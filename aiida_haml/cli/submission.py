@@ -113,7 +113,7 @@ def _code_problems(role: str, code: AbstractCode) -> Iterator[Problem]:
 def _codes_of_jobs(spec: ScreenSpec, codes: dict[str, Any]) -> dict[str, Any]:
     """Return the code of each kind of job, of those that were found."""
     label = "engine" if spec.level_name == "teacher" else "cp2k"
-    roles = {"label": label, "train": "engine", "md": "lammps", "analysis": "engine"}
+    roles = {"label": label, "learn": "engine", "md": "lammps", "analysis": "engine"}
     return {kind: codes[role] for kind, role in roles.items() if role in codes}
 
 

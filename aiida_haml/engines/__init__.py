@@ -14,7 +14,6 @@ from pathlib import Path
 #: Task name -> module with a function ``run(folder: Path, task: dict) -> None``.
 TASKS = {
     "teacher": "aiida_haml.engines.teacher",
-    "train": "aiida_haml.engines.mace_training",
     "learn": "aiida_haml.engines.mace_learning",
     "evaluate": "aiida_haml.engines.mace_evaluation",
     "describe": "aiida_haml.engines.description",

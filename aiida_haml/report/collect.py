@@ -29,8 +29,6 @@ Arrays = Mapping[str, np.ndarray]
 
 #: Environments read for the map, over all candidates, and fewest of one candidate.
 MAX_MAPPED, MIN_MAPPED = 60_000, 1_000
-#: Extra of a screen's node that holds the specification it was submitted with.
-SPEC_EXTRA = "haml_spec"
 
 
 def collect(screen: orm.WorkChainNode) -> ReportData:
@@ -56,7 +54,7 @@ def collect(screen: orm.WorkChainNode) -> ReportData:
         ranking=content,
         level=Level(level.get("name", "?"), content.get("level_of_theory") or "?", level.get("engine", "?")),
         candidates=list(_candidates(screen, ranking)),
-        spec=screen.base.extras.get(SPEC_EXTRA, {}),
+        spec=screen.inputs.specification.get_dict() if "specification" in screen.inputs else {},
         cost=_cost(cost(screen)),
         audit=_audit(audit(screen)),
         provenance=[

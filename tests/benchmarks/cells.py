@@ -94,7 +94,7 @@ def equilibrations() -> dict[str, Any]:
     from aiida import orm
     from aiida.engine import submit
 
-    from aiida_haml.calculations.functions import build_candidate
+    from aiida_haml.calculations.building import build_candidate
     from aiida_haml.workchains.equilibrate import EquilibrateWorkChain
 
     code = orm.load_code("cp2k@localhost")

@@ -9,9 +9,9 @@ from aiida import orm
 from aiida.engine import run_get_node
 from ase.spacegroup import crystal
 
+from aiida_haml.calculations.building import build_isolated_atom
 from aiida_haml.calculations.cp2k import Cp2kLabelCalculation
 from aiida_haml.calculations.cp2k_input import build_parameters, rng_record, run_parameters
-from aiida_haml.calculations.functions import build_isolated_atom
 from aiida_haml.calculations.levels import level_key, pin
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames, maxwell_boltzmann

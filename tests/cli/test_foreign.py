@@ -54,7 +54,7 @@ def hostile_computer(label="localhost", configured=True):
 
 
 def code(computer, label="haml-engine", **changes):
-    content = {"filepath_executable": "/bin/true", "default_calc_job_plugin": "haml.train", "with_mpi": False}
+    content = {"filepath_executable": "/bin/true", "default_calc_job_plugin": "haml.learn", "with_mpi": False}
     return orm.InstalledCode(label=label, computer=computer, **content | changes).store()
 
 

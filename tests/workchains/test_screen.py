@@ -1,4 +1,4 @@
-"""The whole of HAML with a teacher: one screen, looked at from every side."""
+"""The whole of HAML with a teacher: one screen in rounds, looked at from every side."""
 
 import itertools
 import json
@@ -13,8 +13,8 @@ from aiida.manage.caching import enable_caching
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.queries import audit, called_descendants, training_steps
+from aiida_haml.queries.timelines import time_lines
 from aiida_haml.spec import parse_spec
-from aiida_haml.workchains.hybrid import HybridWorkChain
 from aiida_haml.workchains.screen import ScreenWorkChain
 
 ROOT = Path(__file__).parents[2]
@@ -28,12 +28,21 @@ temperature_K: 300
 protocol: quick
 level_of_theory: teacher
 codes: {{engine: {engine}, lammps: {lammps}}}
-max_in_flight: 1
+max_in_flight: 2
 overrides:
   equilibration: {{relax_steps: 4, max_force: 0.05, warm_up_steps: 3, warm_up_stages: 1}}
-  hybrid: {{simulated_fs: 30.0}}
-  controller: {{n_burst_first: 5, min_burst: 3, n_stretch_first: 10, min_stretch: 5, max_force_error: 50.0}}
-  training: {{num_channels: 4, max_epochs: 4, fine_tune_epochs: 2}}
+  hybrid: {{simulated_fs: 40.0}}
+  rounds:
+    n_burst_first: 4
+    min_burst: 2
+    n_stretch_first: 10
+    min_stretch: 5
+    force_rmse_tolerance: 1.0
+    max_force_error: 10.0
+    max_energy_error: 0.5
+  probes: {{n_probes: 3}}
+  distortions: {{n_rattled: 4, contact_ratios: []}}
+  learning: {{num_channels: 4, steps_first: 60, steps_per_round: 20, gate_steps: 5}}
   ranking: {{min_simulated_fs: 20.0}}
 """
 
@@ -50,8 +59,8 @@ def builder_of(aiida_profile, tmp_path_factory):
         code = orm.InstalledCode(computer, path, label=name, prepend_text=f"export PYTHONPATH={ROOT}")
         code.store()
 
-    def make():
-        text = SPEC.format(engine="haml-engine@screening", lammps="haml-lammps@screening")
+    def make(text=SPEC):
+        text = text.format(engine="haml-engine@screening", lammps="haml-lammps@screening")
         return ScreenWorkChain.get_builder_from_spec(parse_spec(text))
 
     return make
@@ -59,14 +68,22 @@ def builder_of(aiida_profile, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def screen(builder_of):
-    """A finished screen of two candidates, the second of which starts from what the first one taught."""
+    """A finished screen of two candidates that share one learner."""
     outputs, node = run_get_node(builder_of())
     assert node.is_finished_ok, node.exit_message
     return outputs, node
 
 
-def hybrids(node):
-    return [child for child in node.called if child.process_label == "HybridWorkChain"]
+def dynamics(node):
+    return next(child for child in node.called if child.process_label == "HybridWorkChain")
+
+
+def trajectories(node):
+    return dict(dynamics(node).outputs.trajectories)
+
+
+def segments(outputs):
+    return [outputs["segments"][name] for name in sorted(outputs["segments"])]
 
 
 def test_both_candidates_are_in_the_ranking(screen):
@@ -77,50 +94,61 @@ def test_both_candidates_are_in_the_ranking(screen):
     json.dumps(ranking, allow_nan=False)
 
 
-def test_the_time_line_is_continuous(screen):
-    for hybrid in hybrids(screen[1]):
-        segments = [hybrid.outputs.segments[name] for name in sorted(hybrid.outputs.segments)]
-        assert [s.kind for s in segments[:2]] == ["burst", "stretch"]
-        assert segments[-1].kind == "burst"
-        for before, after in itertools.pairwise(segments):
+def test_the_time_lines_are_continuous(screen):
+    for outputs in trajectories(screen[1]).values():
+        line = segments(outputs)
+        assert line[0].kind == line[-1].kind == "burst"
+        assert "stretch" in {segment.kind for segment in line}
+        for before, after in itertools.pairwise(line):
             end, start = before.read(-1), after.read(0)
             np.testing.assert_allclose(start.positions, end.positions, atol=1e-9)
             np.testing.assert_allclose(start.velocities, end.velocities, atol=1e-9)
             assert start.times[0] == pytest.approx(end.times[0], abs=1e-9)
-        history = hybrid.outputs.history.get_dict()
-        assert history["simulated_fs"] == pytest.approx(30.0)
-        assert len(history["cycles"]) >= 2
+        history = outputs["history"].get_dict()
+        assert history["simulated_fs"] == pytest.approx(40.0)
+        assert history["ended_because"] == "The wanted simulated time is reached."
+        assert sum(entry["advanced_fs"] for entry in history["rounds"]) == pytest.approx(40.0)
 
 
-def test_a_candidate_starts_equilibrated_and_learns_from_the_way_there(screen):
-    for hybrid in hybrids(screen[1]):
-        chain = next(child for child in hybrid.called if child.process_label == "EquilibrateWorkChain")
-        first = hybrid.outputs.segments[min(hybrid.outputs.segments)].read(0)
-        start = chain.outputs.structure.read(-1)
-        assert first.times[0] == 0
-        np.testing.assert_allclose(first.positions, start.positions, atol=1e-9)
-        np.testing.assert_allclose(first.velocities, start.velocities, atol=1e-9)
-        learnt = {step.label_uuid for step in training_steps(hybrid.outputs.potential)}
-        kinds = {node.kind for node in chain.outputs.labels.values() if node.uuid in learnt}
-        assert kinds == {"relaxation", "burst"}
-        stages = hybrid.outputs.equilibration["stages"]
+def test_nothing_that_was_not_accepted_is_on_a_time_line(screen):
+    for outputs in trajectories(screen[1]).values():
+        for entry in outputs["history"]["rounds"]:
+            assert (entry["stretch_fs"] > 0) == (entry["action"] in ("accept", "cut"))
+        assert {segment.kind for segment in segments(outputs)} <= {"burst", "stretch"}
+
+
+def test_cells_start_equilibrated_and_the_way_there_teaches(screen):
+    pool = dynamics(screen[1]).outputs.pool
+    kinds = {entry.kind for entry in pool.entries()}
+    assert kinds == {"relaxation", "burst", "probes"}
+    for slug, outputs in trajectories(screen[1]).items():
+        stages = outputs["equilibration"]["stages"]
         assert stages["relaxation"]["max_force_end"] < stages["relaxation"]["max_force_start"]
+        assert segments(outputs)[0].read(0).times[0] == 0
+        assert {entry.candidate for entry in pool.entries()} >= {slug}
 
 
-def test_every_committee_is_tested_before_it_learns(screen):
-    first = hybrids(screen[1])[0]
-    for cycle in first.outputs.history["cycles"][1:]:
-        assert cycle["prequential"]["force_rmse"] > 0
-        assert cycle["prequential"]["n_frames"] == cycle["burst_steps"] + 1
+def test_one_potential_learns_from_both_candidates(screen):
+    learned = [child for child in dynamics(screen[1]).called if child.process_label == "LearnWorkChain"]
+    slugs = set(trajectories(screen[1]))
+    for chain in learned[1:]:
+        tested = {name.partition("__")[0] for name in chain.inputs.job.tests}
+        assert tested == slugs
+    assert len(learned) == len(next(iter(trajectories(screen[1]).values()))["history"]["rounds"])
 
 
-def test_the_second_candidate_learns_from_the_first(screen):
-    first, second = hybrids(screen[1])
-    assert second.inputs.potential.uuid == first.outputs.potential.uuid
-    bursts = [s.uuid for s in first.outputs.segments.values() if s.kind == "burst"]
-    assert {node.uuid for node in second.inputs.labels.values()} == set(bursts)
-    # It starts with a potential, so that its very first burst is a test already.
-    assert second.outputs.history["cycles"][0]["prequential"] is not None
+def test_every_potential_that_drove_is_tested_before_it_learns(screen):
+    for outputs in trajectories(screen[1]).values():
+        for entry in outputs["history"]["rounds"][1:]:
+            assert entry["force_rmse"] > 0
+            assert entry["n_points"] >= 3
+
+
+def test_noise_is_new_in_every_segment(screen):
+    jobs = [orm.load_node(pk) for pk in called_descendants(screen[1])]
+    seeds = [job.inputs.md["seed"] for job in jobs if isinstance(job, orm.CalcJobNode) and "md" in job.inputs]
+    assert len(seeds) > 6
+    assert len(set(seeds)) == len(seeds)
 
 
 def test_provenance_has_no_hole(screen):
@@ -131,14 +159,22 @@ def test_provenance_has_no_hole(screen):
 
 
 def test_every_training_frame_comes_from_a_step(screen):
-    steps = training_steps(hybrids(screen[1])[1].outputs.potential)
+    steps = training_steps(dynamics(screen[1]).outputs.potential)
     assert len(steps) > 10
     for step in steps:
         made = orm.load_node(step.calculation_uuid)
-        frames = orm.load_node(step.label_uuid)
         assert made.process_label == "TeacherCalculation"
-        assert frames.creator.uuid == made.uuid
-        assert step.frame < len(frames)
+        assert step.frame < len(orm.load_node(step.label_uuid))
+
+
+def test_time_lines_can_be_read_from_what_the_judge_said(screen):
+    """A running screen has no outputs yet: what it has brought so far is found all the same."""
+    lines = time_lines(screen[1])
+    for slug, outputs in trajectories(screen[1]).items():
+        told = [lines.segments[name].uuid for name in sorted(lines.segments) if name.startswith(f"{slug}__")]
+        assert told == [segment.uuid for segment in segments(outputs)]
+    assert lines.pool.uuid == dynamics(screen[1]).outputs.pool.uuid
+    assert lines.potential.uuid == dynamics(screen[1]).outputs.potential.uuid
 
 
 def test_a_rerun_executes_nothing(screen, builder_of):
@@ -153,45 +189,55 @@ def test_a_rerun_executes_nothing(screen, builder_of):
     assert outputs["ranking"].get_dict() == screen[0]["ranking"].get_dict()
 
 
+def test_a_screen_is_gone_on_with(screen, builder_of):
+    """Longer: the old segments stay the beginning of the time lines, and no label is made twice."""
+    lines = time_lines(screen[1])
+    builder = builder_of(SPEC.replace("simulated_fs: 40.0", "simulated_fs: 60.0"))
+    builder.segments, builder.pool, builder.potential = lines.segments, lines.pool, lines.potential
+    builder.calibration = lines.calibration
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    for slug, outputs in trajectories(node).items():
+        before = [segment.uuid for segment in segments(trajectories(screen[1])[slug])]
+        assert [segment.uuid for segment in segments(outputs)][: len(before)] == before
+        assert segments(outputs)[-1].base.attributes.get("time_end") == pytest.approx(60.0)
+    assert dynamics(node).outputs.pool.n_labels > lines.pool.n_labels
+    assert audit(node).ok
+
+
 def test_a_failed_candidate_does_not_stop_the_rest(builder_of):
     builder = builder_of()
     candidates = {slug: node.get_dict() for slug, node in builder.candidates.items()}
     first = sorted(candidates)[0]
-    broken = builder.level.get_dict()
+    broken = builder.label.job.level.get_dict()
     broken["theory"] = {"calculator": "tests.faulty:RefusesOxygen", "parameters": {}}
-    builder.level = orm.Dict(broken)
-    builder.share_learning = orm.Bool(False)
+    builder.label.job.level = orm.Dict(broken)
     outputs, node = run_get_node(builder)
     assert node.exit_status == 410, node.exit_message
     assert [row["label"] for row in outputs["ranking"]["candidates"]] == [candidates[first]["label"]]
 
 
-def test_a_stretch_that_trips_at_once_is_cut_back_to_its_start(builder_of, screen):
-    """No deviation is small enough: the time line goes on by bursts alone, without a gap and without the tail."""
-    hybrid = hybrids(screen[1])[0]
-    builder = HybridWorkChain.get_builder_from_protocol(
-        structure=hybrid.inputs.structure,
-        codes={name: hybrid.inputs.codes[name] for name in ("label", "engine", "lammps")},
-        level=hybrid.inputs.level,
-        protocol="quick",
-        overrides={
-            "hybrid": {"simulated_fs": 10.0},
-            "controller": {
-                "n_burst_first": 4,
-                "min_burst": 3,
-                "n_stretch_first": 10,
-                "min_stretch": 5,
-                "max_force_error": 1e-6,
-            },
-            "training": {"num_channels": 4, "max_epochs": 2, "fine_tune_epochs": 1},
-        },
-    )
-    builder.isolated_atoms = dict(hybrid.inputs.isolated_atoms)
+def test_a_cell_that_cannot_be_built_does_not_stop_the_rest(builder_of):
+    builder = builder_of()
+    first, second = sorted(builder.candidates)
+    content = builder.candidates[second].get_dict()
+    content["structure"]["configuration"] = 10**6
+    builder.candidates = {first: builder.candidates[first], second: orm.Dict(content)}
     outputs, node = run_get_node(builder)
-    assert node.is_finished_ok, node.exit_message
-    first = outputs["history"]["cycles"][0]
-    assert (first["stopped_by"], first["trusted_steps"]) == ("deviation", 0)
-    assert len(outputs["segments"]["segment_0001"]) == 1
-    assert outputs["history"]["simulated_fs"] == pytest.approx(10.0)
+    assert node.exit_status == 410
+    assert second in node.exit_message
+    assert len(outputs["ranking"]["candidates"]) == 1
+
+
+def test_what_no_label_supports_does_not_stay(builder_of):
+    """No error is small enough: every stretch is revoked, the time lines are bursts alone, and it is said why."""
+    text = SPEC.replace("force_rmse_tolerance: 1.0", "force_rmse_tolerance: 1.0e-6\n    max_fruitless: 2")
+    _, node = run_get_node(builder_of(text))
+    assert node.is_finished, node.exit_message
+    for line in trajectories(node).values():
+        assert {segment.kind for segment in segments(line)} == {"burst"}
+        assert "2 rounds in a row" in line["history"]["ended_because"]
+        assert {tail.kind for tail in line["untrusted"].values()} == {"untrusted"}
     used = {n.uuid for child in node.called_descendants for n in child.inputs if isinstance(n, FramesData)}
-    assert not used & {tail.uuid for tail in outputs.get("untrusted", {}).values()}
+    revoked = {tail.uuid for line in trajectories(node).values() for tail in line["untrusted"].values()}
+    assert not used & revoked

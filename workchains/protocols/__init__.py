@@ -11,8 +11,11 @@ from typing import Any
 import yaml
 
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
-from aiida_haml.learning.controller import ControllerSettings
-from aiida_haml.learning.training import TrainingSettings
+from aiida_haml.learning.distortions import DistortionSettings
+from aiida_haml.learning.learner import LearnerSettings
+from aiida_haml.learning.plan import WatchSettings
+from aiida_haml.learning.rounds import RoundSettings
+from aiida_haml.learning.selection import ProbeSettings
 
 #: Taken when no protocol is named.
 DEFAULT_PROTOCOL = "fast"
@@ -20,8 +23,11 @@ DEFAULT_PROTOCOL = "fast"
 
 #: Sections whose keys and defaults stand with the code that they steer.
 TYPED_SECTIONS = {
-    "controller": ControllerSettings,
-    "training": TrainingSettings,
+    "rounds": RoundSettings,
+    "watch": WatchSettings,
+    "probes": ProbeSettings,
+    "distortions": DistortionSettings,
+    "learning": LearnerSettings,
     "analysis": DescriptionSettings,
     "ranking": RankingSettings,
 }
@@ -49,8 +55,8 @@ def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] 
     Returns
     -------
     dict
-        By section: ``dynamics``, ``watch``, ``controller``, ``hybrid``, ``training``, ``analysis``, ``ranking``,
-        ``options``.
+        By section: ``dynamics``, ``watch``, ``rounds``, ``probes``, ``distortions``, ``hybrid``, ``learning``,
+        ``equilibration``, ``analysis``, ``ranking``, ``options``.
 
     Raises
     ------

@@ -1,0 +1,289 @@
+"""Calcfunctions of a round: the judge, the plan, and the story that they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_haml.data.frames import FramesData
+from aiida_haml.engines.pairs import shortest_distances
+from aiida_haml.learning.calibration import Calibration
+from aiida_haml.learning.judge import Point, Verdict, judge
+from aiida_haml.learning.plan import (
+    Plan,
+    Progress,
+    WatchSettings,
+    deviation_limit,
+    first_plan,
+    next_plan,
+    thresholds,
+)
+from aiida_haml.learning.rounds import RoundSettings
+
+#: Atoms farther apart than this are no contact, Angstrom.
+REACH = 4.0
+#: Between a candidate's slug and what of it a node is, in the names of ports.
+OF = "__"
+
+
+def port(slug: str, name: str) -> str:
+    """Return the name of the port that carries something of a candidate."""
+    return f"{slug}{OF}{name}"
+
+
+def by_candidate(nodes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort nodes whose names begin with a candidate's slug, as `port` made them."""
+    sorted_: dict[str, dict[str, Any]] = {}
+    for name, node in sorted(nodes.items()):
+        slug, found, rest = name.partition(OF)
+        if found:
+            sorted_.setdefault(slug, {})[rest] = node
+    return sorted_
+
+
+@calcfunction
+def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
+    """Judge what each candidate's round brought.
+
+    Parameters
+    ----------
+    settings : Dict
+        Of `RoundSettings`.
+    **nodes
+        ``tests`` (errors of the driving potential, where there was one), ``calibration`` (of the round before), and by
+        candidate, as ``SLUG__NAME``: ``start`` (what the round went on from), ``burst``, and where there are any
+        ``stretch``, and ``probes`` with ``why`` (each was chosen, and its time) and ``parameters`` (of the job).
+
+    Returns
+    -------
+    dict
+        ``verdicts``: by slug the fields of a `Verdict` and ``reached_fs``, ``advanced_fs``, ``stretch_fs``,
+        ``burst_fs``, ``n_labels``, ``temperature_K`` (mean of the burst). ``calibration``: of this round, with the
+        ``shortest`` distance that the labels hold for each pair of elements, Angstrom.
+    """
+    chosen = RoundSettings.from_dict(settings.get_dict())
+    tests = nodes.get("tests")
+    known = nodes["calibration"].get_dict() if "calibration" in nodes else {}
+    calibration, shortest = _calibration(known), dict(known.get("shortest", {}))
+    verdicts: dict[str, Any] = {}
+    for slug, of in by_candidate(nodes).items():
+        probes, burst = _points(slug, of, tests)
+        calibration = calibration.extended(_pairs(slug, tests))
+        _shorten(shortest, of)
+        end = _end(of["stretch"]) if "stretch" in of else None
+        verdict = judge(chosen, end, probes, burst)
+        verdicts[slug] = verdict.to_dict() | _progress(of, verdict)
+    limit = calibration.threshold(chosen.max_force_error)
+    told = calibration.to_dict() | {
+        "threshold": limit,
+        "false_alarms": calibration.false_alarms(limit, chosen.max_force_error),
+        "misses": calibration.misses(limit, chosen.max_force_error),
+        "shortest": shortest,
+    }
+    return {"verdicts": orm.Dict(verdicts), "calibration": orm.Dict(told)}
+
+
+def _calibration(content: Mapping[str, Any]) -> Calibration:
+    return Calibration.from_dict({name: content[name] for name in ("deviations", "errors") if name in content})
+
+
+def _shorten(shortest: dict[str, float], of: Mapping[str, Any]) -> None:
+    """Note how close the labels of a candidate show that atoms can come."""
+    for name in ("burst", "probes"):
+        if name in of:
+            for pair, length in shortest_distances(of[name].frames, REACH).items():
+                shortest[pair] = min(length, shortest.get(pair, length))
+
+
+def _end(node: FramesData) -> float:
+    return float(node.base.attributes.get("time_end") or 0.0)
+
+
+def _points(slug: str, of: Mapping[str, Any], tests: orm.ArrayData | None) -> tuple[list[Point], list[Point]]:
+    """Return the points of a candidate's probes and of its burst."""
+    if tests is None:
+        return [], []
+    probes: list[Point] = []
+    if "probes" in of:
+        times = [frame.get("time_fs") for frame in of["why"]["frames"]]
+        kept = of["parameters"].get_dict().get("kept", range(len(times)))
+        if None not in times:  # distorted copies have no place in time
+            probes = _tested(tests, port(slug, "probes"), [times[i] for i in kept], of["probes"].n_atoms)
+    burst: list[Point] = []
+    if "burst" in of:
+        burst = _tested(tests, port(slug, "burst"), of["burst"].get_array("times"), of["burst"].n_atoms)
+    return probes, burst
+
+
+def _tested(tests: orm.ArrayData, key: str, times: Sequence[float], n_atoms: int) -> list[Point]:
+    if f"{key}{OF}force_rmse" not in tests.get_arraynames():
+        return []
+    rmse = tests.get_array(f"{key}{OF}force_rmse")
+    errors = tests.get_array(f"{key}{OF}errors")
+    energies = tests.get_array(f"{key}{OF}energy_errors") / n_atoms
+    return [
+        Point(float(t), float(r), float(e.max()), float(d))
+        for t, r, e, d in zip(times, rmse, errors, energies, strict=True)
+    ]
+
+
+def _pairs(slug: str, tests: orm.ArrayData | None) -> list[tuple[float, float]]:
+    """Return largest deviation and largest error of one atom, frame by frame."""
+    if tests is None:
+        return []
+    pairs = []
+    for name in ("probes", "burst"):
+        key = port(slug, name)
+        if f"{key}{OF}deviations" not in tests.get_arraynames():
+            continue
+        deviations, errors = tests.get_array(f"{key}{OF}deviations"), tests.get_array(f"{key}{OF}errors")
+        pairs += [(float(d.max()), float(e.max())) for d, e in zip(deviations, errors, strict=True)]
+    return pairs
+
+
+def _progress(of: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """Return how far the time line got, and what that took."""
+    start = _end(of["start"])
+    stretch = (verdict.end_fs - start) if verdict.end_fs is not None else 0.0
+    burst: FramesData | None = of.get("burst")
+    lasting = 0.0
+    temperature = None
+    if burst is not None:
+        run = burst.frames
+        assert run.times is not None
+        lasting = float(run.times[-1] - run.times[0]) if verdict.burst_stays else 0.0
+        temperature = float(run.temperatures().mean()) if run.velocities is not None else None
+    n_labels = sum(len(of[name]) for name in ("burst", "probes") if name in of)
+    return {
+        "stretch_fs": stretch,
+        "burst_fs": lasting,
+        "advanced_fs": stretch + lasting,
+        "reached_fs": start + stretch + lasting,
+        "n_labels": n_labels,
+        "temperature_K": temperature,
+    }
+
+
+@calcfunction
+def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Dict:
+    """Plan the next round of every candidate.
+
+    Parameters
+    ----------
+    settings : Dict
+        ``rounds`` (`RoundSettings`), ``watch`` (`WatchSettings`), ``timestep_fs``, ``simulated_fs``, ``n_committee``.
+    candidates : Dict
+        By slug ``temperature_K``, ``n_atoms``, and ``reached_fs`` where the time line goes on from an earlier run.
+    **nodes
+        None for the first plan; else ``verdicts``, ``calibration``, ``previous`` (the plan before) and
+        ``wall_time_s`` (given only where there is a budget of it, as it makes every run different).
+
+    Returns
+    -------
+    Dict
+        By slug the fields of a `Plan`, ``remaining_steps`` and ``watch``, the numbers that end a stretch.
+    """
+    content = settings.get_dict()
+    rounds = RoundSettings.from_dict(content["rounds"])
+    watch = WatchSettings.from_dict(content["watch"])
+    known = nodes["calibration"].get_dict() if "calibration" in nodes else {}
+    limit = deviation_limit(rounds, _calibration(known), content["n_committee"])
+    plans: dict[str, Any] = {}
+    for slug, candidate in sorted(candidates.get_dict().items()):
+        wanted = round(content["simulated_fs"] / content["timestep_fs"])
+        verdict = nodes["verdicts"].get_dict().get(slug) if "verdicts" in nodes else None
+        reached = verdict["reached_fs"] if verdict else candidate.get("reached_fs", 0.0)
+        remaining = wanted - round(reached / content["timestep_fs"])
+        plan = _planned(slug, rounds, content, nodes, verdict, remaining)
+        if plan is None:
+            continue
+        heat = max(candidate["temperature_K"], (verdict or {}).get("temperature_K") or 0.0)
+        plans[slug] = plan.to_dict() | {
+            "remaining_steps": remaining,
+            "watch": thresholds(watch, heat, candidate["n_atoms"], limit, known.get("shortest", {})),
+        }
+    return orm.Dict(plans)
+
+
+def _planned(
+    slug: str,
+    rounds: RoundSettings,
+    content: Mapping[str, Any],
+    nodes: Mapping[str, Any],
+    verdict: Mapping[str, Any] | None,
+    remaining: int,
+) -> Plan | None:
+    """Return a candidate's plan; None for one that has no part in the run any more."""
+    if "previous" not in nodes:
+        return first_plan(rounds, remaining)
+    earlier = nodes["previous"].get_dict().get(slug)
+    if earlier is None or verdict is None:
+        return None
+    names = Plan.__dataclass_fields__
+    previous = Plan.from_dict({name: earlier[name] for name in names})
+    progress = Progress(
+        stretch_steps=round(verdict["stretch_fs"] / content["timestep_fs"]),
+        remaining_steps=remaining,
+        n_labels=verdict["n_labels"],
+        wall_time_s=nodes["wall_time_s"].value if "wall_time_s" in nodes else 0.0,
+    )
+    judged = Verdict.from_dict({name: verdict[name] for name in Verdict.__dataclass_fields__})
+    return next_plan(rounds, previous, judged, progress)
+
+
+@calcfunction
+def tell_history(**nodes: orm.Dict) -> dict[str, Any]:
+    """Collect what happened to each candidate, round by round.
+
+    Parameters
+    ----------
+    **nodes
+        ``plan_NNNN``, ``verdicts_NNNN``, ``learning_NNNN``, ``calibration_NNNN`` and, as ``SLUG__stretch_NNNN``, the
+        output parameters of the stretches.
+
+    Returns
+    -------
+    dict
+        By slug a Dict with ``rounds`` (a list) and ``simulated_fs``, ``n_labels``, ``ended_because``.
+    """
+    stretches = by_candidate({name: node for name, node in nodes.items() if OF in name})
+    contents = {name: node.get_dict() for name, node in nodes.items() if OF not in name}
+    rounds = sorted(name.removeprefix("verdicts_") for name in contents if name.startswith("verdicts_"))
+    slugs = sorted({slug for number in rounds for slug in contents[f"verdicts_{number}"]})
+    return {slug: orm.Dict(_history(slug, rounds, contents, stretches.get(slug, {}))) for slug in slugs}
+
+
+def _history(
+    slug: str, rounds: list[str], contents: Mapping[str, dict[str, Any]], stretches: Mapping[str, orm.Dict]
+) -> dict[str, Any]:
+    told, ended = [], None
+    simulated = 0.0
+    for number in rounds:
+        verdict = contents[f"verdicts_{number}"].get(slug)
+        if verdict is None:
+            continue
+        after = contents.get(f"plan_{int(number) + 1:04d}", {}).get(slug)
+        stretch = stretches.get(f"stretch_{number}")
+        simulated = verdict["reached_fs"]
+        learning = contents.get(f"learning_{number}", {})
+        told.append(
+            verdict
+            | {
+                "round": int(number),
+                "planned": contents.get(f"plan_{number}", {}).get(slug),
+                "stretch": _seen(stretch.get_dict()) if stretch is not None else None,
+                "learning": {name: learning.get(name) for name in ("verdict", "reason")} if learning else None,
+                "threshold": contents.get(f"calibration_{number}", {}).get("threshold"),
+            }
+        )
+        ended = after["reason"] if after is not None and after["n_burst"] == 0 else None
+    n_labels = sum(entry["n_labels"] for entry in told)
+    return {"rounds": told, "simulated_fs": simulated, "n_labels": n_labels, "ended_because": ended}
+
+
+def _seen(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("steps_done", "trusted_steps", "stopped_by", "stopped_at_step", "reason", "seconds_per_step")
+    return {name: parameters.get(name) for name in names}

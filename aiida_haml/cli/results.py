@@ -1,0 +1,132 @@
+"""Commands that show what a screen has brought: rank, report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_haml.cli.files import file_name, writing
+from aiida_haml.cli.messages import Refusal, echo
+from aiida_haml.cli.root import with_profile
+from aiida_haml.cli.screen import find_screen, screen
+
+if TYPE_CHECKING:
+    from aiida.orm import WorkChainNode
+
+
+@screen.command()
+@click.argument("screen", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="Form.",
+)
+@with_profile
+def rank(screen: str | None, form: str) -> None:
+    """Print the ranking of SCREEN."""
+    node = find_screen(screen)
+    ranking = _ranking(node)
+    if form == "json":
+        echo(json.dumps(ranking, indent=2, sort_keys=True))
+    elif form == "csv":
+        echo(_csv(ranking), nl=False)
+    else:
+        _print_ranking(ranking, node.outputs.ranking.pk)
+
+
+def _ranking(node: WorkChainNode) -> dict[str, Any]:
+    if "ranking" not in node.outputs:
+        state = node.process_state.value if node.process_state else "new"
+        raise Refusal(
+            f"Screen <{node.pk}> has no ranking; it is {state}. "
+            f"See 'aiida-haml screen status {node.pk}' and 'verdi process report {node.pk}'."
+        )
+    return node.outputs.ranking.get_dict()
+
+
+def _csv(ranking: dict[str, Any]) -> str:
+    metrics = list(ranking["metrics"])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    units = [f"{m} [{ranking['metrics'][m].get('unit', '')}]" for m in metrics]
+    writer.writerow(["rank", "label", "score", "low", "high", "simulated_fs", "status", *units])
+    for c in ranking["candidates"]:
+        low, high = c.get("interval") or (None, None)
+        values = [c["metrics"].get(m) for m in metrics]
+        writer.writerow([c.get("rank"), c["label"], c.get("score"), low, high, c["simulated_fs"], c["status"], *values])
+    return text.getvalue()
+
+
+def _print_ranking(ranking: dict[str, Any], pk: int) -> None:
+    """Print the table, each metric with its unit, its weight and which way is better."""
+    if ranking.get("teacher"):
+        echo("TEACHER: the labels are not ab initio; this ranking is a rehearsal and decides nothing.")
+    width = max(len(c["label"]) for c in ranking["candidates"]) + 2
+    echo(f"{'rank':>4}  {'candidate':<{width}}{'score':>8}  {'interval':<18}{'fs':>9}  status")
+    for c in sorted(ranking["candidates"], key=lambda c: (c.get("rank") is None, c.get("rank"))):
+        low, high = c.get("interval") or (None, None)
+        head = f"{c.get('rank') or '-':>4}  {c['label']:<{width}}{_number(c.get('score')):>8}"
+        tied = f"; not told apart from {', '.join(c['tied_with'])}" if c.get("tied_with") else ""
+        interval = f"[{_number(low)}, {_number(high)}]"
+        echo(f"{head}  {interval:<18}{c['simulated_fs']:>9.1f}  {c['status']}{tied}")
+        for name, value in c["metrics"].items():
+            echo(f"        {_metric_line(name, value, ranking['metrics'][name], c.get('parts', {}).get(name))}")
+        if growth := c.get("kinetics"):
+            echo(f"        {_growth_line(growth)}")
+    for warning in ranking.get("warnings", []):
+        echo(f"! {warning}")
+    echo(f"level of theory {ranking.get('level_of_theory')}; walk it back with 'aiida-haml trace {pk}'")
+
+
+def _metric_line(name: str, value: float | None, metric: dict[str, Any], part: float | None) -> str:
+    share = "" if part is None else f"  adds {_number(part)}"
+    meaning = f"({metric['direction']} is better, weight {_number(metric['weight'])})"
+    return f"{name}: {_number(value)} {metric.get('unit', '')} {meaning}{share}"
+
+
+def _growth_line(growth: dict[str, Any]) -> str:
+    """Return the growth law and its rate constant, or why there is none."""
+    if (rate := growth.get("rate_per_ps")) is None:
+        return f"growth: {growth['model']}{': ' + growth['reason'] if growth.get('reason') else ''}"
+    low, high = rate["interval"]
+    return (
+        f"growth: {growth['model'].replace('_', ' ')}, {_number(rate['value'])} [{_number(low)}, {_number(high)}] /ps"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+@screen.command()
+@click.argument("screen", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Path of the HTML file.")
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder for the figures of the report too, each as SVG and PDF.",
+)
+@with_profile
+def report(screen: str | None, output: Path | None, figures: Path | None) -> None:
+    """Write the report of SCREEN as one self-contained HTML file."""
+    from aiida_haml.report import render, write_figures
+    from aiida_haml.report.collect import collect
+
+    node = find_screen(screen)
+    _ranking(node)
+    path = output or Path(f"screen-{file_name(node.label or 'report')}-{node.pk}.html")
+    data = collect(node)
+    with writing(path):
+        path.write_text(render(data), encoding="utf-8")
+    echo(f"wrote {path}")
+    if figures is not None:
+        echo(f"wrote {len(write_figures(data, figures))} files into {figures}")

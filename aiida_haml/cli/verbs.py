@@ -1,0 +1,194 @@
+"""Commands that go on with a screen: longer, with more candidates, again, or with what there is so far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_haml.cli.consent import need_consent
+from aiida_haml.cli.messages import Refusal, echo
+from aiida_haml.cli.root import with_profile
+from aiida_haml.cli.screen import find_screen, screen, start
+from aiida_haml.cli.submission import load_checked
+
+if TYPE_CHECKING:
+    from aiida.orm import WorkChainNode
+
+    from aiida_haml.queries.timelines import TimeLines
+
+
+@screen.command()
+@click.argument("screen", required=False)
+@click.option("--simulated-fs", type=click.FloatRange(min=0, min_open=True), required=True, help="Time to reach, fs.")
+@click.option("--run", "in_process", is_flag=True, help="Run here and now, without the daemon.")
+@click.option("--yes", is_flag=True, help="Agree to codes and shell lines that are new to you, without being asked.")
+@with_profile
+def extend(screen: str | None, simulated_fs: float, in_process: bool, yes: bool) -> None:
+    """Follow the candidates of SCREEN for longer, from where their time lines end."""
+    node = find_screen(screen)
+    _agree_to_codes(node, yes)
+    builder = _again(node, simulated_fs)
+    _announce(start(builder, in_process), f"goes on from <{node.pk}> to {simulated_fs:g} fs")
+
+
+@screen.command()
+@click.argument("screen")
+@click.argument("spec", metavar="SPEC.yaml", type=click.Path(path_type=Path))
+@click.option("--run", "in_process", is_flag=True, help="Run here and now, without the daemon.")
+@click.option("--yes", is_flag=True, help="Agree to codes and shell lines that are new to you, without being asked.")
+@with_profile
+def add(screen: str, spec: Path, in_process: bool, yes: bool) -> None:
+    """Follow the candidates of SPEC.yaml that SCREEN lacks, in the same learner, and rank all of them.
+
+    SPEC.yaml holds the old candidates and the new ones. The old ones are not followed again.
+    """
+    from aiida_haml.queries.timelines import time_lines
+    from aiida_haml.workchains.screen import ScreenWorkChain
+
+    node = find_screen(screen)
+    checked = load_checked(spec)
+    need_consent(checked.shell_texts, yes)
+    builder = ScreenWorkChain.get_builder_from_spec(checked.spec)
+    known = _take_over(builder, node, time_lines(node))
+    new = sorted(set(builder.candidates) - known)
+    if not new:
+        raise Refusal(f"{spec} holds no candidate that screen <{node.pk}> does not have.")
+    _announce(start(builder, in_process), f"adds {', '.join(new)} to the {len(known)} of <{node.pk}>")
+
+
+@screen.command()
+@click.argument("screen", required=False)
+@click.option("--run", "in_process", is_flag=True, help="Run here and now, without the daemon.")
+@click.option("--yes", is_flag=True, help="Agree to codes and shell lines that are new to you, without being asked.")
+@with_profile
+def retry(screen: str | None, in_process: bool, yes: bool) -> None:
+    """Go on with the candidates of SCREEN that failed or ended too soon; the others are ranked as they are."""
+    node = find_screen(screen)
+    _agree_to_codes(node, yes)
+    builder = _again(node, node.inputs.settings["hybrid"]["simulated_fs"])
+    _announce(start(builder, in_process), f"tries again what <{node.pk}> did not bring to its end")
+
+
+@screen.command("rank-so-far")
+@click.argument("screen", required=False)
+@click.option("--run", "in_process", is_flag=True, help="Run here and now, without the daemon.")
+@click.option("--yes", is_flag=True, help="Agree to codes and shell lines that are new to you, without being asked.")
+@with_profile
+def rank_so_far(screen: str | None, in_process: bool, yes: bool) -> None:
+    """Rank the candidates of SCREEN by what the judge has accepted of them until now; SCREEN itself goes on.
+
+    The ranking belongs to a screen of its own, which follows nothing any further.
+    """
+    node = find_screen(screen)
+    _agree_to_codes(node, yes)
+    builder = _again(node, None)
+    _announce(start(builder, in_process), f"ranks what <{node.pk}> has brought so far")
+
+
+def _agree_to_codes(node: WorkChainNode, yes: bool) -> None:
+    """Show what a screen that may be another person's runs on one's computers, unless it was agreed to before."""
+    from aiida_haml.codes import what_runs
+
+    codes = {node.inputs[kind].job.code.pk: node.inputs[kind].job.code for kind in ("label", "md", "learn", "analysis")}
+    need_consent([what_runs(code) for code in codes.values()], yes)
+
+
+def _again(node: WorkChainNode, simulated_fs: float | None) -> Any:
+    """Return a builder that goes on from the time lines of a screen; None follows them no further."""
+    from aiida.orm import Dict
+
+    from aiida_haml.queries.timelines import time_lines
+
+    lines = time_lines(node)
+    builder: Any = node.get_builder_restart()
+    if simulated_fs is None:
+        if not lines.slugs:
+            raise Refusal(f"Screen <{node.pk}> has no time line yet; wait for its first round.")
+        ends = [max(_end(lines, slug), 1.0) for slug in lines.slugs]
+        simulated_fs = min(ends)
+        builder.candidates = {slug: builder.candidates[slug] for slug in lines.slugs}
+    settings = node.inputs.settings.get_dict()
+    settings["hybrid"]["simulated_fs"] = simulated_fs
+    builder.settings = Dict(settings)
+    _take_over(builder, node, lines)
+    return builder
+
+
+def _end(lines: TimeLines, slug: str) -> float:
+    names = [name for name in lines.segments if name.startswith(f"{slug}__")]
+    return float(lines.segments[max(names)].base.attributes.get("time_end"))
+
+
+def _take_over(builder: Any, node: WorkChainNode, lines: TimeLines) -> set[str]:
+    """Hand time lines, pool and potential of a screen to the next one; return the candidates that it knows."""
+    same = {
+        slug
+        for slug, given in node.inputs.candidates.items()
+        if slug in builder.candidates and builder.candidates[slug].get_dict() == given.get_dict()
+    }
+    segments = {name: frames for name, frames in lines.segments.items() if name.partition("__")[0] in same}
+    if segments:
+        builder.segments = segments
+    elements = set(builder.settings["learning"]["elements"] or [])
+    for name in ("pool", "potential", "calibration"):
+        value = getattr(lines, name)
+        if value is not None and (name != "potential" or elements <= set(value.elements)):
+            builder[name] = value
+    histories = {}
+    for slug, outputs in node.outputs.trajectories.items() if "trajectories" in node.outputs else ():
+        if slug in same and "history" in outputs:
+            histories[slug] = outputs["history"]
+    if histories:
+        builder.histories = histories
+    return {name.partition("__")[0] for name in segments}
+
+
+def _announce(node: Any, what: str) -> None:
+    echo(f"screen <{node.pk}> '{node.label}' {what}: {node.uuid}")
+
+
+# -- processes ---------------------------------------------------------------------------------------------
+
+
+def _tree(node: WorkChainNode) -> list[Any]:
+    """Return a screen and all its processes that have not ended."""
+    return [p for p in (node, *node.called_descendants) if not p.is_terminated]
+
+
+@screen.command()
+@click.argument("screen", required=False)
+@with_profile
+def pause(screen: str | None) -> None:
+    """Pause SCREEN: jobs that run end, and no new ones are started."""
+    from aiida.engine.processes.control import pause_processes
+
+    node = find_screen(screen)
+    pause_processes(_tree(node), msg_text="Paused by aiida-haml screen pause")
+    echo(f"screen <{node.pk}> is paused; 'aiida-haml screen play {node.pk}' goes on")
+
+
+@screen.command()
+@click.argument("screen", required=False)
+@with_profile
+def play(screen: str | None) -> None:
+    """Let a paused SCREEN go on."""
+    from aiida.engine.processes.control import play_processes
+
+    node = find_screen(screen)
+    play_processes(_tree(node))
+    echo(f"screen <{node.pk}> goes on")
+
+
+@screen.command()
+@click.argument("screen", required=False)
+@click.confirmation_option(prompt="End the screen and its running jobs?")
+@with_profile
+def kill(screen: str | None) -> None:
+    """End SCREEN and its jobs; what it has finished stays, and 'screen retry' goes on from it."""
+    from aiida.engine.processes.control import kill_processes
+
+    node = find_screen(screen)
+    kill_processes([node], msg_text="Killed by aiida-haml screen kill", force=False)
+    echo(f"screen <{node.pk}> is ended; 'aiida-haml screen retry {node.pk}' goes on from what it has")

@@ -1,0 +1,173 @@
+"""The restart layer: one planted failure a test, and what is done about it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from aiida import orm
+
+from aiida_haml.data.frames import FramesData
+from aiida_haml.data.potential import PotentialData
+from aiida_haml.workchains.job import MAX_TRIES
+from aiida_haml.workchains.label import LabelWorkChain
+from aiida_haml.workchains.md import MdWorkChain
+from tests.labels import emt_frames
+from tests.models import tiny_mace
+from tests.workchains.synthetic import frames_node, inspect, job, workchain
+
+MD = {"steps": 20, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 50.0, "seed": 7}
+LEVEL = {"engine": "cp2k", "name": "planted", "theory": {}, "solver": [{"DFT": {}}, {"DFT": {"SCF": {"MAX_SCF": 40}}}]}
+
+
+@pytest.fixture
+def structure(aiida_profile):
+    frames = emt_frames(1)
+    return FramesData(dataclasses.replace(frames, velocities=np.zeros_like(frames.positions)))
+
+
+def run_of(n_frames, start=0.0):
+    """Frames one femtosecond apart, from a time on."""
+    frames = emt_frames(n_frames, seed=int(start))
+    return dataclasses.replace(frames, times=start + np.arange(n_frames), velocities=np.zeros_like(frames.positions))
+
+
+# -- labels ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def burst(structure, cp2k_code):
+    return workchain(
+        LabelWorkChain,
+        job={"code": cp2k_code, "initial": structure, "level": orm.Dict(LEVEL), "md": orm.Dict(MD)},
+    )
+
+
+def cp2k(code, exit_status, frames=None, kind="burst"):
+    outputs = {}
+    if frames is not None:
+        parameters = {"steps_done": len(frames) - 1, "wall_time_s": 10.0}
+        outputs = {"frames": frames_node(frames, kind), "output_parameters": orm.Dict(parameters)}
+    return job("haml.cp2k", code.computer, exit_status, **outputs)
+
+
+@pytest.mark.parametrize("status", [400, 120])
+def test_wall_time_goes_on_with_the_same_burst(burst, cp2k_code, status):
+    node = cp2k(cp2k_code, status, run_of(13))
+    assert inspect(burst, node).status == 0
+    assert not burst.ctx.is_finished
+    md = burst.ctx.inputs["md"].get_dict()
+    assert md["steps"] == 8
+    assert md["seed"] != MD["seed"]  # else the thermostat's noise is the same again
+    assert burst.ctx.inputs["initial"].pk == node.outputs.frames.pk
+    assert not node.base.caching.is_valid_cache
+    rest = cp2k(cp2k_code, 0, run_of(9, start=12.0))
+    assert inspect(burst, rest) is None
+    joined = burst.get_outputs(rest)["frames"].frames
+    assert np.array_equal(joined.times, np.arange(21.0))  # no step twice, none missing
+    assert burst.get_outputs(rest)["output_parameters"]["steps_done"] == 20
+    assert burst.get_outputs(rest)["output_parameters"]["wall_time_s"] == 20.0
+
+
+def test_scf_goes_on_with_the_next_recipe_from_the_last_good_frame(burst, cp2k_code):
+    assert burst.ctx.inputs["solver"].get_dict() == LEVEL["solver"][0]
+    inspect(burst, cp2k(cp2k_code, 450, run_of(4)))
+    assert burst.ctx.inputs["solver"].get_dict() == LEVEL["solver"][1]
+    assert burst.ctx.inputs["md"]["steps"] == 17
+    # The last recipe fails as well: what there is is kept, and it is said.
+    last = cp2k(cp2k_code, 450, run_of(3, start=3.0))
+    inspect(burst, last)
+    assert burst.ctx.is_finished
+    assert len(burst.get_outputs(last)["frames"]) == 6
+
+
+def test_two_good_frames_are_no_success(burst, cp2k_code):
+    """An SCF that fails at step 2 with the first recipe advanced by a femtosecond a cycle once."""
+    inspect(burst, cp2k(cp2k_code, 450, run_of(2)))
+    assert not burst.ctx.is_finished
+    assert burst.ctx.inputs["md"]["steps"] == 19
+
+
+def test_no_label_from_any_recipe_is_said(burst, cp2k_code):
+    assert inspect(burst, cp2k(cp2k_code, 305)).status == 0
+    code = inspect(burst, cp2k(cp2k_code, 305))
+    assert code.status == 410
+    assert "planted failure 305" in code.message
+
+
+@pytest.mark.parametrize("status", [303, 304, 140])
+def test_what_left_nothing_is_started_anew_a_bounded_number_of_times(burst, cp2k_code, status):
+    nodes = [cp2k(cp2k_code, status) for _ in range(MAX_TRIES + 1)]
+    codes = [inspect(burst, node) for node in nodes]
+    assert [code.status for code in codes] == [0] * MAX_TRIES + [403]
+    assert burst.ctx.inputs["md"]["steps"] == 20
+    assert not any(node.base.caching.is_valid_cache for node in nodes)
+
+
+def test_a_killed_burst_keeps_its_frames(burst, cp2k_code):
+    inspect(burst, cp2k(cp2k_code, 303, run_of(11)))
+    assert burst.ctx.inputs["md"]["steps"] == 10
+
+
+def test_memory_is_raised_where_it_was_limited(burst, cp2k_code):
+    burst.ctx.inputs["metadata"]["options"]["max_memory_kb"] = 1_000_000
+    inspect(burst, cp2k(cp2k_code, 110))
+    assert burst.ctx.inputs["metadata"]["options"]["max_memory_kb"] == 2_000_000
+
+
+def test_single_points_that_are_there_are_taken(structure, cp2k_code):
+    probes = workchain(LabelWorkChain, job={"code": cp2k_code, "initial": structure, "level": orm.Dict(LEVEL)})
+    node = cp2k(cp2k_code, 400, emt_frames(3), kind="probes")
+    inspect(probes, node)
+    assert probes.ctx.is_finished
+    assert probes.get_outputs(node)["frames"].pk == node.outputs.frames.pk
+
+
+# -- stretches ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stretch(structure, lammps_code, tmp_path):
+    path = tiny_mace(tmp_path / "model", ["Cu", "Au"])
+    potential = PotentialData.from_files([path, path], ["Cu", "Au"], 4.0, "float64")
+    potential.trust()
+    inputs = {"code": lammps_code, "initial": structure, "potential": potential, "md": orm.Dict(MD | {"save_every": 1})}
+    return workchain(MdWorkChain, job=inputs)
+
+
+def lammps(code, exit_status, frames=None, trusted=None):
+    outputs = {}
+    if frames is not None:
+        steps = len(frames) - 1 if trusted is None else trusted
+        parameters = {"trusted_steps": steps, "steps_done": steps, "stopped_by": None, "wall_time_s": 1.0}
+        outputs = {"frames": frames_node(frames, "stretch"), "output_parameters": orm.Dict(parameters)}
+    return job("haml.lammps", code.computer, exit_status, **outputs)
+
+
+@pytest.mark.parametrize("status", [400, 120])
+def test_a_stretch_goes_on_after_its_wall_time(stretch, lammps_code, status):
+    inspect(stretch, lammps(lammps_code, status, run_of(16)))
+    assert stretch.ctx.inputs["md"]["steps"] == 5
+    assert stretch.ctx.inputs["md"]["seed"] != MD["seed"]
+    rest = lammps(lammps_code, 0, run_of(6, start=15.0))
+    inspect(stretch, rest)
+    outputs = stretch.get_outputs(rest)
+    assert np.array_equal(outputs["frames"].frames.times, np.arange(21.0))
+    assert outputs["output_parameters"]["trusted_steps"] == 20
+
+
+@pytest.mark.parametrize("status", [410, 411])
+def test_lost_atoms_and_nan_leave_what_is_trusted(stretch, lammps_code, status):
+    inspect(stretch, lammps(lammps_code, status, run_of(7)))
+    assert stretch.ctx.is_finished
+
+
+def test_what_nobody_watched_is_no_success(stretch, lammps_code):
+    code = inspect(stretch, lammps(lammps_code, 330, run_of(21)))
+    assert code.status == 411
+    assert not stretch.ctx.is_finished
+
+
+@pytest.mark.parametrize("status", [310, 340, 140])
+def test_a_killed_stretch_is_started_anew(stretch, lammps_code, status):
+    codes = [inspect(stretch, lammps(lammps_code, status)) for _ in range(MAX_TRIES + 1)]
+    assert [code.status for code in codes] == [0] * MAX_TRIES + [403]

@@ -1,0 +1,58 @@
+"""Descriptions and rankings, started anew where a job or its machine went away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ProcessHandlerReport, process_handler
+
+from aiida_haml.calculations.describe import DescribeCalculation
+from aiida_haml.calculations.rank import RankCalculation
+from aiida_haml.workchains.job import OUT_OF_WALLTIME, JobWorkChain
+
+#: Factor on the wall time of an analysis that was cut: it has no half results.
+MORE_TIME = 2
+
+
+class AnalysisWorkChain(JobWorkChain):
+    """What descriptions and rankings share: they are whole or they are nothing."""
+
+    _process_class: Any = DescribeCalculation
+
+    @process_handler(priority=200)
+    def give_more_time(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Ask for more wall time."""
+        if node.exit_status != OUT_OF_WALLTIME:
+            return None
+        options = self.ctx.inputs["metadata"]["options"]
+        if limit := options.get("max_wallclock_seconds"):
+            options["max_wallclock_seconds"] = MORE_TIME * limit
+        return self.try_anew(node, "starting it anew with more wall time")
+
+    @process_handler(priority=70)
+    def was_killed(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start a job anew that left no results."""
+        return (
+            self.try_anew(node) if node.exit_status == DescribeCalculation.exit_codes.ERROR_NO_RESULTS.status else None
+        )
+
+
+class DescribeWorkChain(AnalysisWorkChain):
+    """Describe segments of one trajectory."""
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.expose_outputs(DescribeCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))
+
+
+class RankWorkChain(AnalysisWorkChain):
+    """Rank described candidates."""
+
+    _process_class = RankCalculation
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.expose_outputs(RankCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))

@@ -1,0 +1,134 @@
+"""The inputs of the hybrid dynamics that reach down to its jobs, and what is refused before the first of them runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+
+from aiida_haml.calculations.rounds import OF
+from aiida_haml.learning.distortions import DistortionSettings
+from aiida_haml.learning.learner import LearnerSettings
+from aiida_haml.learning.plan import WatchSettings
+from aiida_haml.learning.rounds import RoundSettings
+from aiida_haml.learning.selection import ProbeSettings
+from aiida_haml.settings import require_integer, require_number
+from aiida_haml.workchains.equilibrate import equilibration_complaint
+from aiida_haml.workchains.label import LabelWorkChain
+from aiida_haml.workchains.learn import LearnWorkChain
+from aiida_haml.workchains.md import MdWorkChain
+
+#: Ports of the engines that the hybrid dynamics fills, by namespace. All others are for the user: code, level of
+#: theory, scheduler options, handlers, number of tries.
+ENGINES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "label": (LabelWorkChain, ("job.initial", "job.md", "job.relax", "job.parent_folder")),
+    "md": (MdWorkChain, ("job.initial", "job.potential", "job.md", "job.watch")),
+    "learn": (
+        LearnWorkChain,
+        ("job.pool", "job.champion", "job.tests", "job.starts", "job.isolated_atoms", "job.settings"),
+    ),
+}
+#: Sections of the settings that are read here.
+SECTIONS = ("dynamics", "watch", "rounds", "probes", "distortions", "hybrid", "learning", "equilibration")
+
+
+def expose_engines(spec: Any) -> None:
+    """Expose what a user may say of each kind of job."""
+    for namespace, (process, filled) in ENGINES.items():
+        spec.expose_inputs(process, namespace=namespace, exclude=filled)
+
+
+def engine_inputs(codes: Mapping[str, orm.AbstractCode], level: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    """Return the inputs of all engines.
+
+    Parameters
+    ----------
+    codes : mapping
+        ``label``, ``engine`` and ``lammps``.
+    level : mapping
+        As `aiida_haml.workchains.label.level_inputs` returns it.
+    options : mapping
+        Scheduler options of each kind of job: ``label``, ``md``, ``learn``.
+    """
+    names = {"label": "label", "md": "lammps", "learn": "engine"}
+    inputs: dict[str, Any] = {
+        kind: {"job": {"code": codes[code], "metadata": {"options": dict(options[kind])}}}
+        for kind, code in names.items()
+    }
+    inputs["label"]["job"] |= level
+    return inputs
+
+
+def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
+    """Refuse settings that a round or a training would refuse hours later."""
+    return None if node is None else settings_complaint(node.get_dict())
+
+
+def settings_complaint(settings: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the settings of the hybrid dynamics, or None."""
+    if missing := sorted(set(SECTIONS) - set(settings)):
+        return f"The settings lack {', '.join(missing)}; start from a protocol."
+    if complaint := equilibration_complaint(settings):
+        return complaint
+    try:
+        RoundSettings.from_dict(settings["rounds"])
+        LearnerSettings.from_dict(settings["learning"])
+        WatchSettings.from_dict(settings["watch"])
+        ProbeSettings.from_dict(settings["probes"])
+        DistortionSettings.from_dict(settings["distortions"])
+        require_number("hybrid.simulated_fs", settings["hybrid"].get("simulated_fs"))
+        for name in ("timestep_fs", "thermostat_time_fs"):
+            require_number(f"dynamics.{name}", settings["dynamics"].get(name))
+        require_integer("dynamics.save_every", settings["dynamics"].get("save_every"), 1)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def validate_trajectories(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Refuse trajectories and starts that do not go together."""
+    if "structures" not in inputs or "candidates" not in inputs:
+        return None
+    structures, candidates = inputs["structures"], inputs["candidates"]
+    if not structures:
+        return "`structures` is empty; give the cell of at least one candidate."
+    if set(structures) != set(candidates):
+        return "`structures` and `candidates` name different trajectories; give one of each."
+    for slug, node in candidates.items():
+        if OF in slug:
+            return f"The candidate {slug!r} holds {OF!r}, which separates names of nodes; use single underscores."
+        if complaint := _candidate_complaint(slug, node.get_dict()):
+            return complaint
+    for slug, node in structures.items():
+        if not node.read(-1).pbc.all():
+            return f"The cell of {slug} is not periodic in all directions; put the vacuum into the cell."
+    return _start_complaint(inputs)
+
+
+def _candidate_complaint(slug: str, content: Mapping[str, Any]) -> str | None:
+    try:
+        require_number(f"candidates.{slug}.temperature_K", content.get("temperature_K"))
+        require_integer(f"candidates.{slug}.seed", content.get("seed"), 0)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _start_complaint(inputs: Mapping[str, Any]) -> str | None:
+    """Refuse a potential to start from that the first stretch or training would refuse."""
+    potential = inputs.get("potential")
+    if potential is None or "settings" not in inputs:
+        return None
+    training = LearnerSettings.from_dict(inputs["settings"]["learning"])
+    present = {symbol for node in inputs["structures"].values() for symbol in node.elements}
+    if unknown := sorted(present - set(potential.elements)):
+        return f"`potential` does not know {', '.join(unknown)}; it knows {', '.join(potential.elements)}."
+    if not potential.is_trusted:
+        return (
+            f"The potential {potential.pk} was not trained here, and a MACE model file is code that runs when it is "
+            "loaded. If you know where it comes from, call its `trust()`."
+        )
+    if potential.n_members < training.n_committee:
+        return f"`potential` has {potential.n_members} members, and `training.n_committee` is {training.n_committee}."
+    return None

@@ -57,7 +57,7 @@ class MdWorkChain(JobWorkChain):
         potential : PotentialData
         steps : int
         watch : dict, optional
-            Thresholds that end the stretch, see `aiida_haml.engines.watch.Thresholds`; without any it is not watched.
+            Thresholds that end the stretch, see `aiida_haml.engines.watch.Thresholds`; what is not named has its default.
         protocol : str, optional
         overrides : dict, optional
             Merged into the protocol's settings; unknown keys are refused.
@@ -77,8 +77,7 @@ class MdWorkChain(JobWorkChain):
         builder.job.initial = initial
         builder.job.potential = potential
         builder.job.md = orm.Dict(md | {"save_every": settings["dynamics"]["save_every"]})
-        if watch is not None:
-            builder.job.watch = orm.Dict(watch)
+        builder.job.watch = orm.Dict(watch or {})
         fill(builder.job.metadata.options, settings["options"]["md"])
         return builder
 

@@ -149,7 +149,7 @@ class ScreenWorkChain(SideBySideWorkChain):
     def build(self) -> Any:
         """Build all cells before anything is computed; one that cannot be built is a failed candidate."""
         for slug in list(self.ctx.active):
-            content: dict[str, Any] = self.inputs.candidates[slug].get_dict() or {}
+            content: Any = self.inputs.candidates[slug].get_dict()
             built, node = build_candidate.run_get_node(orm.Dict(content["structure"]))
             if node.is_finished_ok:
                 self.ctx.structures[slug] = built["structure"]

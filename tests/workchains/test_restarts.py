@@ -130,7 +130,8 @@ def stretch(structure, lammps_code, tmp_path):
     path = tiny_mace(tmp_path / "model", ["Cu", "Au"])
     potential = PotentialData.from_files([path, path], ["Cu", "Au"], 4.0, "float64")
     potential.trust()
-    inputs = {"code": lammps_code, "initial": structure, "potential": potential, "md": orm.Dict(MD | {"save_every": 1})}
+    md, watch = orm.Dict(MD | {"save_every": 1}), orm.Dict({"every": 5})
+    inputs = {"code": lammps_code, "initial": structure, "potential": potential, "md": md, "watch": watch}
     return workchain(MdWorkChain, job=inputs)
 
 

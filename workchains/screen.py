@@ -151,7 +151,7 @@ class ScreenWorkChain(SideBySideWorkChain):
         for slug in list(self.ctx.active):
             content: Any = self.inputs.candidates[slug].get_dict()
             built, node = build_candidate.run_get_node(orm.Dict(content["structure"]))
-            if node.is_finished_ok:
+            if built is not None and node.is_finished_ok:
                 self.ctx.structures[slug] = built["structure"]
                 continue
             self.report(f"{slug}: {node.exit_message}")

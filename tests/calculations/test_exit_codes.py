@@ -11,11 +11,11 @@ JOBS = [
     if name.startswith("haml.") and isinstance(CalculationFactory(name), type)
 ]
 #: Their rooms are being rebuilt.
-OTHERS = ("haml.evaluate", "haml.lammps", "haml.train")
+OTHERS = ("haml.evaluate", "haml.lammps", "haml.learn")
 
 
 def test_the_jobs_are_found():
-    assert {"haml.cp2k", "haml.teacher", "haml.train", "haml.lammps"} <= set(JOBS)
+    assert {"haml.cp2k", "haml.teacher", "haml.learn", "haml.lammps"} <= set(JOBS)
     assert all(issubclass(CalculationFactory(name), CalcJob) for name in JOBS)
 
 

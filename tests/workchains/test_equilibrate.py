@@ -26,8 +26,9 @@ def shaken():
 
 def equilibrate(code, structure, level, temperature=300.0, **recipe):
     settings = protocol_settings("quick", {"equilibration": RECIPE | recipe})
+    settings = {name: settings[name] for name in ("equilibration", "dynamics")}
     inputs = {"settings": orm.Dict(settings), "temperature_K": orm.Float(temperature), "seed": orm.Int(5)}
-    return run_get_node(EquilibrateWorkChain, code=code, structure=structure, **level, **inputs)
+    return run_get_node(EquilibrateWorkChain, label={"job": {"code": code, **level}}, structure=structure, **inputs)
 
 
 def test_a_shaken_crystal_is_relaxed_and_warmed_up(aiida_profile, engine_code, shaken):
@@ -78,7 +79,7 @@ def test_cp2k_relaxes_and_every_step_is_a_label(aiida_profile, cp2k_code):
     level = level_inputs("gfn1-xtb")
     relax = orm.Dict({"steps": 12, "max_force": 0.2})
     outputs, node = run_get_node(
-        LabelWorkChain, code=cp2k_code, initial=FramesData.from_ase(sulfide), relax=relax, **level
+        LabelWorkChain, job={"code": cp2k_code, "initial": FramesData.from_ase(sulfide), "relax": relax, **level}
     )
     assert node.is_finished_ok, node.exit_message
     frames = outputs["frames"].frames
@@ -88,7 +89,7 @@ def test_cp2k_relaxes_and_every_step_is_a_label(aiida_profile, cp2k_code):
     assert frames.energies[-1] < frames.energies[0]
     assert frames.times is None
     assert np.allclose(frames.positions[0], sulfide.positions, atol=1e-8)
-    again, _ = run_get_node(LabelWorkChain, code=cp2k_code, initial=outputs["frames"], **level)
+    again, _ = run_get_node(LabelWorkChain, job={"code": cp2k_code, "initial": outputs["frames"], **level})
     probes = again["frames"].frames
     assert np.allclose(probes.energies, frames.energies, rtol=0, atol=1e-3)
     assert np.allclose(probes.forces, frames.forces, rtol=0, atol=5e-3)

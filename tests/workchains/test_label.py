@@ -19,7 +19,7 @@ def teacher(calculator="ase.calculators.emt:EMT", parameters=None):
 
 def label(code, level, md=MD):
     copper = FramesData.from_ase(bulk("Cu", cubic=True).repeat(2))
-    return run_get_node(LabelWorkChain, code=code, initial=copper, level=level, md=orm.Dict(md))
+    return run_get_node(LabelWorkChain, job={"code": code, "initial": copper, "level": level, "md": orm.Dict(md)})
 
 
 def test_a_burst(aiida_profile, engine_code):
@@ -45,7 +45,7 @@ def test_no_label_at_all_is_a_clear_failure(aiida_profile, engine_code):
 
 def test_atoms_are_labelled_once(aiida_profile, engine_code):
     level = teacher(parameters={"asap_cutoff": True})  # a level of its own, so that no other test has labelled it
-    inputs = {"code": engine_code, "level": level}
+    inputs = {"label": {"job": {"code": engine_code, "level": level}}}
     first, node = run_get_node(AtomsWorkChain, elements=orm.List(["Cu", "Au"]), **inputs)
     assert node.is_finished_ok, node.exit_message
     assert len(node.called_descendants) > 2

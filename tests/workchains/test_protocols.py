@@ -5,14 +5,15 @@ from ase.build import bulk
 
 from aiida_haml.calculations.levels import level_key
 from aiida_haml.data.frames import FramesData
-from aiida_haml.workchains.hybrid import HybridWorkChain, hybrid_complaint
+from aiida_haml.workchains.hybrid import HybridWorkChain
+from aiida_haml.workchains.inputs import settings_complaint
 from aiida_haml.workchains.label import LabelWorkChain
 from aiida_haml.workchains.protocols import level_of_theory, merge, protocol_settings, protocols
 
 
 @pytest.mark.parametrize("name", list(protocols()))
 def test_every_protocol_holds_what_the_workchains_ask_for(name):
-    assert hybrid_complaint(protocol_settings(name)) is None
+    assert settings_complaint(protocol_settings(name)) is None
     assert len(protocols()[name]) > 20
 
 
@@ -24,8 +25,8 @@ def test_protocols_grow_in_effort():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"training": {"max_epoch": 3}}, "`training.max_epoch`.*did you mean 'max_epochs'"),
-        ({"controler": {}}, "did you mean 'controller'"),
+        ({"learning": {"step_first": 3}}, "`learning.step_first`.*did you mean 'steps_first'"),
+        ({"round": {}}, "did you mean 'rounds'"),
         ({"watch": 5}, "`watch` is 5; it has to be a mapping"),
     ],
 )
@@ -58,9 +59,9 @@ def test_levels_differ_in_their_keys():
 def test_builders_start_from_a_protocol(aiida_profile, engine_code, lammps_code):
     copper = FramesData.from_ase(bulk("Cu", cubic=True)).store()
     label = LabelWorkChain.get_builder_from_protocol(engine_code, copper, "teacher", "quick", steps=7, temperature=450)
-    assert (label.md["steps"], label.md["temperature_K"], label.level["engine"]) == (7, 450, "teacher")
+    assert (label.job.md["steps"], label.job.md["temperature_K"], label.job.level["engine"]) == (7, 450, "teacher")
     codes = {"label": engine_code, "engine": engine_code, "lammps": lammps_code}
     hybrid = HybridWorkChain.get_builder_from_protocol(copper, codes, "teacher", "quick", {"watch": {"every": 7}})
     assert hybrid.settings["watch"]["every"] == 7
     with pytest.raises(ValueError, match="growth is 1"):
-        HybridWorkChain.get_builder_from_protocol(copper, codes, "teacher", "quick", {"controller": {"growth": 1}})
+        HybridWorkChain.get_builder_from_protocol(copper, codes, "teacher", "quick", {"rounds": {"growth": 1}})

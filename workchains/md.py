@@ -57,7 +57,7 @@ class MdWorkChain(JobWorkChain):
         potential : PotentialData
         steps : int
         watch : dict, optional
-            Thresholds that end the stretch, see `aiida_haml.engines.watch.Thresholds`; what is not named has its default.
+            What ends the stretch, see `aiida_haml.engines.watch.Thresholds`; what is not named has its default.
         protocol : str, optional
         overrides : dict, optional
             Merged into the protocol's settings; unknown keys are refused.

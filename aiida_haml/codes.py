@@ -13,6 +13,8 @@ from aiida_haml.consent import ShellText, own_codes
 
 #: What a code does in a screen: its label where `aiida-haml setup` registers it.
 ROLES = {"cp2k": "cp2k", "engine": "haml-engine", "lammps": "haml-lammps"}
+#: Kinds of codes, by name: a query for the abstract one finds all data.
+KINDS = (orm.InstalledCode, orm.ContainerizedCode, orm.PortableCode)
 #: How often a scheduler is asked; it decides nothing of what runs, and `setup` sets it anew.
 _NOT_RUN = ("minimum_scheduler_poll_interval",)
 
@@ -41,7 +43,7 @@ def find_code(role: str, label: str | None) -> orm.AbstractCode:
     try:
         return orm.load_code(label)
     except MultipleObjectsError as error:
-        same = orm.QueryBuilder().append(orm.AbstractCode, filters={"label": label.split("@")[0]}).all(flat=True)
+        same = orm.QueryBuilder().append(list(KINDS), filters={"label": label.split("@")[0]}).all(flat=True)
         pks = ", ".join(str(code.pk) for code in same if code.full_label == label)
         raise LookupError(f"names several codes (pk {pks}). Give all but one another label, with 'verdi code relabel'."
                           ) from error  # fmt: skip
@@ -50,7 +52,7 @@ def find_code(role: str, label: str | None) -> orm.AbstractCode:
 
 
 def _remedy() -> str:
-    codes = orm.QueryBuilder().append(orm.AbstractCode).all(flat=True)
+    codes = orm.QueryBuilder().append(list(KINDS)).all(flat=True)
     known = ", ".join(sorted(code.full_label for code in codes if not code.is_hidden)) or "none"
     return f"Run 'aiida-haml setup', or name one of the registered codes: {known}."
 

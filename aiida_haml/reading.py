@@ -140,25 +140,55 @@ class _One:
     left: tuple[str, ...]
 
 
+def require_whole(path: Path) -> None:
+    """Refuse an XYZ file whose frames are not as long as they say, before anybody reads on for a billion lines.
+
+    Raises
+    ------
+    ReadingError
+    """
+    try:
+        with path.open(encoding="utf-8") as handle:
+            number, gap = 0, False
+            for header in handle:
+                if not header.strip() or header.lstrip().startswith("VEC"):
+                    gap = gap or not header.strip()
+                    continue
+                number += 1
+                if gap:  # ASE stops there without a word
+                    raise ReadingError(f"a blank line stands before frame {number}; remove it.")
+                _skip_frame(number, header, handle)
+    except UnicodeDecodeError as error:
+        raise ReadingError(f"{path} is not text in UTF-8; give extended XYZ.") from error
+    if number == 0:
+        raise ReadingError(f"{path} holds no frame; give extended XYZ.")
+
+
+def _skip_frame(number: int, header: str, lines: Iterator[str]) -> None:
+    if not header.strip().isdigit() or len(header) > 12 or int(header) == 0:
+        start = repr(header.strip()[:40])
+        raise ReadingError(
+            f"frame {number} is no extended XYZ: it starts with {start}, no number of atoms; correct it."
+        )
+    next(lines, None)
+    for k in range(int(header)):
+        if not next(lines, "").strip():
+            raise ReadingError(
+                f"frame {number} has {k} atoms of the {int(header)} that it announces; correct or remove it."
+            )
+
+
 def _images(path: Path) -> Iterator[Atoms]:
     """Yield the frames with all that they hold under the names of the file, in ``info`` and ``arrays``."""
-    lines, number = 0, 0
+    require_whole(path)
+    number = 0
     try:
         with path.open(encoding="utf-8") as handle:
             for atoms in read_xyz(handle, index=slice(None), properties_parser=_parse_comment):
                 number += 1
-                lines += len(atoms) + 2
                 yield atoms
-        with path.open(encoding="utf-8") as handle:
-            there = sum(1 for line in handle if line.strip() and not line.lstrip().startswith("VEC"))
-    except UnicodeDecodeError as error:
-        raise ReadingError(f"{path} is not text in UTF-8; give extended XYZ.") from error
     except (XYZError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise ReadingError(f"frame {number + 1} is no extended XYZ ({error}); correct or remove it.") from error
-    if number == 0:
-        raise ReadingError(f"{path} holds no frame; give extended XYZ.")
-    if there > lines:
-        raise ReadingError(f"reading stopped after frame {number}, but more follows; remove the blank line there.")
 
 
 def _parse_comment(line: str) -> dict[str, Any]:

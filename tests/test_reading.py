@@ -190,8 +190,10 @@ def test_several_systems_are_several_runs(tmp_path):
     [
         ("", "holds no frame"),
         ("nothing of the kind\n", "frame 1 is no extended XYZ"),
-        (labelled() + "\n" + labelled(), "reading stopped after frame 1, but more follows"),
-        (labelled() + "2\ncut", "frame 2 is no extended XYZ"),
+        (labelled() + "\n" + labelled(), "a blank line stands before frame 2"),
+        ("1000000000\nLi\n", "frame 1 has 0 atoms of the 1000000000"),
+        ("-5\n\n", "frame 1 .* starts with '-5'"),
+        (labelled() + "2\ncut", "frame 2 has 0 atoms of the 2"),
         (labelled().replace("0.1 0.2 0.3 0.1", "0.1 0.2 0.3 x"), "frame 1 is no extended XYZ"),
         (labelled().replace("Li ", "Xx "), "frame 1 is no extended XYZ"),
         (labelled("energy=low"), "energy is 'low', which is no number"),

@@ -70,6 +70,9 @@ def setup(computer: str | None, yes: bool, **given: Path | None) -> None:
     """
     from aiida_haml.codes import ROLES
 
+    for path in given.values() if computer is None else ():
+        if path is not None and not path.is_file():
+            raise Refusal(f"{path} is no file; name the executable.")
     _set_options()
     place = _own_computer() if computer is None else _chosen_computer(computer, yes)
     missing = 0
@@ -140,10 +143,12 @@ def _own_computer() -> Computer:
 
 def _serves_codes(computer: Computer) -> bool:
     """Whether anybody's codes run on a computer, and may count on its login shell."""
-    from aiida.orm import AbstractCode, QueryBuilder
+    from aiida.orm import QueryBuilder
+
+    from aiida_haml.codes import KINDS
 
     builder = QueryBuilder().append(type(computer), filters={"id": computer.pk}, tag="computer")
-    return builder.append(AbstractCode, with_computer="computer").count() > 0
+    return builder.append(list(KINDS), with_computer="computer").count() > 0
 
 
 def _chosen_computer(label: str, yes: bool) -> Computer:
@@ -174,8 +179,6 @@ def _executable(given: Path | None, choice: CodeChoice, computer: Computer) -> P
     """Return the path of a code; on another machine only a person knows it."""
     if computer.transport_type != "core.local":
         return given
-    if given is not None and not given.is_file():
-        raise Refusal(f"{given} is no file; name the executable.")
     found = given or _find(choice.names)
     return None if found is None else found.absolute()
 

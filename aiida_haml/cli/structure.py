@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_haml.cli.files import file_name, writing
+from aiida_haml.cli.files import file_name, making, writing
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import with_profile
 from aiida_haml.cli.waiting import waiting
@@ -43,7 +43,7 @@ def build(spec: Path, output: Path, choose: tuple[str, ...], picture: str) -> No
     from aiida_haml.structures.candidates import build as build_cell
 
     wanted = _wanted(_load(spec), choose)
-    output.mkdir(parents=True, exist_ok=True)
+    making(output)
     lines = []
     with waiting("building") as say, _told():
         for i, (name, specification) in enumerate(wanted, 1):
@@ -104,6 +104,17 @@ def _told() -> Iterator[None]:
         raise Refusal(str(error)) from error
 
 
+def _require_whole(path: Path) -> None:
+    """Refuse an XYZ file that announces more atoms than it has, before a reader goes looking for them."""
+    from aiida_haml.reading import ReadingError, require_whole
+
+    if path.suffix in (".xyz", ".extxyz"):
+        try:
+            require_whole(path)
+        except ReadingError as error:
+            raise Refusal(f"{path} cannot be read: {error}") from error
+
+
 def write_cell(stem: Path, atoms: Atoms, report: dict[str, Any], picture: str = "png") -> None:
     """Write a cell as ``stem``.extxyz, .cif, .json (the report) and a picture."""
     from ase.io import write
@@ -147,6 +158,7 @@ def check(files: tuple[Path, ...], reach: float) -> None:
     failed = 0
     for path in files:
         echo(f"{path}")
+        _require_whole(path)
         with _told():
             findings = check_file(path, reach=reach, more=[check_molecules])
         for finding in findings:
@@ -165,6 +177,7 @@ def draw(file: Path, picture: Path) -> None:
 
     from aiida_haml.structures.pictures import draw as draw_cell
 
+    _require_whole(file)
     try:
         atoms: Any = read(file, index=-1)
     except Exception as error:  # ASE's readers raise whatever the text provokes

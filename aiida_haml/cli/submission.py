@@ -44,31 +44,44 @@ def load_checked(path: Path) -> Checked:
         With everything that is wrong.
     """
     from aiida_haml.codes import what_runs
-    from aiida_haml.scheduling import option_problems, shell_texts
+    from aiida_haml.scheduling import shell_texts
     from aiida_haml.spec import SpecError, load_spec
-    from aiida_haml.spec.consistency import consistency_problems, consistency_warnings
-    from aiida_haml.workchains.protocols import bases, protocol_settings
-    from aiida_haml.workchains.screen import screen_settings
+    from aiida_haml.spec.consistency import consistency_warnings
 
     try:
         spec = load_spec(path)
         codes, problems = _codes(spec)
-        settings = protocol_settings(spec.protocol, spec.overrides)
-        kinds = tuple(protocol_settings()["options"])
-        problems += option_problems(settings["options"], kinds, _codes_of_jobs(spec, codes))
-        problems += consistency_problems(spec, settings, bases())
+        settings, more = _settings(spec, codes)
+        problems += more
         if not problems:
-            screen_settings(spec)
             n_atoms, problems = _cells(spec, settings)
         if problems:
             raise SpecError(str(path), problems)
     except SpecError as error:
         raise Refusal(str(error)) from error
-    except ValueError as error:
-        raise Refusal(f"{path}: overrides or weights are refused: {error}") from error
     for warning in consistency_warnings(spec, settings):
         echo(f"! {warning}", err=True)
     return Checked(spec, n_atoms, [*map(what_runs, codes.values()), *shell_texts(settings["options"], str(path))])
+
+
+def _settings(spec: ScreenSpec, codes: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the protocol's settings with the overrides merged in, and what is wrong with them."""
+    from aiida_haml.scheduling import option_problems
+    from aiida_haml.spec import Problem
+    from aiida_haml.spec.consistency import consistency_problems
+    from aiida_haml.workchains.protocols import bases, protocol_settings
+    from aiida_haml.workchains.screen import screen_settings
+
+    settings: dict[str, Any] = {}
+    try:
+        settings = protocol_settings(spec.protocol, spec.overrides)
+        kinds = tuple(protocol_settings()["options"])
+        problems = [*option_problems(settings["options"], kinds, _codes_of_jobs(spec, codes))]
+        problems += consistency_problems(spec, settings, bases())
+        screen_settings(spec)
+    except ValueError as error:
+        problems = [Problem("overrides", "a setting", f"is refused: {error}", "See the protocol's file for the keys.")]
+    return settings, problems
 
 
 def _cells(spec: ScreenSpec, settings: Mapping[str, Any]) -> tuple[dict[str, int], list[Problem]]:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+#: Problems that a message lists; one mistake can make hundreds.
+MOST_TOLD = 30
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -46,7 +49,9 @@ class SpecError(ValueError):
         self.source = source
         self.problems = list(problems)
         count = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
-        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {p}" for p in self.problems))
+        lines = [f"  {problem}" for problem in self.problems[:MOST_TOLD]]
+        lines += [f"  ... and {len(self.problems) - MOST_TOLD} more"] if len(self.problems) > MOST_TOLD else []
+        super().__init__("\n".join([f"{source}: {count}", *lines]))
 
 
 def place(where: str, field: str) -> str:

@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,13 +30,13 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # CPU time says nothing of a GPU's
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
+from _stretch import run_stretch
 from ase.build import bulk
 from mace.tools.torch_tools import default_dtype
 
-from aiida_haml.engines import lammps_dump, lammps_files
 from aiida_haml.engines.lammps_driver import WARM_UP
+from aiida_haml.engines.lammps_dump import TRAJECTORY, read_dump
 from aiida_haml.engines.mace_forces import Graph, MaceModel
-from aiida_haml.engines.stretch import RESULTS, TASK, StretchTask
 from aiida_haml.engines.watch import Thresholds
 from aiida_haml.frames import Frames, maxwell_boltzmann
 from tests.models import tiny_mace
@@ -69,28 +67,6 @@ def start(repeat: tuple[int, int, int]) -> Frames:
     return dataclasses.replace(frames, velocities=maxwell_boltzmann(frames.masses, 300.0, seed=1)[None])
 
 
-def stretch(frames: Frames, models: list[Path], folder: Path, steps: int) -> dict[str, Any]:
-    """Run a stretch with `haml-lammps` and return its ``results.json``."""
-    dynamics = lammps_files.Dynamics(
-        steps=steps,
-        timestep_fs=1.0,
-        temperature_K=300.0,
-        thermostat_time_fs=100.0,
-        seed=1,
-        save_every=10,
-        restart_every=WATCH.every,
-        n_restarts=WATCH.n_restarts(10, 1.0),
-    )
-    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in models}
-    StretchTask(hashes, frames.elements, frames.n_atoms, steps, 1.0, WATCH).write(folder / TASK)
-    (folder / lammps_files.STRUCTURE).write_text(lammps_files.data_file(frames))
-    (folder / lammps_files.DECK).write_text(lammps_files.deck(frames.elements, models[0].name, dynamics))
-    program = Path(sys.executable).parent / "haml-lammps"
-    command = [str(program), "-in", lammps_files.DECK, "-log", lammps_files.LOG, "-screen", "none"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return json.loads((folder / RESULTS).read_text())
-
-
 def bare_ms(frames: Frames, model: Path, evaluations: int) -> float:
     """Return the CPU time of the model alone, on a graph that does not change, ms."""
     bound = MaceModel.load(model, frames.symbols)
@@ -111,17 +87,29 @@ def measure(repeat: tuple[int, int, int], steps: int, folder: Path) -> dict[str,
     folder.mkdir()
     models = [tiny_mace(folder / f"member_{seed}.model", ["Cl", "Li"], seed, **MODEL) for seed in range(2)]
     frames = start(repeat)
-    results = stretch(frames, models, folder, steps + WARM_UP)
+    results = run_stretch(
+        folder / "run",
+        frames,
+        models,
+        WATCH,
+        steps=steps + WARM_UP,
+        timestep_fs=1.0,
+        temperature_K=300.0,
+        thermostat_time_fs=100.0,
+        seed=1,
+        save_every=10,
+    )
     bare = bare_ms(frames, models[0], max(steps // 4, 4))
     step = 1e3 * results["cpu_s_per_step"]
-    saved = len(list(lammps_dump.read_dump(folder / lammps_dump.TRAJECTORY, frames.n_atoms)))
+    trajectory = folder / "run" / TRAJECTORY
+    saved = len(list(read_dump(trajectory, frames.n_atoms)))
     return {
         "step_ms": round(step, 2),
         "bare_ms": round(bare, 2),
         "ratio": round(step / bare, 3),
         "watch_share": round(results["watch_s"] / (results["watch_s"] + results["forces_s"]), 3),
         "force_difference": results["parity"]["force_eV_per_A"],
-        "bytes_per_atom_and_frame": round((folder / lammps_dump.TRAJECTORY).stat().st_size / saved / frames.n_atoms, 1),
+        "bytes_per_atom_and_frame": round(trajectory.stat().st_size / saved / frames.n_atoms, 1),
     }
 
 

@@ -87,6 +87,29 @@ def blind_code(aiida_code_installed, tmp_path):
     )
 
 
+#: A job that dies in the middle of its run.
+KILLED = """#!/bin/sh
+{launcher} "$@" & job=$!
+until [ "$(stat -c %s checks.npy 2>/dev/null || echo 0)" -gt 3000 ]; do sleep 0.1; done
+kill -{signal} $job; wait $job
+"""
+
+
+@pytest.fixture
+def killed_code(aiida_code_installed, tmp_path):
+    """Return a function that makes a `haml-lammps` which is sent a signal after some checks."""
+
+    def make(signal):
+        script = tmp_path / f"{signal}-lammps"
+        script.write_text(KILLED.format(launcher=Path(sys.executable).parent / "haml-lammps", signal=signal))
+        script.chmod(0o755)
+        return aiida_code_installed(
+            label=f"{signal}-lammps", default_calc_job_plugin="haml.lammps", filepath_executable=str(script)
+        )
+
+    return make
+
+
 def refuse(inputs) -> str:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is what the tests look at
         run_get_node(CalculationFactory("haml.lammps"), **inputs)
@@ -211,6 +234,23 @@ def test_a_breach_gives_back_a_margin_and_sets_the_tail_apart(inputs):
     assert results["untrusted"].kind == "untrusted"
     assert tail.times[0] == pytest.approx(120.0 + trusted + 2)
     assert tail.times[-1] == pytest.approx(120.0 + breach)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("signal", ["TERM", "KILL"])
+def test_a_job_that_is_killed_keeps_all_that_was_checked(inputs, killed_code, signal):
+    md = orm.Dict({**MD, "steps": 1_000_000, "save_every": 1000})
+    results, node = run_get_node(CalculationFactory("haml.lammps"), **{**inputs, "md": md, "code": killed_code(signal)})
+    assert node.exit_status == 400
+    parameters = results["output_parameters"].get_dict()
+    assert parameters["stopped_by"] == {"TERM": "wall_time", "KILL": "killed"}[signal]
+    last = results["checks"].get_array("step")[-1]
+    # The frame of a check is written at the end of its step, unless the kill came between.
+    assert last - 5 <= parameters["trusted_steps"] <= last
+    frames = results["frames"].frames
+    assert frames.times[-1] == pytest.approx(120.0 + parameters["trusted_steps"])
+    assert 100 < frames.temperatures()[-1] < 1000
+    assert not node.base.caching.is_valid_cache
 
 
 @pytest.mark.engine

@@ -124,6 +124,7 @@ def test_forces_energy_and_pressure_are_those_of_ase(launch, models, skew):
     columns = thermo()
     for k, dump in enumerate(dumped(frames.n_atoms)):
         atoms = ase_results(frames, dump, models[0])
+        np.testing.assert_allclose(dump.cell, lammps_files.lower_triangular(frames.cells[0])[0], atol=1e-12)
         np.testing.assert_allclose(dump.forces, atoms.get_forces(), atol=1e-11, rtol=0)
         assert columns["PotEng"][k] == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
         stress = atoms.get_stress(voigt=False)

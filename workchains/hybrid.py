@@ -32,6 +32,8 @@ from aiida_haml.workchains.side_by_side import why
 
 #: A challenger has to survive this many times the temperature at which it would drive.
 GATE_HEATING = 1.5
+#: Share of the judge's tolerance beyond which a label is a reason to train: an error just within it will grow.
+TEACH_ABOVE = 0.7
 
 
 class HybridWorkChain(MovingWorkChain):
@@ -216,10 +218,11 @@ class HybridWorkChain(MovingWorkChain):
         return ToContext(training=self.submit(LearnWorkChain, **inputs))
 
     def _lesson(self) -> dict[str, Any]:
-        """Return what a training has to know of this run: its elements, and how hot a challenger has to run."""
+        """Return what a training has to know of this run: its elements, how right and how hot a challenger has to be."""
         hottest = max(node["temperature_K"] for node in self.inputs.candidates.values())
         return {
             "elements": self._elements(),
+            "force_rmse_tolerance": TEACH_ABOVE * self.ctx.settings["rounds"]["force_rmse_tolerance"],
             "gate_temperature_K": GATE_HEATING * hottest,
             "gate_timestep_fs": self.ctx.settings["dynamics"]["timestep_fs"],
         }

@@ -188,7 +188,7 @@ class WatchSettings(Settings):
     kinetic_energy_kT: float = 25.0
     max_drift: float = 0.05
     max_pressure_GPa: float = 30.0
-    distance_ratio: float = 0.85
+    distance_ratio: float = 0.75
     min_distance_ratio: float = 0.6
 
     def __post_init__(self) -> None:

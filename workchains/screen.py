@@ -42,6 +42,7 @@ class ScreenWorkChain(SideBySideWorkChain):
             namespace="analysis",
             exclude=tuple(f"job.{name}" for name in ("segments", "settings", "previous", "origin")),
         )
+        spec.inputs["analysis"]["job"].validator = None  # it asks for what is filled in here, later
         spec.input(
             "settings", valid_type=orm.Dict, validator=validate_screen_settings, help="As a protocol gives them."
         )

@@ -9,7 +9,7 @@ from aiida.common import timezone
 from aiida.engine import ToContext, if_, while_
 
 from aiida_haml.calculations.pool import gather
-from aiida_haml.calculations.rounds import judge_round, plan_round, port, tell_history
+from aiida_haml.calculations.rounds import flat, judge_round, plan_round, port, tell_history
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
@@ -171,7 +171,7 @@ class HybridWorkChain(MovingWorkChain):
         if not child.is_finished_ok:
             return self.exit_codes.ERROR_PREPARATION_FAILED.format(message=why(child))
         self.ctx.atoms = dict(child.outputs.atoms)
-        self.ctx.labels = dict(child.outputs.labels) if "labels" in child.outputs else {}
+        self.ctx.labels = flat(child.outputs.labels) if "labels" in child.outputs else {}
         if not asks_for_equilibration(self.ctx.settings):
             return None
         calm = dict(child.outputs.structures) if "structures" in child.outputs else {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_haml.calculations.rounds import port
+from aiida_haml.calculations.rounds import flat, port
 from aiida_haml.calculations.trajectory import cut_stretch, revoke
 from aiida_haml.data.frames import FramesData
 
@@ -15,7 +15,8 @@ from aiida_haml.data.frames import FramesData
 def begin(slug: str, structure: FramesData, segments: Mapping[str, FramesData]) -> dict[str, Any]:
     """Return a time line that starts at a cell, or at the end of earlier segments (as SLUG__segment_NNNN)."""
     prefix = port(slug, "")
-    given = {name.removeprefix(prefix): segments[name] for name in sorted(segments) if name.startswith(prefix)}
+    known = sorted(flat(segments).items())
+    given = {name.removeprefix(prefix): node for name, node in known if name.startswith(prefix)}
     last = given[max(given)] if given else structure
     return {"last": last, "segments": given, "untrusted": {}, "round": {}, "remote": None, "labels": []}
 

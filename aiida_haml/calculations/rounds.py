@@ -34,6 +34,14 @@ def port(slug: str, name: str) -> str:
     return f"{slug}{OF}{name}"
 
 
+def flat(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nodes by the names that `port` gave them; AiiDA hands a name with two underscores back as a namespace."""
+    found: dict[str, Any] = {}
+    for name, value in namespace.items():
+        found |= {port(name, inner): v for inner, v in value.items()} if isinstance(value, Mapping) else {name: value}
+    return found
+
+
 def by_candidate(nodes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Sort nodes whose names begin with a candidate's slug, as `port` made them."""
     sorted_: dict[str, dict[str, Any]] = {}

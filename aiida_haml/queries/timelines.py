@@ -9,7 +9,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_haml.calculations.rounds import port
+from aiida_haml.calculations.rounds import flat, port
 from aiida_haml.data.frames import FramesData
 
 HYBRID = "aiida.workflows:haml.hybrid"
@@ -52,7 +52,7 @@ def time_lines(process: orm.WorkChainNode) -> TimeLines:
         return TimeLines()
     found = TimeLines()
     given = hybrid.inputs.segments if "segments" in hybrid.inputs else {}
-    found.segments = dict(given)
+    found.segments = flat(given)
     for name in ("pool", "potential", "calibration"):
         setattr(found, name, getattr(hybrid.inputs, name) if name in hybrid.inputs else None)
     called = {link.link_label: link.node for link in hybrid.base.links.get_outgoing(link_type=_CALLS).all()}

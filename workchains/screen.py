@@ -230,9 +230,14 @@ class ScreenWorkChain(SideBySideWorkChain):
             "histories": {slug: node for slug, node in histories.items() if node is not None},
             "level": self.inputs.label.job.level,
             "settings": orm.Dict(self.ctx.settings["ranking"]),
-            "metadata": {"options": dict(self.inputs.analysis.job.metadata.get("options", {}))},
+            "metadata": {"options": self._analysis_options()},
         }
         return ToContext(ranking=self.submit(RankWorkChain, **inputs, metadata={"call_link_label": "rank"}))
+
+    def _analysis_options(self) -> dict[str, Any]:
+        """Return the scheduler options of descriptions, for another job: its parser is its own."""
+        options = dict(self.inputs.analysis.job.metadata.get("options", {}))
+        return {name: value for name, value in options.items() if name != "parser_name"}
 
     def finish(self) -> Any:
         """Return the ranking, and say who is missing from it."""

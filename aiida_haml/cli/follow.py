@@ -9,9 +9,11 @@ import click
 
 from aiida_haml.cli.messages import echo
 from aiida_haml.cli.root import with_profile
-from aiida_haml.cli.screen import find_screen, screen
+from aiida_haml.cli.screen import failure, find_screen, screen
 
 if TYPE_CHECKING:
+    from aiida.orm import WorkChainNode
+
     from aiida_haml.queries.progress import ProcessState, Progress
 
 #: Seconds between two looks at a running screen, and between two lines that say that it still runs.
@@ -28,14 +30,14 @@ def print_pk(screen: str | None) -> None:
 
 @screen.command()
 @click.argument("screen", required=False)
+@click.pass_context
 @with_profile
-def status(screen: str | None) -> None:
-    """Show each candidate of SCREEN: its state, cycle, segments and simulated time."""
+def status(context: click.Context, screen: str | None) -> None:
+    """Show each candidate of SCREEN: its state, cycle, segments and simulated time; exit with 1 if it failed."""
     from aiida_haml.queries.progress import progress
 
-    now = progress(find_screen(screen))
-    echo(f"screen <{now.screen.pk}>: {now.screen.verdict}")
-    _print_progress(now)
+    node = find_screen(screen)
+    _end(context, node, progress(node))
 
 
 @screen.command()
@@ -60,9 +62,16 @@ def watch(context: click.Context, screen: str | None) -> None:
         if now.screen.ended:
             break
         time.sleep(POLL)
+    _end(context, node, now)
+
+
+def _end(context: click.Context, node: WorkChainNode, now: Progress) -> None:
+    """Show where a screen is, and leave with 1 and the deepest reason if it failed."""
     echo(f"screen <{now.screen.pk}>: {now.screen.verdict}")
     _print_progress(now)
-    context.exit(0 if now.screen.ok else 1)
+    if now.screen.ended and not now.screen.ok:
+        echo(failure(node), err=True)
+        context.exit(1)
 
 
 def _event(state: ProcessState, seen: dict[int, str]) -> str | None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_haml.cli.files import file_name, writing
-from aiida_haml.cli.messages import Refusal, echo
+from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import with_profile
-from aiida_haml.cli.screen import find_screen, screen
+from aiida_haml.cli.screen import failure, find_screen, screen
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
@@ -45,10 +45,8 @@ def rank(screen: str | None, form: str) -> None:
 def _ranking(node: WorkChainNode) -> dict[str, Any]:
     if "ranking" not in node.outputs:
         state = node.process_state.value if node.process_state else "new"
-        raise Refusal(
-            f"Screen <{node.pk}> has no ranking; it is {state}. "
-            f"See 'aiida-haml screen status {node.pk}' and 'verdi process report {node.pk}'."
-        )
+        why = failure(node) if node.is_terminated and not node.is_finished_ok else f"it is {state}"
+        raise Refusal(f"Screen <{node.pk}> has no ranking; {why}. See 'aiida-haml screen status {node.pk}'.")
     return node.outputs.ranking.get_dict()
 
 
@@ -69,11 +67,11 @@ def _print_ranking(ranking: dict[str, Any], pk: int) -> None:
     """Print the table, each metric with its unit, its weight and which way is better."""
     if ranking.get("teacher"):
         echo("TEACHER: the labels are not ab initio; this ranking is a rehearsal and decides nothing.")
-    width = max(len(c["label"]) for c in ranking["candidates"]) + 2
+    width = max(len(visible(c["label"])) for c in ranking["candidates"]) + 2
     echo(f"{'rank':>4}  {'candidate':<{width}}{'score':>8}  {'interval':<18}{'fs':>9}  status")
     for c in sorted(ranking["candidates"], key=lambda c: (c.get("rank") is None, c.get("rank"))):
         low, high = c.get("interval") or (None, None)
-        head = f"{c.get('rank') or '-':>4}  {c['label']:<{width}}{_number(c.get('score')):>8}"
+        head = f"{c.get('rank') or '-':>4}  {visible(c['label']):<{width}}{_number(c.get('score')):>8}"
         tied = f"; not told apart from {', '.join(c['tied_with'])}" if c.get("tied_with") else ""
         interval = f"[{_number(low)}, {_number(high)}]"
         echo(f"{head}  {interval:<18}{c['simulated_fs']:>9.1f}  {c['status']}{tied}")
@@ -82,7 +80,7 @@ def _print_ranking(ranking: dict[str, Any], pk: int) -> None:
         if growth := c.get("kinetics"):
             echo(f"        {_growth_line(growth)}")
     for warning in ranking.get("warnings", []):
-        echo(f"! {warning}")
+        echo(f"! {visible(warning)}")
     echo(f"level of theory {ranking.get('level_of_theory')}; walk it back with 'aiida-haml trace {pk}'")
 
 

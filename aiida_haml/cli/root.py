@@ -6,6 +6,7 @@ import errno
 import functools
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -75,10 +76,20 @@ def with_profile(command: Callable[P, R]) -> Callable[P, R]:
             manager.get_profile_storage()
         except AiidaException as error:
             raise Refusal(f"{error} Create one with 'verdi presto --use-zeromq', or name it with -p.") from error
-        logging.getLogger("aiida").setLevel(max(logging.getLogger("aiida").level, logging.WARNING))
+        _quieten()
         return command(*args, **kwargs)
 
     return wrapped
+
+
+def _quieten() -> None:
+    """Keep reports off the terminal, but not out of the database, and deprecations among the dependencies to them."""
+    from aiida.common.warnings import AiidaDeprecationWarning
+
+    for handler in logging.getLogger("aiida").handlers:
+        if type(handler).__name__ != "DBLogHandler":
+            handler.setLevel(max(handler.level, logging.WARNING))
+    warnings.simplefilter("ignore", AiidaDeprecationWarning)
 
 
 def profile_name() -> str:

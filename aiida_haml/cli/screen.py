@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_haml.cli.consent import need_consent
-from aiida_haml.cli.messages import Refusal, echo
+from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import find_node_or_group, profile_name, with_profile
 from aiida_haml.cli.submission import load_checked, print_candidates
 
@@ -56,8 +56,7 @@ def submit(spec: Path, how: str | None, yes: bool) -> None:
     if unfinished is not None:
         echo(f"screen <{unfinished.pk}> '{loaded.name}' is unfinished and goes on")
         return
-    node = start(_builder(loaded), in_process=how == "run")
-    echo(f"screen <{node.pk}> '{loaded.name}' with {len(loaded.candidates())} candidates: {node.uuid}")
+    announce(start(_builder(loaded), in_process=how == "run"), f"with {len(loaded.candidates())} candidates")
 
 
 def _unfinished(spec: ScreenSpec) -> WorkChainNode | None:
@@ -81,17 +80,64 @@ def _builder(spec: ScreenSpec) -> Any:
 
 
 def start(builder: Any, in_process: bool) -> Any:
-    """Run or submit a screen and put it into the group of its name."""
+    """Run or submit a screen and put it into the group of its name.
+
+    Raises
+    ------
+    Refusal
+        If there is nobody to take it; nothing is stored then.
+    """
     from aiida.engine import run_get_node
     from aiida.engine import submit as submit_
 
     from aiida_haml.groups import ScreenGroup
 
     name = builder.metadata.label
+    if not in_process:
+        _require_daemon()
     node = run_get_node(builder)[1] if in_process else submit_(builder)
     group, _ = ScreenGroup.collection.get_or_create(label=name)
     group.add_nodes(node)
     return node
+
+
+def _require_daemon() -> None:
+    """Refuse to submit where nobody can take it up; a broker of its own host's daemon keeps no messages."""
+    from aiida.engine.daemon.client import get_daemon_client
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    broker = profile.process_control_backend if profile is not None else None
+    if broker is None:
+        raise Refusal(f"Profile '{profile_name()}' has no broker, and so no daemon; add --run to run here and now.")
+    if not get_daemon_client().is_daemon_running:
+        remedy = f"start it with 'verdi -p {profile_name()} daemon start', or add --run to run here and now."
+        if broker == "core.zeromq":
+            raise Refusal(f"The daemon of profile '{profile_name()}' does not run; {remedy}")
+        echo(f"! no daemon of profile '{profile_name()}' runs on this machine; {remedy}", err=True)
+
+
+def announce(node: Any, what: str) -> None:
+    """Say what was started; of what ran here and failed, say why.
+
+    Raises
+    ------
+    Refusal
+        If it has ended otherwise than well.
+    """
+    echo(f"screen <{node.pk}> '{visible(node.label)}' {what}: {node.uuid}")
+    if node.is_terminated and not node.is_finished_ok:
+        raise Refusal(failure(node))
+
+
+def failure(node: Any) -> str:
+    """Return why a screen that has ended badly did so: its own words, and the deepest reason."""
+    from aiida_haml.queries.reason import deepest_reason
+
+    own = f"[{node.exit_status}] {node.exit_message}" if node.is_finished else str(node.process_state.value)
+    reason = deepest_reason(node)
+    deeper = f": {reason}" if reason is not None and reason.pk != node.pk else ""
+    return f"screen <{node.pk}> failed {own.rstrip('.')}{deeper}"
 
 
 def find_screen(identifier: str | None) -> WorkChainNode:
@@ -99,6 +145,8 @@ def find_screen(identifier: str | None) -> WorkChainNode:
     from aiida_haml.groups import ScreenGroup
     from aiida_haml.queries.progress import SCREEN, find_screens
 
+    if identifier == "":
+        raise Refusal("The screen's name is empty, as of a variable that is not set; give a pk or a name.")
     if identifier is None or (named := find_screens(identifier)):
         found = find_screens() if identifier is None else named
         if not found:

@@ -88,9 +88,8 @@ def _cells(spec: ScreenSpec, settings: Mapping[str, Any]) -> tuple[dict[str, int
     """Build every cell; return how many atoms each has, and what is wrong."""
     from aiida_haml.spec.consistency import build_cells
 
-    section = "learning" if "learning" in settings else "training"
     with waiting("building the cells") as say:
-        cells, problems = build_cells(spec, settings[section]["r_max"], say)
+        cells, problems = build_cells(spec, settings["learning"]["r_max"], say)
     return {label: len(cell) for label, cell in cells.items()}, problems
 
 

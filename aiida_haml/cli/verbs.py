@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 from aiida_haml.cli.consent import need_consent
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import with_profile
-from aiida_haml.cli.screen import find_screen, screen, start
+from aiida_haml.cli.screen import announce, find_screen, screen, start
 from aiida_haml.cli.submission import load_checked
 
 if TYPE_CHECKING:
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 @with_profile
 def extend(screen: str | None, simulated_fs: float, in_process: bool, yes: bool) -> None:
     """Follow the candidates of SCREEN for longer, from where their time lines end."""
+    if not math.isfinite(simulated_fs):  # which click's range lets pass
+        raise Refusal(f"--simulated-fs is {simulated_fs}; give the time to reach in fs.")
     node = find_screen(screen)
     _agree_to_codes(node, yes)
     builder = _again(node, simulated_fs)
-    _announce(start(builder, in_process), f"goes on from <{node.pk}> to {simulated_fs:g} fs")
+    announce(start(builder, in_process), f"goes on from <{node.pk}> to {simulated_fs:g} fs")
 
 
 @screen.command()
@@ -55,7 +58,7 @@ def add(screen: str, spec: Path, in_process: bool, yes: bool) -> None:
     new = sorted(set(builder.candidates) - known)
     if not new:
         raise Refusal(f"{spec} holds no candidate that screen <{node.pk}> does not have.")
-    _announce(start(builder, in_process), f"adds {', '.join(new)} to the {len(known)} of <{node.pk}>")
+    announce(start(builder, in_process), f"adds {', '.join(new)} to the {len(known)} of <{node.pk}>")
 
 
 @screen.command()
@@ -68,7 +71,7 @@ def retry(screen: str | None, in_process: bool, yes: bool) -> None:
     node = find_screen(screen)
     _agree_to_codes(node, yes)
     builder = _again(node, node.inputs.settings["hybrid"]["simulated_fs"])
-    _announce(start(builder, in_process), f"tries again what <{node.pk}> did not bring to its end")
+    announce(start(builder, in_process), f"tries again what <{node.pk}> did not bring to its end")
 
 
 @screen.command("rank-so-far")
@@ -84,7 +87,7 @@ def rank_so_far(screen: str | None, in_process: bool, yes: bool) -> None:
     node = find_screen(screen)
     _agree_to_codes(node, yes)
     builder = _again(node, None)
-    _announce(start(builder, in_process), f"ranks what <{node.pk}> has brought so far")
+    announce(start(builder, in_process), f"ranks what <{node.pk}> has brought so far")
 
 
 def _agree_to_codes(node: WorkChainNode, yes: bool) -> None:
@@ -143,10 +146,6 @@ def _take_over(builder: Any, node: WorkChainNode, lines: TimeLines) -> set[str]:
     if histories:
         builder.histories = histories
     return {name.partition("__")[0] for name in segments}
-
-
-def _announce(node: Any, what: str) -> None:
-    echo(f"screen <{node.pk}> '{node.label}' {what}: {node.uuid}")
 
 
 # -- processes ---------------------------------------------------------------------------------------------

@@ -81,8 +81,9 @@ def _text(row: dict[str, Any]) -> str:
     if row["state"] == "excepted":
         return f"broke off: {_last_line(row['exception']) or 'without a word'}"
     said = _last_line(row["exit_message"]) or "no message"
-    stderr = _last_words(row["pk"])
-    return f"failed [{row['exit_status']}]: {said}{f' (last words: {stderr})' if stderr else ''}"
+    words = _last_words(row["pk"])
+    more = f" (last words: {words})" if words and words not in said else ""
+    return f"failed [{row['exit_status']}]: {said}{more}"
 
 
 def _last_words(pk: int) -> str:

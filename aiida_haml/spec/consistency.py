@@ -93,11 +93,10 @@ def _time_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _learning_problems(spec: ScreenSpec, settings: Mapping[str, Any]) -> Iterator[Problem]:
-    section = "learning" if "learning" in settings else "training"
-    elements = settings[section].get("elements")
+    elements = settings["learning"].get("elements")
     if elements and (lacking := sorted(set(spec.elements()) - set(map(str, elements)))):
         yield Problem(
-            f"overrides.{section}.elements", str(list(elements)), f"lacks {', '.join(lacking)} of the candidates",
+            "overrides.learning.elements", str(list(elements)), f"lacks {', '.join(lacking)} of the candidates",
             "Leave it out for all elements of the screen, or add them.",
         )  # fmt: skip
 

@@ -76,13 +76,13 @@ REFUSED = {
         ["dopings[0]: Te has no basis at the level of theory pbe-dzvp", "gfn1-xtb"],
     ),
     "potential without elements": (
-        SOLID + "overrides: {training: {elements: [Li, P]}}\n",
-        ["training.elements: ['Li', 'P'] lacks Cl, S of the candidates"],
+        SOLID + "overrides: {learning: {elements: [Li, P]}}\n",
+        ["learning.elements: ['Li', 'P'] lacks Cl, S of the candidates"],
     ),
     # -- each legal, together useless
     "code of another role": (
         SOLID + "codes: {cp2k: haml-engine@localhost}\n",
-        ["codes.cp2k: 'haml-engine@localhost' is a code for 'haml.train', not the cp2k of a screen"],
+        ["codes.cp2k: 'haml-engine@localhost' is a code for 'haml.learn', not the cp2k of a screen"],
     ),
     "cut that is not there": (SOLID + "interface: {cut: 99}\n", ["interface.cut: 99", "0: at"]),
     "too short to be ranked": (
@@ -90,7 +90,7 @@ REFUSED = {
         ["hybrid.simulated_fs: 1000 fs is less than ranking.min_simulated_fs (50000)"],
     ),
     "cell narrower than the potential": (
-        SOLID + "overrides: {training: {r_max: 12.0}}\n",
+        SOLID + "overrides: {learning: {r_max: 12.0}}\n",
         ["dopings[0]: the cell", "the potential's reach of 12", "Repeat the cell"],
     ),
     "time step without end": (

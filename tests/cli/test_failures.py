@@ -1,0 +1,93 @@
+"""Failures that one can see: exit codes, the deepest reason in one line, and nothing that hides it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiida import orm
+from click.testing import CliRunner
+
+from aiida_haml.cli import haml
+
+SPEC = """
+name: broken
+dopings: [pristine]
+protocol: quick
+level_of_theory: teacher
+codes: {engine: haml-engine@localhost, lammps: haml-lammps@localhost}
+"""
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(haml, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result.output
+
+
+@pytest.fixture
+def broken(aiida_profile_clean, aiida_localhost, tmp_path):
+    """A specification whose engine says something and ends."""
+    engine = tmp_path / "engine"
+    engine.write_text("#!/bin/sh\necho 'libmpi.so.12: cannot open shared object file' >&2\nexit 1\n")
+    engine.chmod(0o755)
+    for label, plugin in (("haml-engine", "haml.train"), ("haml-lammps", "haml.lammps")):
+        orm.InstalledCode(
+            label=label, computer=aiida_localhost, filepath_executable=str(engine), default_calc_job_plugin=plugin,
+            with_mpi=False,
+        ).store()  # fmt: skip
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+def test_a_screen_that_fails_here_and_now_says_why(broken):
+    output = run("screen", "submit", "--run", "--yes", broken, code=1)
+    (line,) = [line for line in output.splitlines() if line.startswith("Error: ")]
+    assert line.startswith("Error: screen <")
+    assert "failed [4" in line
+    assert "TeacherCalculation<" in line
+    assert "libmpi.so.12: cannot open shared object file" in line
+    assert "Deprecation" not in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) < 25, output
+    assert line.removeprefix("Error: ") in run("screen", "status", "broken", code=1)
+    assert "libmpi.so.12" in run("screen", "rank", "broken", code=1)
+    assert "libmpi.so.12" in run("screen", "watch", "broken", code=1)
+    logs = orm.QueryBuilder().append(orm.Log, filters={"levelname": "REPORT"}).count()
+    assert logs > 0, "what 'verdi process report' shows"
+
+
+def test_without_a_daemon_nothing_is_stored(broken):
+    before = orm.QueryBuilder().append(orm.Node).count()
+    output = run("screen", "submit", "--yes", broken, code=1)
+    assert "has no broker" in output
+    assert "--run" in output
+    assert orm.QueryBuilder().append(orm.Node).count() == before
+
+
+def test_an_empty_name_is_no_screen(aiida_profile_clean):
+    """``screen rank "$PK"`` in a script where PK is not set."""
+    for command in ("status", "rank", "pk", "report"):
+        assert "name is empty" in run("screen", command, "", code=1)
+
+
+def test_what_nobody_foresaw_is_one_line_and_a_traceback_on_demand(tmp_path):
+    environment = {**os.environ, "AIIDA_PATH": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    program = "from aiida_haml.cli import haml\n@haml.command()\ndef boom(): raise KeyError('planted')\nhaml(['boom'])"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "Error: KeyError: 'planted' (AIIDA_HAML_TRACEBACK=1 shows where.)\n")
+    shown = subprocess.run(
+        [sys.executable, "-c", program], env=environment | {"AIIDA_HAML_TRACEBACK": "1"}, capture_output=True, text=True
+    )
+    assert "Traceback" in shown.stderr
+
+
+def test_a_pipe_that_closes_is_no_failure(tmp_path):
+    """``aiida-haml ... | head -1`` ends quietly."""
+    program = Path(sys.executable).parent / "aiida-haml"
+    done = subprocess.run(f"{program} structure references | head -1", shell=True, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "Error" not in done.stderr

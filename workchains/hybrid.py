@@ -218,7 +218,7 @@ class HybridWorkChain(MovingWorkChain):
         return ToContext(training=self.submit(LearnWorkChain, **inputs))
 
     def _lesson(self) -> dict[str, Any]:
-        """Return what a training has to know of this run: its elements, how right and how hot a challenger has to be."""
+        """Return what a training has to know of this run: elements, how right and how hot a challenger has to be."""
         hottest = max(node["temperature_K"] for node in self.inputs.candidates.values())
         return {
             "elements": self._elements(),

@@ -10,23 +10,25 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_haml.data.frames import FramesData
+from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.frames import Frames
 
 N_STEPS = 4
 TIMESTEP = 0.5
+LABELLED = ("burst", "probes", "relaxation", "isolated_atom")
 
 
 def frames(kind: str, start: float = 0.0, n: int = N_STEPS + 1, seed: int = 0) -> FramesData:
-    """A run of one lithium pair, labelled if it is a burst."""
-    rng = np.random.default_rng(seed)
-    labelled = kind in ("burst", "isolated_atom")
+    """A run of one lithium pair, labelled if it is of a kind that holds labels."""
+    rng = np.random.default_rng([LABELLED.index(kind) if kind in LABELLED else 9, seed])
+    labelled = kind in LABELLED
     run = Frames(
         numbers=[3, 3],
         positions=rng.normal(size=(n, 2, 3)),
         cells=np.tile(10.0 * np.eye(3), (n, 1, 1)),
         pbc=[True] * 3,
-        times=start + TIMESTEP * np.arange(n),
+        times=start + TIMESTEP * np.arange(n) if kind not in ("probes", "isolated_atom") else None,
         energies=rng.normal(size=n) if labelled else None,
         forces=rng.normal(size=(n, 2, 3)) if labelled else None,
     )
@@ -43,7 +45,7 @@ class Builder:
     unsealed: list[orm.ProcessNode] = field(default_factory=list)
     made: dict[str, orm.Node] = field(default_factory=dict)
 
-    def process(self, kind, entry_point, inputs, caller=None, call="CALL", state="finished"):
+    def process(self, kind, entry_point, inputs, caller=None, call="CALL", state="finished", exit_status=0):
         """A process of a node class, with inputs by link label, called by another or started by a person."""
         work = issubclass(kind, orm.WorkflowNode)
         group = "workflows" if work else "calculations"
@@ -57,7 +59,7 @@ class Builder:
             node.base.links.add_incoming(caller, LinkType.CALL_WORK if work else LinkType.CALL_CALC, call)
         node.set_process_state(state)
         if state == "finished":
-            node.set_exit_status(0)
+            node.set_exit_status(exit_status)
             self.unsealed.append(node)
         return node.store()
 
@@ -86,39 +88,48 @@ class Builder:
         path.write_bytes(f"model {self.counter}".encode())
         return PotentialData.from_files([path], ["Li"], 5.0, "float64", level_of_theory="key")
 
-    def burst(self, initial, caller, start, seed=0):
-        """A burst of AIMD from the last frame of `initial`."""
-        md = orm.Dict({"steps": N_STEPS, "timestep_fs": TIMESTEP, "seed": seed})
-        job = self.process(orm.CalcJobNode, "haml.cp2k", {"initial": initial, "md": md}, caller, f"burst_{seed}")
-        results = orm.Dict({"wall_time_s": 8.0, "seconds_per_step": 2.0, "steps_done": N_STEPS})
-        return self.create(job, frames=frames("burst", start, seed=seed), output_parameters=results)
+    def label(self, initial, caller=None, kind="burst", start=0.0, seed=0, call="CALL", n=N_STEPS + 1):
+        """A job of CP2K on `initial`: a burst of AIMD from its last frame, or single points on each of its frames."""
+        inputs = {"initial": initial}
+        if kind == "burst":
+            inputs["md"] = orm.Dict({"steps": n - 1, "timestep_fs": TIMESTEP, "seed": seed})
+        job = self.process(orm.CalcJobNode, "haml.cp2k", inputs, caller, call)
+        results = {"wall_time_s": 8.0, "code_version": "2023.1"}
+        results |= {"seconds_per_step": 2.0, "steps_done": n - 1} if kind == "burst" else {}
+        return self.create(job, frames=frames(kind, start, n, seed=seed), output_parameters=orm.Dict(results))
 
-    def train(self, labels, caller, initial=None, state="finished"):
-        """A training on labels by key; of each, the last frame is held out."""
-        inputs = {f"labels__{key}": node for key, node in labels.items()}
-        inputs |= {"settings": orm.Dict({"seed": 1})} | ({"initial": initial} if initial is not None else {})
-        job = self.process(orm.CalcJobNode, "haml.train", inputs, caller, "train", state=state)
-        split = {k: {"train": [0, 1, 2], "valid": [3], "held_out": [4]} for k in labels}
-        results = orm.Dict({"wall_time_s": 30.0})
+    def gather(self, labels, caller=None, previous=None):
+        """A pool of labels by name, and of all that the one before holds."""
+        inputs = {**labels, **({"previous": previous} if previous is not None else {})}
         return self.create(
-            job, potential=self.potential(), errors=orm.Dict({"split": split}), output_parameters=results
+            self.process(orm.CalcFunctionNode, "haml.gather", inputs, caller),
+            result=LabelPoolData.of(labels, previous),
         )
 
-    def stretch(self, initial, potential, caller, start, n=9):
+    def train(self, pool, caller=None, champion=None, state="finished", call="train", **atoms):
+        """A training on a pool, from a champion or from scratch."""
+        inputs = {"pool": pool, "settings": orm.Dict({"seed": 1})}
+        inputs |= {"champion": champion} if champion is not None else {}
+        inputs |= {f"isolated_atoms__{symbol}": node for symbol, node in atoms.items()}
+        job = self.process(orm.CalcJobNode, "haml.train", inputs, caller, call, state=state)
+        results = orm.Dict({"wall_time_s": 30.0})
+        return self.create(job, potential=self.potential(), errors=orm.Dict({}), output_parameters=results)
+
+    def stretch(self, initial, potential, caller=None, start=0.0, n=9, call="CALL"):
         """A stretch of MLP-MD."""
         inputs = {"initial": initial, "potential": potential}
-        job = self.process(orm.CalcJobNode, "haml.lammps", inputs, caller, "stretch")
+        job = self.process(orm.CalcJobNode, "haml.lammps", inputs, caller, call)
         results = orm.Dict({"wall_time_s": 2.0})
-        return self.create(job, frames=frames("stretch", start, n), output_parameters=results)
+        return self.create(job, frames=frames("stretch", start, n, seed=self.counter), output_parameters=results)
 
 
 def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bool = True) -> Builder:
-    """Lay a screen of one candidate and two cycles; its parts stand in ``builder.made`` by name.
+    """Lay a screen of one candidate and two rounds; its parts stand in ``builder.made`` by name.
 
     With `structure_made_in_step`, the structure has no creator: the cut that an audit has to find. Without
     `ended`, the processes can still call others.
     """
-    spec = orm.Dict({"label": "pristine", "structure": {}}).store()
+    spec = orm.Dict({"label": "pristine", "temperature_K": 300.0, "seed": 1, "structure": {}}).store()
     screen = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__c000": spec})
     structure = frames("structure", n=1)
     if structure_made_in_step:
@@ -126,34 +137,35 @@ def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bo
     else:
         made_by = builder.process(orm.CalcFunctionNode, "haml.candidate", {"structure": orm.Dict({})}, screen)
         builder.create(made_by, structure=structure)
-    settings = orm.Dict({"temperature": 300}).store()
-    hybrid = builder.process(
-        orm.WorkChainNode, "haml.hybrid", {"structure": structure, "settings": settings}, screen, "c000"
-    )
-    first = builder.burst(structure, hybrid, 0.0, 1)
-    potential = builder.train({"burst_000": first}, hybrid)
-    stretch = builder.stretch(first, potential, hybrid, 2.0)
-    second = builder.burst(stretch, hybrid, 6.0, 2)
-    refined = builder.train({"burst_000": first, "burst_001": second}, hybrid, potential)
-    last = builder.stretch(second, refined, hybrid, 8.0)
-    summary = builder.process(orm.CalcFunctionNode, "haml.summarize", {"segment_003": last}, hybrid)
-    history = builder.create(summary, result=orm.Dict({"cycles": [], "simulated_fs": 12.0}))
-    builder.give_back(hybrid, history=history, potential=refined, segments__segment_000=first)
-    describe = builder.process(
-        orm.CalcJobNode,
-        "haml.describe",
-        {"segments__segment_000": first, "segments__segment_001": last},
-        screen,
-    )
+    inputs = {"structures__c000": structure, "candidates__c000": spec, "settings": orm.Dict({}).store()}
+    hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", inputs, screen, "dynamics")
+    first = builder.label(structure, hybrid, seed=1, call="c000__burst_0000")
+    pool = builder.gather({"c000__burst_0000": first}, hybrid)
+    potential = builder.train(pool, hybrid, call="train_0000")
+    stretch = builder.stretch(first, potential, hybrid, 2.0, call="c000__stretch_0001")
+    second = builder.label(stretch, hybrid, start=6.0, seed=2, call="c000__burst_0001")
+    grown = builder.gather({"c000__burst_0001": second}, hybrid, pool)
+    refined = builder.train(grown, hybrid, potential, call="train_0001")
+    last = builder.stretch(second, refined, hybrid, 8.0, call="c000__stretch_0002")
+    tell = builder.process(orm.CalcFunctionNode, "haml.tell_history", {"verdicts_0000": orm.Dict({})}, hybrid)
+    history = builder.create(tell, c000=orm.Dict({"rounds": [], "simulated_fs": 12.0}))
+    segments = dict(zip(("0000", "0001", "0002", "0003"), (first, stretch, second, last), strict=True))
+    trajectory = {f"trajectories__c000__segments__segment_{n}": node for n, node in segments.items()}
+    results = {"potential": refined, "pool": grown, **trajectory, "trajectories__c000__history": history}
+    builder.give_back(hybrid, **results)
+    builder.give_back(screen, **results)
+    described = {f"segments__segment_{n}": node for n, node in segments.items()}
+    describe = builder.process(orm.CalcJobNode, "haml.describe", described, screen, "c000__description_0000")
     environments = builder.create(describe, environments=orm.ArrayData(np.zeros(3)))
-    rank = builder.process(orm.CalcJobNode, "haml.rank", {"environments__c000": environments}, screen)
+    rank = builder.process(orm.CalcJobNode, "haml.rank", {"environments__c000__part_0000": environments}, screen)
     ranking = builder.create(rank, ranking=orm.Dict(RANKING))
     builder.give_back(screen, ranking=ranking)
     if ended:
         builder.end()
     builder.made = {
-        "screen": screen, "hybrid": hybrid, "structure": structure, "first": first, "second": second,
-        "potential": potential, "refined": refined, "stretch": stretch, "last": last, "ranking": ranking,
+        "screen": screen, "hybrid": hybrid, "structure": structure, "first": first, "second": second, "pool": pool,
+        "grown": grown, "potential": potential, "refined": refined, "stretch": stretch, "last": last,
+        "ranking": ranking,
     }  # fmt: skip
     return builder
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
 
+import sqlalchemy as sa
 from aiida import orm
 
-from aiida_haml.queries.training import TRAINING, training_labels
+from aiida_haml.queries.doubts import Doubt, doubts
+from aiida_haml.queries.rows import rows
+from aiida_haml.queries.training import TRAINING, Teaching, engines
 from aiida_haml.queries.walks import (
     CALLS,
+    INPUTS,
+    OUTPUTS,
     Link,
     ancestors,
     called_descendants,
@@ -19,9 +23,8 @@ from aiida_haml.queries.walks import (
     links_out_of,
     pk_of,
 )
+from aiida_haml.storage import read, tables
 
-INPUTS = ("input_calc", "input_work")
-OUTPUTS = ("create", "return")
 #: Types that a WorkChain step may make as settings of a child. A *result* of these types is science too.
 SETTINGS = (
     "data.core.base.", "data.core.bool.", "data.core.code.", "data.core.dict.", "data.core.enum.",
@@ -62,16 +65,19 @@ class UntracedFrames:
 class AuditReport:
     """What an audit looked at and what it found.
 
-    Parameters
+    Attributes
     ----------
     cut : list of CutNode
     untraced : list of UntracedFrames
+    doubts : list of Doubt
+        What has a creator, and is still not known to come from where it should.
     n_processes, n_data, n_training_frames : int
         How much was looked at: a clean report over nothing proves nothing.
     """
 
     cut: list[CutNode] = field(default_factory=list)
     untraced: list[UntracedFrames] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
     n_processes: int = 0
     n_data: int = 0
     n_training_frames: int = 0
@@ -87,8 +93,13 @@ class AuditReport:
         return sum(u.n_frames for u in self.untraced)
 
     @property
+    def problems(self) -> list[CutNode | UntracedFrames | Doubt]:
+        """All that was found, each of which reads as a sentence."""
+        return [*self.cut, *self.untraced, *self.doubts]
+
+    @property
     def ok(self) -> bool:
-        return not self.cut and not self.untraced
+        return not self.problems
 
 
 def audit(root: orm.Node | orm.Group) -> AuditReport:
@@ -101,43 +112,48 @@ def audit(root: orm.Node | orm.Group) -> AuditReport:
     -------
     AuditReport
         ``cut`` names the nodes that no calculation created and that are no input of the process which a
-        person started; ``untraced`` the training frames that are not a step of an AIMD calculation.
+        person started; ``untraced`` the training frames that are not a step of an AIMD calculation; ``doubts`` what
+        is named in `aiida_haml.queries.doubts`.
     """
     graph = _Graph(_starts(root))
     report = AuditReport(n_processes=len(graph.processes), n_data=len(graph.data))
-    report.cut = [node for pk in sorted(graph.orphans) if (node := _judge(pk, graph))]
-    _trace_training((pk for pk, kind in graph.processes.items() if kind == TRAINING), report)
+    report.cut = _cut_nodes(graph)
+    trainings = sorted(pk for pk, kind in graph.processes.items() if kind == TRAINING)
+    teaching = Teaching(trainings)
+    _trace_training(teaching, report)
+    report.doubts = doubts(graph.processes, graph.data, teaching)
     return report
 
 
 def _starts(root: orm.Node | orm.Group) -> set[int]:
-    return {pk_of(node) for node in (root.nodes if isinstance(root, orm.Group) else [root])}
+    if not isinstance(root, orm.Group):
+        return {pk_of(root)}
+    member = tables().member
+    return {row.dbnode_id for row in read(sa.select(member.dbnode_id).where(member.dbgroup_id == root.pk))}
 
 
 class _Graph:
     """The part of the graph that an audit looks at."""
 
     def __init__(self, starts: set[int]) -> None:
-        kinds = _rows(starts)
-        processes = {pk for pk in starts if kinds[pk][0].startswith("process.")}
+        kinds = rows(starts, node_type="node_type")
+        processes = {pk for pk, row in kinds.items() if row.node_type.startswith("process.")}
         processes |= called_descendants(processes)
         nodes = starts | processes
-        nodes |= {link.source for link in links_into(processes) if link.type in INPUTS}
-        nodes |= {link.target for link in links_out_of(processes) if link.type in OUTPUTS}
+        nodes |= {link.source for link in links_into(processes, INPUTS)}
+        nodes |= {link.target for link in links_out_of(processes, OUTPUTS)}
         nodes |= ancestors(nodes)
-        above = callers(nodes)
-        rows = _rows(nodes | above)
-        self.processes = {pk: kind for pk, (ntype, kind) in rows.items() if ntype.startswith("process.")}
-        self.data = {pk: ntype for pk, (ntype, _) in rows.items() if ntype.startswith("data.")}
+        seen = rows(nodes | callers(nodes), node_type="node_type", process_type="process_type")
+        self.processes = {pk: row.process_type for pk, row in seen.items() if row.node_type.startswith("process.")}
+        self.data = {pk: row.node_type for pk, row in seen.items() if row.node_type.startswith("data.")}
         # Everything that leads into these nodes, and every use of them by a process that is looked at.
-        into = list(links_into(rows))
         self.inputs: dict[int, set[int]] = {}
         self.caller: dict[int, int] = {}
         self._tops: dict[int, int] = {}
         self.returned: dict[int, list[Link]] = {}
         self.used: dict[int, list[Link]] = {}
         created: set[int] = set()
-        for link in into:
+        for link in links_into(seen):
             if link.type in INPUTS:
                 self.inputs.setdefault(link.target, set()).add(link.source)
                 self.used.setdefault(link.source, []).append(link)
@@ -148,6 +164,16 @@ class _Graph:
             elif link.type == "return":
                 self.returned.setdefault(link.target, []).append(link)
         self.orphans = set(self.data) - created
+        self._look_above()
+
+    def _look_above(self) -> None:
+        """Read the callers of workflows outside the part looked at that returned an orphan, and what those read."""
+        outside = {link.source for pk in self.orphans for link in self.returned.get(pk, [])} - set(self.processes)
+        for link in links_into(outside | callers(outside), (*CALLS, *INPUTS)):
+            if link.type in CALLS:
+                self.caller.setdefault(link.target, link.source)
+            else:
+                self.inputs.setdefault(link.target, set()).add(link.source)
 
     def top(self, process: int) -> int:
         """Return the process that a person started to make this one run."""
@@ -164,57 +190,60 @@ class _Graph:
         return data in self.inputs.get(self.top(process), ())
 
 
-def _rows(pks: Iterable[int]) -> dict[int, tuple[str, str | None]]:
-    found: dict[int, tuple[str, str | None]] = {}
-    ordered = sorted(set(pks))
-    for i in range(0, len(ordered), 500):
-        builder = orm.QueryBuilder().append(
-            orm.Node,
-            filters={"id": {"in": ordered[i : i + 500]}},
-            project=["id", "node_type", "process_type"],
-        )
-        found.update({pk: (ntype, ptype) for pk, ntype, ptype in builder.iterall()})
-    return found
+def _cut_nodes(graph: _Graph) -> list[CutNode]:
+    """Return the nodes without a creator that must have one, which no person gave and that are no setting."""
+    found = {pk: verdict for pk in sorted(graph.orphans) if (verdict := _judge(pk, graph)) is not None}
+    named = rows(found, uuid="uuid", node_type="node_type")
+    return [
+        CutNode(pk, str(named[pk].uuid), named[pk].node_type.split(".")[-2], link.label, reason)
+        for pk, (link, reason) in found.items()
+    ]
 
 
-def _judge(pk: int, graph: _Graph) -> CutNode | None:
-    """Return why a node without a creator must not be, or None if a person gave it or it is a setting."""
+def _judge(pk: int, graph: _Graph) -> tuple[Link, str] | None:
+    """Return the use of a node without a creator that must not be, and why; None if there is none."""
     for link in graph.returned.get(pk, []):
-        top = graph.top(link.source)
-        given = graph.given_to(pk, link.source) if top in graph.processes else _is_input(pk, link.source)
-        if not given:
-            return _cut(pk, link, f"was returned by workflow <{link.source}>, and no process created it")
+        if not graph.given_to(pk, link.source):
+            return link, f"was returned by workflow <{link.source}>, and no process created it"
     if graph.data[pk].startswith(SETTINGS):
         return None
     for link in graph.used.get(pk, []):
         if not graph.given_to(pk, link.target):
-            return _cut(pk, link, f"was made in a step and given to process <{link.target}>; no process created it")
+            return link, f"was made in a step and given to process <{link.target}>; no process created it"
     return None
 
 
-def _is_input(data: int, process: int) -> bool:
-    """Whether a workflow outside the part looked at, or one of its callers, had the data as input."""
-    above = {process} | callers(process)
-    return any(link.source == data and link.type in INPUTS for link in links_into(above))
-
-
-def _cut(pk: int, link: Link, reason: str) -> CutNode:
-    node = orm.load_node(pk)
-    return CutNode(pk=pk, uuid=node.uuid, type=type(node).__name__, link=link.label, reason=reason)
-
-
-def _trace_training(calculations: Iterable[int], report: AuditReport) -> None:
+def _trace_training(teaching: Teaching, report: AuditReport) -> None:
     """Count each frame once, however many generations of potentials read it."""
-    seen: set[int] = set()
-    for pk in sorted(calculations):
-        for label in training_labels(cast(orm.ProcessNode, orm.load_node(pk))):
-            here = pk_of(label.node)
-            if here in seen:
-                continue
-            seen.add(here)
-            report.n_training_frames += len(label.node)
-            if label.engine is None:
-                creator = label.node.creator
-                reason = f"made by {creator.process_label} <{creator.pk}>" if creator else "no process created them"
-                untraced = UntracedFrames(here, label.node.uuid, len(label.node), pk, reason)
-                report.untraced.append(untraced)
+    lessons = teaching.all_lessons()
+    report.n_training_frames = sum(lesson.n_frames for lesson in lessons.values())
+    untraced = set(lessons) - set(engines(lessons))
+    if not untraced:
+        return
+    named, makers = rows(untraced, uuid="uuid"), _makers(untraced)
+    readers = _first_readers(teaching)
+    for pk in sorted(untraced):
+        reason = makers.get(pk, "no process created them")
+        report.untraced.append(UntracedFrames(pk, str(named[pk].uuid), lessons[pk].n_frames, readers[pk], reason))
+
+
+def _makers(pks: Iterable[int]) -> dict[int, str]:
+    made = links_into(pks, ["create"])
+    labels = rows({link.source for link in made}, label="attributes.process_label")
+    return {link.target: f"made by {labels[link.source].label} <{link.source}>" for link in made}
+
+
+def _first_readers(teaching: Teaching) -> dict[int, int]:
+    """Return the first training that had each node of frames in sight."""
+    found: dict[int, int] = {}
+    known: set[int] = set()
+    for training in sorted({*teaching.pool, *teaching.atoms}):
+        for pool in teaching.pools(training):
+            if pool in known:
+                break  # an earlier training read it, and all before it
+            known.add(pool)
+            for lesson in teaching.joined.get(pool, []):
+                found.setdefault(lesson.pk, training)
+        for lesson in teaching.atoms.get(training, []):
+            found.setdefault(lesson.pk, training)
+    return found

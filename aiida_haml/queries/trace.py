@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from typing import Any
 
 from aiida import orm
 
 from aiida_haml.data.frames import FramesData
-from aiida_haml.data.potential import PotentialData
-from aiida_haml.queries.training import LABEL_ENGINES, TRAINING, TrainingLabel, training_labels
+from aiida_haml.queries.rows import rows
+from aiida_haml.queries.training import CHAMPION, LABEL_ENGINES, POOL, TRAINING, Lesson, Teaching
+from aiida_haml.queries.tree import Branch
+from aiida_haml.queries.walks import DATA, Link, ancestors, links_into, links_out_of, pk_of
 
 #: Inputs that carry science; codes and settings are left to `verdi process show`.
-_SCIENCE = (orm.ArrayData, orm.StructureData, PotentialData)
+_SCIENCE = ("data.core.array.", "data.core.structure.", "data.haml.")
 _ENGINE_NAMES = {LABEL_ENGINES[0]: "CP2K", LABEL_ENGINES[1]: "TEACHER"}
-
-
-@dataclass
-class Branch:
-    """A line of the tree and what hangs below it."""
-
-    text: str
-    children: list[Branch] = field(default_factory=list)
-
-    def lines(self, indent: str = "") -> Iterator[str]:
-        """Yield the tree's lines, drawn with box characters."""
-        for i, child in enumerate(self.children):
-            last = i == len(self.children) - 1
-            yield f"{indent}{'└─ ' if last else '├─ '}{child.text}"
-            yield from child.lines(indent + ("   " if last else "│  "))
+#: Inputs that a calculation goes on from. Their stories stand beside its own and not below it: a time line, or a line
+#: of potentials, would else be indented once more each time.
+_GOES_ON_FROM = (CHAMPION, "initial")
+_FIELDS = {
+    "uuid": "uuid", "node_type": "node_type", "process_type": "process_type", "label": "label",
+    "process_label": "attributes.process_label", "kind": "attributes.kind", "n_frames": "attributes.n_frames",
+    "start": "attributes.time_start", "end": "attributes.time_end", "n_members": "attributes.n_members",
+}  # fmt: skip
 
 
 def trace(node: orm.Node, frame: int | None = None) -> str:
@@ -44,6 +39,7 @@ def trace(node: orm.Node, frame: int | None = None) -> str:
     Returns
     -------
     str
+        Of each generation of potentials stands what it had learned beyond the one before.
 
     Raises
     ------
@@ -51,8 +47,10 @@ def trace(node: orm.Node, frame: int | None = None) -> str:
         If a frame is asked of a node that has none, or not that many; or a process has no results.
     """
     node = _result_of(node) if isinstance(node, orm.ProcessNode) else node
-    root = _trace_frame(node, frame) if frame is not None else _Tracer().branch(node, "")
-    return "\n".join([root.text, *root.lines()])
+    pk = pk_of(node)
+    story = _Story(pk)
+    root = story.draw(pk) if frame is None else _draw_frame(story, node, frame)
+    return root.draw()
 
 
 def _result_of(process: orm.ProcessNode) -> orm.Node:
@@ -64,96 +62,150 @@ def _result_of(process: orm.ProcessNode) -> orm.Node:
     raise ValueError(f"{process.process_label}<{process.pk}> has no results yet; trace it when it has finished.")
 
 
-def _trace_frame(node: orm.Node, frame: int) -> Branch:
+def _draw_frame(story: _Story, node: orm.Node, frame: int) -> Branch:
     if not isinstance(node, FramesData):
-        raise ValueError(f"{_name(node)} holds no frames; leave out --frame, or name a node of frames.")
+        name = f"{type(node).__name__}<{node.pk}>"
+        raise ValueError(f"{name} holds no frames; leave out --frame, or name a node of frames.")
     if not -len(node) <= frame < len(node):
-        raise ValueError(f"frame {frame} does not exist: {_name(node)} holds frames 0 to {len(node) - 1}.")
+        name = f"FramesData<{node.pk}>"
+        raise ValueError(f"frame {frame} does not exist: {name} holds frames 0 to {len(node) - 1}.")
     frame %= len(node)
-    times = node.read(frame).times
+    times, pk = node.read(frame).times, pk_of(node)
     at = "" if times is None else f" at {times[0]:g} fs"
-    root = Branch(f"frame {frame}{at} of {_describe_frames(node)}")
-    creator = node.creator
-    if creator is not None and creator.process_type in LABEL_ENGINES:
-        root.children = [Branch(f"step {frame} of {_engine(creator)}")]
-    else:
-        root.children = _Tracer().branch(node, "").children
+    root = story.draw(pk)
+    root.text = f"frame {frame}{at} of {root.text}"
+    if (engine := story.engine(pk)) is not None:
+        root.children = [Branch(f"step {frame} of {engine}")]
     return root
 
 
-class _Tracer:
-    """Walks up the creators, expanding each node and calculation once."""
+class _Story:
+    """All that a node was made from, read at once, and drawn from the node upwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, pk: int) -> None:
+        nodes = {pk} | ancestors(pk)
+        self.rows = rows(nodes, **_FIELDS)
+        self.creator: dict[int, int] = {}
+        self.inputs: dict[int, list[Link]] = {}
+        for link in links_into(nodes, DATA):
+            if link.type == "create":
+                self.creator[link.target] = link.source
+            else:
+                self.inputs.setdefault(link.target, []).append(link)
+        trainings = [node for node, row in self.rows.items() if row.process_type == TRAINING]
+        self.teaching = Teaching(trainings)
+        self.is_used = {link.source for link in links_out_of(nodes - set(self.creator))}
         self.seen: set[int] = set()
 
-    def branch(self, node: orm.Node, link: str) -> Branch:
-        """Draw a data node and how it was made."""
-        branch = Branch(f"{link + ': ' if link else ''}{_describe(node)}")
-        creator = node.creator
-        if creator is None:
-            branch.text += "  (given by a person)" if node.base.links.get_outgoing().all() else "  (no creator)"
-            return branch
-        if creator.process_type in LABEL_ENGINES:
-            branch.children = [Branch(f"{_steps_of(node)} of {_engine(creator)}")]
-            return branch
-        if creator.pk in self.seen:
-            branch.text += f"  (made by <{creator.pk}>, see above)"
-            return branch
-        self.seen.add(creator.pk)
-        made = Branch(f"made by {creator.process_label}<{creator.pk}>")
-        made.children = list(self._inputs(creator))
-        branch.children = [made]
-        return branch
+    def draw(self, pk: int) -> Branch:
+        """Return the tree of a node."""
+        root = Branch(self.describe(pk))
+        waiting = [(root, pk)]
+        while waiting:
+            branch, node = waiting.pop()
+            waiting += reversed(self._expand(branch, node))
+        return root
 
-    def _inputs(self, process: orm.ProcessNode) -> Iterator[Branch]:
-        incoming = sorted(process.base.links.get_incoming().all(), key=lambda e: e.link_label)
-        if process.process_type == TRAINING:
-            yield from (_training_branch(label) for label in training_labels(process))
-            incoming = [e for e in incoming if e.link_label == "initial"]
-        for entry in incoming:
-            if isinstance(entry.node, _SCIENCE):
-                yield self.branch(entry.node, entry.link_label.replace("__", "."))
+    def engine(self, pk: int) -> str | None:
+        """Return the AIMD calculation that made a node; None if nothing or something else did."""
+        creator = self.rows.get(self.creator.get(pk, -1))
+        if creator is None or creator.process_type not in LABEL_ENGINES:
+            return None
+        return f"{_ENGINE_NAMES[creator.process_type]} calculation <{creator.id}> {creator.uuid}"
+
+    def describe(self, pk: int) -> str:
+        """Return what a node is, in a line."""
+        row = self.rows[pk]
+        kind = row.node_type.split(".")[-2]
+        if kind == "FramesData":
+            span = "" if row.start is None or row.end is None else f", {row.start:g} to {row.end:g} fs"
+            text = f"{row.kind} <{pk}> of {row.n_frames} frame{'' if row.n_frames == 1 else 's'}{span}"
+        elif kind == "PotentialData":
+            text = f"potential <{pk}> of {row.n_members} members"
+        else:
+            text = f"{kind}<{pk}>"
+        return f"{text} '{row.label}'" if row.label else text
+
+    def _expand(self, branch: Branch, pk: int) -> list[tuple[Branch, int]]:
+        """Draw how a node was made, and return the branches that are still to be expanded with their nodes."""
+        further: list[tuple[Branch, int]] = []
+        made = branch
+        while True:
+            creator = self.creator.get(pk)
+            if creator is None:
+                made.text += "  (given by a person)" if pk in self.is_used else "  (no creator)"
+                return further
+            if (engine := self.engine(pk)) is not None:
+                made.children.append(Branch(f"{_steps(self.rows[pk])} of {engine}"))
+                return further
+            if creator in self.seen:
+                made.text += f"  (made by <{creator}>, see above)"
+                return further
+            self.seen.add(creator)
+            if made is branch:
+                made = Branch(self._made_by(creator))
+                branch.children.append(made)
+            else:
+                made.text += f", {self._made_by(creator)}"
+            further += self._draw_inputs(made, creator)
+            before = [link for link in self.inputs.get(creator, []) if link.label in _GOES_ON_FROM]
+            if not before:
+                return further
+            made = Branch(f"{before[0].label}: {self.describe(before[0].source)}")
+            branch.children.append(made)
+            pk = before[0].source
+
+    def _made_by(self, creator: int) -> str:
+        text = f"made by {self.rows[creator].process_label}<{creator}>"
+        if creator not in self.teaching.pool:
+            return text
+        n_labels = self.teaching.attributes.get(self.teaching.pool[creator], {}).get("n_labels", "?")
+        return f"{text} with {n_labels} labels in sight"
+
+    def _draw_inputs(self, branch: Branch, creator: int) -> list[tuple[Branch, int]]:
+        further = []
+        is_training = self.rows[creator].process_type == TRAINING
+        if is_training:
+            self._draw_lessons(branch, creator)
+        for link in sorted(self.inputs.get(creator, []), key=lambda link: link.label):
+            if link.label in _GOES_ON_FROM or (is_training and link.label.startswith((POOL, "isolated_atoms__"))):
+                continue
+            if self.rows[link.source].node_type.startswith(_SCIENCE):
+                child = Branch(f"{link.label.replace('__', '.')}: {self.describe(link.source)}")
+                branch.children.append(child)
+                further.append((child, link.source))
+        return further
+
+    def _draw_lessons(self, branch: Branch, training: int) -> None:
+        """Draw what is new in this training; what its champion had in sight stands there."""
+        champion = self.creator.get(self.teaching.champion.get(training, -1), -1)
+        known = self.teaching.pool.get(champion)
+        for pool in self.teaching.pools(training, until=known):
+            if pool in self.seen:
+                branch.children.append(Branch(f"and the labels of LabelPoolData<{pool}>, see above"))
+                break
+            self.seen.add(pool)
+            branch.children += self._lessons(self.teaching.joined.get(pool, []))
+        branch.children += self._lessons(a for a in self.teaching.atoms.get(training, []) if a.pk not in self.seen)
+        self.seen |= {atom.pk for atom in self.teaching.atoms.get(training, [])}
+
+    def _lessons(self, lessons: Iterable[Lesson]) -> list[Branch]:
+        found = []
+        for lesson in lessons:
+            use = "; ".join(f"{part} {_ranges(frames)}" for part, frames in lesson.parts.items() if frames)
+            engine = self.engine(lesson.pk)
+            source = f"{_steps(self.rows[lesson.pk])} of {engine}" if engine else "NOT TRACED to an AIMD calculation"
+            text = f"{lesson.name}: {self.describe(lesson.pk)}: {use or 'nothing new'}"
+            found.append(Branch(text, [Branch(source)]))
+        return found
 
 
-def _training_branch(label: TrainingLabel) -> Branch:
-    use = "; ".join(f"{name} {_ranges(frames)}" for name, frames in label.split.items() if frames)
-    branch = Branch(f"{label.key}: {_describe_frames(label.node)}: {use}")
-    engine = label.engine
-    text = f"{_steps_of(label.node)} of {_engine(engine)}" if engine else "NOT TRACED to an AIMD calculation"
-    branch.children = [Branch(text)]
-    return branch
-
-
-def _steps_of(node: orm.Node) -> str:
-    n = len(node) if isinstance(node, FramesData) else 1
-    return "the single point" if n == 1 else f"steps 0 to {n - 1}"
-
-
-def _engine(calculation: orm.ProcessNode) -> str:
-    name = _ENGINE_NAMES.get(calculation.process_type or "", "unknown")
-    return f"{name} calculation <{calculation.pk}> {calculation.uuid}"
-
-
-def _name(node: orm.Node) -> str:
-    return f"{type(node).__name__}<{node.pk}>"
-
-
-def _describe_frames(node: FramesData) -> str:
-    start, end = (node.base.attributes.get(key, None) for key in ("time_start", "time_end"))
-    span = "" if start is None or end is None else f", {start:g} to {end:g} fs"
-    plural = "" if len(node) == 1 else "s"
-    return f"{node.kind} <{node.pk}> of {len(node)} frame{plural}{span}"
-
-
-def _describe(node: orm.Node) -> str:
-    if isinstance(node, FramesData):
-        text = _describe_frames(node)
-    elif isinstance(node, PotentialData):
-        text = f"potential <{node.pk}> of {node.n_members} members"
-    else:
-        text = _name(node)
-    return f"{text} '{node.label}'" if node.label else text
+def _steps(row: Any) -> str:
+    """Say which steps of a calculation frames are."""
+    name, n_frames = "single point" if row.kind == "probes" else "step", row.n_frames or 1
+    if n_frames == 1:
+        return "the single point"
+    return f"{name}s 0 to {n_frames - 1}"
 
 
 def _ranges(numbers: list[int]) -> str:

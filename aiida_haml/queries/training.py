@@ -1,28 +1,169 @@
-"""From a potential to the AIMD steps that taught it."""
+"""From a potential to the AIMD steps that taught it: the one place that knows how the graph leads there.
+
+A training reads one pool, which indexes the labels of all rounds; a calcfunction ``haml.gather`` made it from the pool
+before and the labels of its round. A training may start from a champion, which another training made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from aiida import orm
-
-from aiida_haml.data.frames import FramesData
+from aiida_haml.data.pool import PREVIOUS
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.queries.rows import rows
+from aiida_haml.queries.walks import chain, links_into, pk_of
 
-#: Process types of the calculations whose frames are ab initio labels, one MD step a frame, step 0 included.
+#: Process types of the calculations whose frames are ab initio labels: frame i of the output is their step i.
 LABEL_ENGINES = ("aiida.calculations:haml.cp2k", "aiida.calculations:haml.teacher")
 TRAINING = "aiida.calculations:haml.train"
-#: Namespaces of the training's inputs that hold labels.
-LABEL_PORTS = ("labels__", "isolated_atoms__")
+#: Names of a training's inputs.
+POOL, CHAMPION, ATOMS = "pool", "champion", "isolated_atoms__"
+#: Parts of a pool that teach; what is held out only measures, and what has exploded serves for nothing.
+TEACHING = ("train", "valid")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Frames that joined a pool, or an isolated atom.
+
+    Attributes
+    ----------
+    name : str
+        ``SLUG__burst_0003``: whose label it is, and what; ``isolated_atoms__Li``.
+    pk : int
+        Of the node of frames.
+    parts : mapping of str to list of int
+        ``train``, ``valid``, ``held_out``, ``exploded`` or ``isolated_atom`` -> indices of the frames that serve so.
+    """
+
+    name: str
+    pk: int
+    parts: dict[str, list[int]]
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames that joined; a configuration that the pool knew is not among them."""
+        return sum(len(indices) for indices in self.parts.values())
+
+    def joined_with(self, other: Lesson) -> Lesson:
+        """Return what the same frames serve for in either of two pools."""
+        parts = {*self.parts, *other.parts}
+        union = {p: sorted({*self.parts.get(p, []), *other.parts.get(p, [])}) for p in sorted(parts)}
+        return Lesson(self.name, self.pk, union)
+
+
+class Teaching:
+    """What some trainings learned from, read in a number of statements that does not depend on how many they are.
+
+    Parameters
+    ----------
+    trainings : iterable of int
+        Pks of calculations of the type `TRAINING`.
+
+    Attributes
+    ----------
+    champion : dict of int to int
+        Training -> the potential that it started from.
+    pool, previous : dict of int to int
+        Training -> pool; pool -> the pool before.
+    atoms : dict of int to list of Lesson
+        Training -> isolated atoms.
+    joined : dict of int to list of Lesson
+        Pool -> what its round brought.
+    attributes : dict of int to dict
+        Pool -> its attributes.
+    """
+
+    def __init__(self, trainings: Iterable[int]) -> None:
+        self.pool: dict[int, int] = {}
+        self.champion: dict[int, int] = {}
+        self.atoms: dict[int, list[Lesson]] = {}
+        for link in links_into(trainings, ["input_calc"]):
+            if link.label == POOL:
+                self.pool[link.target] = link.source
+            elif link.label == CHAMPION:
+                self.champion[link.target] = link.source
+            elif link.label.startswith(ATOMS):
+                atom = Lesson(link.label, link.source, {"isolated_atom": [0]})
+                self.atoms.setdefault(link.target, []).append(atom)
+        self._read_pools(set(self.pool.values()))
+
+    def _read_pools(self, last: set[int]) -> None:
+        reached = last | chain(last, PREVIOUS)
+        made_by = {link.source: link.target for link in links_into(reached, ["create"])}
+        self.previous: dict[int, int] = {}
+        self.joined: dict[int, list[Lesson]] = {pool: [] for pool in made_by.values()}
+        self.attributes = {pk: row.attributes for pk, row in rows(self.joined, attributes="attributes").items()}
+        for link in links_into(made_by, ["input_calc"]):
+            pool = made_by[link.target]
+            if link.label == PREVIOUS:
+                self.previous[pool] = link.source
+            else:
+                columns = (self.attributes[pool].get("labels") or {}).get(link.label, {})
+                self.joined[pool].append(Lesson(link.label, link.source, _parts(columns)))
+
+    def pools(self, training: int, until: int | None = None) -> Iterator[int]:
+        """Yield the pools that a training read, latest first, down to one that is known already.
+
+        Parameters
+        ----------
+        training : int
+        until : int, optional
+            A pool that is not yielded any more.
+        """
+        pool = self.pool.get(training)
+        while pool is not None and pool != until:
+            yield pool
+            pool = self.previous.get(pool)
+
+    def lessons(self, training: int) -> Iterator[Lesson]:
+        """Yield all that a training had in sight, latest first."""
+        for pool in self.pools(training):
+            yield from self.joined.get(pool, [])
+        yield from self.atoms.get(training, [])
+
+    def all_lessons(self) -> dict[int, Lesson]:
+        """Return what any of the trainings had in sight, each node of frames once, by its pk."""
+        found: dict[int, Lesson] = {}
+        for lessons in (*self.joined.values(), *self.atoms.values()):
+            for lesson in lessons:
+                found[lesson.pk] = found[lesson.pk].joined_with(lesson) if lesson.pk in found else lesson
+        return found
+
+
+def _parts(columns: dict[str, Any]) -> dict[str, list[int]]:
+    parts: dict[str, list[int]] = {}
+    for frame, part in zip(columns.get("frame", []), columns.get("part", []), strict=False):
+        parts.setdefault(part, []).append(frame)
+    return parts
+
+
+def trainings(potentials: Iterable[int]) -> list[int]:
+    """Return the pks of the calculations that trained some potentials and their champions, the latest first."""
+    starts = set(potentials)
+    made = links_into(starts | chain(starts, CHAMPION), ["create"])
+    kinds = rows({link.source for link in made}, process_type="process_type")
+    return sorted((pk for pk, row in kinds.items() if row.process_type == TRAINING), reverse=True)
+
+
+def engines(frames: Iterable[int]) -> dict[int, Any]:
+    """Return the AIMD calculations that made frames: pk of the frames -> a row with its ``id`` and ``uuid``.
+
+    Frames that no calculation made, or another one, are left out.
+    """
+    made = links_into(frames, ["create"])
+    jobs = rows({link.source for link in made}, uuid="uuid", process_type="process_type")
+    found = {link.target: jobs[link.source] for link in made}
+    return {pk: job for pk, job in found.items() if job.process_type in LABEL_ENGINES}
 
 
 @dataclass(frozen=True)
 class TrainingStep:
     """One frame that a potential learned from, and the AIMD step that made it.
 
-    Parameters
+    Attributes
     ----------
     label_uuid : str
         UUID of the frames node.
@@ -31,7 +172,7 @@ class TrainingStep:
     calculation_uuid : str or None
         UUID of the AIMD calculation; None if no such calculation made the frames.
     step : int or None
-        Number of its MD step.
+        Number of its MD step, or of its single point.
     use : str
         ``train``, ``valid`` or ``isolated_atom``.
     """
@@ -44,77 +185,22 @@ class TrainingStep:
 
 
 def training_steps(potential: PotentialData) -> list[TrainingStep]:
-    """List every frame that a potential learned from, those of the potentials that it started from included.
+    """List every frame that a potential learned from, those of the champions that it started from included.
 
     Frames that only measured its error (held out) taught it nothing and are left out. A frame that several
-    generations used is listed once.
+    generations had in sight is listed once.
     """
-    found: dict[tuple[str, int], TrainingStep] = {}
-    for calculation in trainings(potential):
-        for label in training_labels(calculation):
-            for step in _steps(label):
-                found.setdefault((step.label_uuid, step.frame), step)
-    return list(found.values())
-
-
-def trainings(potential: PotentialData) -> Iterator[orm.CalcJobNode]:
-    """Yield the calculation that trained a potential, then those of the potentials that it started from."""
-    seen: set[str] = set()
-    current: orm.Node | None = potential
-    while current is not None and current.uuid not in seen:
-        seen.add(current.uuid)
-        creator = current.creator
-        if creator is None or creator.process_type != TRAINING:
-            return
-        yield creator
-        current = creator.inputs.initial if "initial" in creator.inputs else None
-
-
-@dataclass(frozen=True)
-class TrainingLabel:
-    """One frames node that a training read, and which of its frames served for what."""
-
-    node: FramesData
-    key: str
-    split: dict[str, list[int]]
-
-    @property
-    def engine(self) -> orm.CalcJobNode | None:
-        """The AIMD calculation that made the frames; None if nothing or something else did."""
-        creator = self.node.creator
-        return creator if creator is not None and creator.process_type in LABEL_ENGINES else None
-
-
-def training_labels(calculation: orm.ProcessNode) -> list[TrainingLabel]:
-    """Return the frames that a training calculation read, with its split into train, valid and held out."""
-    split = _split(calculation)
-    labels = []
-    for entry in sorted(calculation.base.links.get_incoming().all(), key=lambda e: e.link_label):
-        port = next((p for p in LABEL_PORTS if entry.link_label.startswith(p)), None)
-        if port is None:
-            continue
-        key = entry.link_label.removeprefix(port)
-        whole = {"train" if port == "labels__" else "isolated_atom": list(range(len(cast(FramesData, entry.node))))}
-        node = cast(FramesData, entry.node)
-        labels.append(TrainingLabel(node, key, split.get(key, whole) if port == "labels__" else whole))
-    return labels
-
-
-def _split(calculation: orm.ProcessNode) -> dict[str, Any]:
-    outputs = calculation.outputs
-    return outputs.errors.get_dict().get("split", {}) if "errors" in outputs else {}
-
-
-def _steps(label: TrainingLabel) -> Iterable[TrainingStep]:
-    engine = label.engine
-    for use, frames in label.split.items():
-        if use == "held_out":
-            continue
-        for frame in frames:
-            yield TrainingStep(
-                label_uuid=label.node.uuid,
-                frame=frame,
-                calculation_uuid=engine.uuid if engine else None,
-                step=frame if engine else None,
-                use=use,
-            )
+    lessons = Teaching(trainings([pk_of(potential)])).all_lessons()
+    nodes, jobs = rows(lessons, uuid="uuid"), engines(lessons)
+    return [
+        TrainingStep(
+            label_uuid=str(nodes[lesson.pk].uuid),
+            frame=frame,
+            calculation_uuid=str(jobs[lesson.pk].uuid) if lesson.pk in jobs else None,
+            step=frame if lesson.pk in jobs else None,
+            use=use,
+        )
+        for lesson in lessons.values()
+        for use in (*TEACHING, "isolated_atom")
+        for frame in lesson.parts.get(use, [])
+    ]

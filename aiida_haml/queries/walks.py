@@ -21,6 +21,8 @@ DATA = ("create", "input_calc")
 CALLS = ("call_calc", "call_work")
 INPUTS = ("input_calc", "input_work")
 OUTPUTS = ("create", "return")
+#: The end of a link that one comes from, and the other one.
+_UP, _DOWN = ("output_id", "input_id"), ("input_id", "output_id")
 
 
 class Link(NamedTuple):
@@ -56,22 +58,37 @@ def ancestors(pk: int | Iterable[int]) -> set[int]:
         One node, or several whose ancestors are joined. A node is itself among them only if it is an ancestor of
         another one.
     """
-    return _beyond(pk, DATA, up=True)
+    return _beyond(pk, _UP, _of_types(DATA))
 
 
 def descendants(pk: int | Iterable[int]) -> set[int]:
     """Return the pks of all nodes (data and calculations) that were made from a node, or from one of several."""
-    return _beyond(pk, DATA, up=False)
+    return _beyond(pk, _DOWN, _of_types(DATA))
 
 
 def called_descendants(process: orm.ProcessNode | int | Iterable[int]) -> set[int]:
     """Return the pks of all processes that a process started, directly or not."""
-    return _beyond(pk_of(process) if isinstance(process, orm.ProcessNode) else process, CALLS, up=False)
+    return _beyond(pk_of(process) if isinstance(process, orm.ProcessNode) else process, _DOWN, _of_types(CALLS))
 
 
 def callers(pk: int | Iterable[int]) -> set[int]:
     """Return the pks of the processes above a process, up to the one that a person started."""
-    return _beyond(pk, CALLS, up=True)
+    return _beyond(pk, _UP, _of_types(CALLS))
+
+
+def chain(pk: int | Iterable[int], port: str) -> set[int]:
+    """Return the pks of the calculations and data that lead to a node through one input, again and again.
+
+    Parameters
+    ----------
+    pk : int or iterable of int
+        Data.
+    port : str
+        From the data to the calculation that made it, to its input of this name, to the calculation that made that.
+    """
+    link = tables().link
+    through = sa.and_(unindexed(link.type) == "input_calc", unindexed(link.label) == port)
+    return _beyond(pk, _UP, sa.or_(unindexed(link.type) == "create", through))
 
 
 def links_into(pks: Iterable[int], types: Sequence[str] = (), labels: Sequence[str] = ()) -> list[Link]:
@@ -91,11 +108,15 @@ def links_out_of(pks: Iterable[int], types: Sequence[str] = (), labels: Sequence
     return _links(tables().link.input_id, pks, types, labels)
 
 
-def _beyond(pk: int | Iterable[int], types: Sequence[str], up: bool) -> set[int]:
+def _of_types(types: Sequence[str]) -> Any:
+    return unindexed(tables().link.type).in_(types)
+
+
+def _beyond(pk: int | Iterable[int], way: tuple[str, str], wanted: Any) -> set[int]:
+    """Return what is reached from one end of the wanted links to the other, each node once."""
     starts = [pk] if isinstance(pk, int) else pk
     link = tables().link
-    near, far = (link.output_id, link.input_id) if up else (link.input_id, link.output_id)
-    wanted = unindexed(link.type).in_(types)
+    near, far = (getattr(link, end) for end in way)
     reach = sa.select(far.label("id")).where(among(near, starts), wanted).cte("reach", recursive=True)
     further = sa.select(far).select_from(reach).join(link, near == reach.c.id).where(wanted)
     return {row.id for row in read(sa.select(reach.union(further).c.id))}
@@ -105,7 +126,7 @@ def _links(end: Any, pks: Iterable[int], types: Sequence[str], labels: Sequence[
     link = tables().link
     query = sa.select(link.input_id, link.output_id, link.type, link.label).where(among(end, pks)).order_by(link.id)
     if types:
-        query = query.where(unindexed(link.type).in_(types))
+        query = query.where(_of_types(types))
     if labels:
         query = query.where(unindexed(link.label).in_(labels))
     return [Link(*row) for row in read(query)]

@@ -2,54 +2,51 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
 from aiida import orm
-from aiida.common import timezone
 
-from aiida_haml.queries.training import LABEL_ENGINES
-from aiida_haml.queries.walks import called_descendants, pk_of
+from aiida_haml.queries.anatomy import HYBRID, KINDS, OF, Calls
+from aiida_haml.queries.jobs import JOB, PROCESS, Job, interval, read_jobs
+from aiida_haml.queries.rows import rows
+from aiida_haml.queries.walks import called_descendants, links_into, links_out_of, pk_of
+from aiida_haml.storage import among, read, tables
 
-HYBRID = "aiida.workflows:haml.hybrid"
-#: What a kind of CalcJob is called in the account.
-KINDS = {
-    **dict.fromkeys(LABEL_ENGINES, "labels"),
-    "aiida.calculations:haml.train": "training",
-    "aiida.calculations:haml.evaluate": "evaluation",
-    "aiida.calculations:haml.lammps": "MLP-MD",
-    "aiida.calculations:haml.describe": "analysis",
-    "aiida.calculations:haml.rank": "analysis",
-}
-CACHED_FROM = "_aiida_cached_from"
+#: What is no candidate's own: the learner, isolated atoms, the ranking.
+SHARED = "all"
 
 
 @dataclass
-class KindCost:
-    """The jobs of one kind: number run, number from the cache, seconds of the engines (cached ones too)."""
+class Work:
+    """Some jobs: number run, number from the cache, seconds of the engines (cached ones too)."""
 
     n_jobs: int = 0
     n_cached: int = 0
     seconds: float = 0.0
+
+    def add(self, job: Job) -> None:
+        """Count a job."""
+        self.n_cached += job.cached
+        self.n_jobs += not job.cached
+        self.seconds += job.seconds
 
 
 @dataclass
 class CostReport:
     """An account of wall time.
 
-    Parameters
+    Attributes
     ----------
-    kinds : dict
-        Kind of work -> `KindCost`.
+    kinds, candidates, people : dict of str to Work
+        By kind of work, by slug of the candidate (``all`` for what serves all of them), and by the e-mail address of
+        the person who ran it.
     wall_s : float
         From the creation of the process to its end, or to now, s.
     busy_s : float
         Time in which at least one engine ran, s.
-    spent_s : float
-        Wall time spent on the trajectories one after another, engine and waiting included, plus all that the
-        screen did besides; a job taken from the cache counts with the time that it had cost, s.
     aimd_steps : int
         Steps of AIMD computed.
     seconds_per_step : float or None
@@ -58,10 +55,11 @@ class CostReport:
         Time on the hybrid time lines, in fs and in AIMD steps.
     """
 
-    kinds: dict[str, KindCost] = field(default_factory=dict)
+    kinds: dict[str, Work] = field(default_factory=dict)
+    candidates: dict[str, Work] = field(default_factory=dict)
+    people: dict[str, Work] = field(default_factory=dict)
     wall_s: float = 0.0
     busy_s: float = 0.0
-    spent_s: float = 0.0
     aimd_steps: int = 0
     seconds_per_step: float | None = None
     simulated_fs: float = 0.0
@@ -78,8 +76,18 @@ class CostReport:
         return self.overhead_s / self.wall_s if self.wall_s > 0 else None
 
     @property
+    def engine_s(self) -> float:
+        """Time of all engines one after another; a job from the cache counts with what it had cost, s."""
+        return sum(work.seconds for work in self.kinds.values())
+
+    @property
+    def spent_s(self) -> float:
+        """Wall time that all of it would have taken one job after another, waiting included, s."""
+        return self.engine_s + self.overhead_s
+
+    @property
     def aimd_alone_s(self) -> float | None:
-        """Wall time that AIMD alone would have needed for the same simulated time, s."""
+        """Wall time that AIMD alone would have needed for the same time lines one after another, s."""
         return None if self.seconds_per_step is None else self.simulated_steps * self.seconds_per_step
 
     @property
@@ -90,17 +98,17 @@ class CostReport:
     @property
     def n_jobs(self) -> int:
         """CalcJobs that ran."""
-        return sum(k.n_jobs for k in self.kinds.values())
+        return sum(work.n_jobs for work in self.kinds.values())
 
     @property
     def n_cached(self) -> int:
         """CalcJobs that were taken from the cache."""
-        return sum(k.n_cached for k in self.kinds.values())
+        return sum(work.n_cached for work in self.kinds.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Return all figures, the derived ones included, as plain JSON."""
-        derived = ("overhead_s", "overhead_share", "aimd_alone_s", "speed_up", "n_jobs", "n_cached")
-        return {**asdict(self), **{name: getattr(self, name) for name in derived}}
+        derived = ("overhead_s", "overhead_share", "engine_s", "spent_s", "aimd_alone_s", "speed_up")
+        return {**asdict(self), **{name: getattr(self, name) for name in (*derived, "n_jobs", "n_cached")}}
 
 
 def cost(process: orm.ProcessNode) -> CostReport:
@@ -111,65 +119,30 @@ def cost(process: orm.ProcessNode) -> CostReport:
     process : ProcessNode
         Finished or still running.
     """
-    below = {pk_of(process)} | called_descendants(process)
-    jobs = [_Job(node) for node in _nodes(below, orm.CalcJobNode)]
-    hybrids = _nodes(below, orm.WorkChainNode, HYBRID)
-    report = CostReport(wall_s=_wall(process), busy_s=_union(j.interval for j in jobs if not j.cached))
+    pk = pk_of(process)
+    below = rows({pk} | called_descendants(pk), **PROCESS)
+    calls = Calls(below)
+    jobs = list(read_jobs(row for row in below.values() if row.node_type == JOB))
+    start, end = interval(below[pk])
+    report = CostReport(wall_s=end - start, busy_s=_union(job.interval for job in jobs if not job.cached))
+    emails = _emails(job.user for job in jobs)
     for job in jobs:
-        kind = report.kinds.setdefault(KINDS.get(job.node.process_type or "", "other"), KindCost())
-        kind.n_cached += job.cached
-        kind.n_jobs += not job.cached
-        kind.seconds += job.seconds
+        report.kinds.setdefault(KINDS.get(job.process_type, "other"), Work()).add(job)
+        report.candidates.setdefault(calls.candidate(job.pk) or SHARED, Work()).add(job)
+        report.people.setdefault(emails[job.user], Work()).add(job)
     _add_aimd(report, jobs)
-    for hybrid in hybrids:
-        _add_hybrid(report, hybrid)
-    saved = sum(job.seconds for job in jobs if job.cached)
-    besides = report.wall_s - _union(_interval(h) for h in hybrids)
-    report.spent_s = sum(_wall(h) for h in hybrids) + besides + saved
+    hybrids = {row.id for row in below.values() if row.process_type == HYBRID}
+    timesteps = {calls.first_above(job.pk, hybrids) or pk: job.timestep_fs for job in jobs if job.timestep_fs}
+    for hybrid, simulated in _simulated(hybrids):
+        report.simulated_fs += simulated
+        if hybrid in timesteps:
+            report.simulated_steps += simulated / timesteps[hybrid]
     return report
 
 
-class _Job:
-    """A CalcJob, how long its engine ran and when."""
-
-    def __init__(self, node: orm.CalcJobNode) -> None:
-        self.node = node
-        self.cached = CACHED_FROM in node.base.extras
-        self.results = _results(node)
-        recorded = self.results.get("wall_time_s")
-        self.seconds = float(recorded) if recorded is not None else (0.0 if self.cached else _wall(node))
-        # The engine's clock says how long it ran; that it ended when the node did is an approximation, since
-        # retrieval and parsing come after. What lies before (upload, queue) is not the engine's.
-        start, end = _interval(node)
-        self.interval = max(start, end - self.seconds), end
-
-
-def _results(node: orm.CalcJobNode) -> dict[str, Any]:
-    """Return what a job says of itself: its output parameters, else ``results.json``."""
-    if "output_parameters" in node.outputs:
-        return node.outputs.output_parameters.get_dict()
-    try:
-        return json.loads(node.outputs.retrieved.base.repository.get_object_content("results.json"))
-    except (AttributeError, FileNotFoundError, ValueError):
-        return {}
-
-
-def _nodes(pks: set[int], cls: type[orm.Node], process_type: str | None = None) -> list[Any]:
-    filters: dict[str, Any] = {"id": {"in": sorted(pks)}}
-    if process_type:
-        filters["process_type"] = process_type
-    return orm.QueryBuilder().append(cls, filters=filters, tag="n").order_by({"n": "id"}).all(flat=True)
-
-
-def _interval(node: orm.ProcessNode) -> tuple[float, float]:
-    """Return the seconds since the epoch at which a process was made and ended; now, if it still runs."""
-    end = node.mtime if node.is_terminated else timezone.now()
-    return node.ctime.timestamp(), end.timestamp()
-
-
-def _wall(node: orm.ProcessNode) -> float:
-    start, end = _interval(node)
-    return end - start
+def _emails(users: Iterable[int]) -> dict[int, str]:
+    user = tables().user
+    return {row.id: row.email for row in read(sa.select(user.id, user.email).where(among(user.id, users)))}
 
 
 def _union(intervals: Iterable[tuple[float, float]]) -> float:
@@ -181,28 +154,25 @@ def _union(intervals: Iterable[tuple[float, float]]) -> float:
     return total
 
 
-def _add_aimd(report: CostReport, jobs: list[_Job]) -> None:
+def _add_aimd(report: CostReport, jobs: Iterable[Job]) -> None:
     """Add up the steps of AIMD and their mean duration; single points and relaxations say nothing of either."""
-    stepped = [j for j in jobs if j.node.process_type in LABEL_ENGINES and j.results.get("steps_done")]
-    bursts = [j for j in stepped if "relax" not in j.node.inputs]
-    report.aimd_steps = sum(int(j.results["steps_done"]) for j in bursts)
-    timed = [(j.results["steps_done"], s) for j in bursts if (s := j.results.get("seconds_per_step")) is not None]
+    stepped = [job for job in jobs if job.steps_done]
+    report.aimd_steps = sum(job.steps_done for job in stepped)
+    timed = [(job.steps_done, job.seconds_per_step) for job in stepped if job.seconds_per_step is not None]
     if timed:
         report.seconds_per_step = sum(n * s for n, s in timed) / sum(n for n, _ in timed)
 
 
-def _add_hybrid(report: CostReport, hybrid: orm.WorkChainNode) -> None:
-    simulated = hybrid.outputs.history.get_dict().get("simulated_fs", 0.0) if "history" in hybrid.outputs else 0.0
-    report.simulated_fs += simulated
-    if timestep := _aimd_timestep(hybrid):
-        report.simulated_steps += simulated / timestep
-
-
-def _aimd_timestep(hybrid: orm.WorkChainNode) -> float | None:
-    """Return the time step of a hybrid trajectory's AIMD, fs."""
-    for node in _nodes(called_descendants(hybrid), orm.CalcJobNode):
-        if node.process_type in LABEL_ENGINES and "md" in node.inputs:
-            md = node.inputs.md.get_dict()
-            if md.get("steps"):
-                return float(md["timestep_fs"])
-    return None
+def _simulated(hybrids: Iterable[int]) -> Iterator[tuple[int, float]]:
+    """Yield for each trajectory of hybrid dynamics what was simulated in this run, fs."""
+    hybrids = set(hybrids)
+    told = [link for link in links_out_of(hybrids, ["return"]) if link.label.endswith(f"{OF}history")]
+    # A run that goes on with earlier time lines is given them: SLUG__segment_NNNN, of which the last one counts.
+    given = [link for link in links_into(hybrids, ["input_work"]) if link.label.startswith(f"segments{OF}")]
+    last = {(link.target, link.label.split(OF)[1]): link.source for link in sorted(given, key=lambda g: g.label)}
+    histories = rows((link.target for link in told), simulated_fs="attributes.simulated_fs")
+    starts = rows(last.values(), time_end="attributes.time_end")
+    for link in told:
+        before = last.get((link.source, link.label.split(OF)[1]))
+        start = (starts[before].time_end or 0.0) if before is not None else 0.0
+        yield link.source, (histories[link.target].simulated_fs or 0.0) - start

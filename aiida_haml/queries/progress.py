@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from aiida import orm
 
-from aiida_haml.data.frames import FramesData
-from aiida_haml.queries.cost import CACHED_FROM, HYBRID, KINDS
-from aiida_haml.queries.training import LABEL_ENGINES
-from aiida_haml.queries.walks import CALLS, called_descendants, links_into
+from aiida_haml.queries.anatomy import ENDED, FAILURES, HYBRID, JUDGE, KINDS, OF, SCREEN, Calls
+from aiida_haml.queries.jobs import CACHED_FROM
+from aiida_haml.queries.rows import rows
+from aiida_haml.queries.walks import called_descendants, links_into, links_out_of, pk_of
 
-SCREEN = "aiida.workflows:haml.screen"
-EQUILIBRATION = "aiida.workflows:haml.equilibrate"
-MD = "aiida.calculations:haml.lammps"
-ENDED = ("finished", "excepted", "killed")
+#: Names of what a hybrid run starts for a candidate in a round: ``SLUG__burst_0003``.
+_SEGMENT = re.compile(rf".+{OF}(?P<kind>burst|stretch)_(?P<round>\d+)")
+_FIELDS = {
+    "process_type": "process_type", "label": "attributes.process_label", "state": "attributes.process_state",
+    "sealed": "attributes.sealed", "exit_status": "attributes.exit_status", "exit_message": "attributes.exit_message",
+    "cached": f"extras.{CACHED_FROM}", "started": "ctime", "changed": "mtime",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What a poll sees of one process."""
+    """What a poll sees of one process.
+
+    Attributes
+    ----------
+    name : str
+        What the process that started it calls it, ``SLUG__burst_0003``.
+    candidate : str
+        Slug; empty for what serves all candidates.
+    """
 
     pk: int
     process_type: str
@@ -34,6 +46,7 @@ class ProcessState:
     sealed: bool
     started: datetime
     changed: datetime
+    name: str
     candidate: str
 
     @property
@@ -62,28 +75,60 @@ class ProcessState:
 
 @dataclass
 class CandidateProgress:
-    """One hybrid trajectory of a screen."""
+    """One trajectory of a screen.
+
+    Attributes
+    ----------
+    slug : str
+    process : ProcessState or None
+        The hybrid run that follows it; None before there is one.
+    n_bursts, n_stretches : int
+        That ended well, whatever the judge made of them.
+    round : int
+        The latest in which something was started for it, from 0.
+    simulated_fs : float
+        What the judge has let stand, fs.
+    failure : str or None
+        Why it ended too soon.
+    running : list of str
+        Kinds of jobs under way.
+    """
 
     slug: str
     process: ProcessState | None = None
     n_bursts: int = 0
     n_stretches: int = 0
+    round: int = 0
     simulated_fs: float = 0.0
+    failure: str | None = None
     running: list[str] = field(default_factory=list)
 
     @property
-    def cycle(self) -> int:
-        """Number of the burst under way or done last, from 0."""
-        return max(self.n_bursts - 1, 0)
+    def verdict(self) -> str:
+        """The state in words."""
+        if self.failure is not None:
+            return f"FAILED: {self.failure}"
+        return self.process.verdict if self.process is not None else "waiting"
 
 
 @dataclass
 class Progress:
-    """A screen as it is now: itself, its processes in the order of their making, and its candidates."""
+    """A screen as it is now.
+
+    Attributes
+    ----------
+    screen : ProcessState
+    processes : list of ProcessState
+        All that it started, in the order of their making.
+    candidates : list of CandidateProgress
+    reached : dict of str to float
+        By slug, what the judge has let stand, fs.
+    """
 
     screen: ProcessState
     processes: list[ProcessState]
     candidates: list[CandidateProgress]
+    reached: dict[str, float] = field(default_factory=dict)
 
 
 def find_screens(name: str | None = None, unfinished: bool | None = None) -> list[orm.WorkChainNode]:
@@ -105,95 +150,67 @@ def find_screens(name: str | None = None, unfinished: bool | None = None) -> lis
     return builder.order_by({"n": {"id": "desc"}}).all(flat=True)
 
 
-def progress(screen: orm.ProcessNode) -> Progress:
-    """Ask how far a screen is."""
-    pk = int(screen.pk or 0)
-    below = called_descendants(pk)
-    candidate_of = _candidates_of(below)
-    states = {row["pk"]: _state(row, candidate_of.get(row["pk"], "")) for row in _rows({pk} | below)}
-    candidates = {slug: CandidateProgress(slug) for slug in _slugs(screen)}
-    for state in (states[p] for p in sorted(below) if p in states):
-        if not state.candidate:
-            continue
-        entry = candidates.setdefault(state.candidate, CandidateProgress(state.candidate))
-        _note(entry, state)
-    before = {pk for s in states.values() if s.process_type == EQUILIBRATION for pk in called_descendants(s.pk)}
-    for slug, kind, end in _segments(s for s in states.values() if s.pk not in before):
-        entry = candidates[slug]
-        entry.n_bursts += kind == "burst"
-        entry.n_stretches += kind == "stretch"
-        entry.simulated_fs = max(entry.simulated_fs, end)
-    return Progress(states[pk], [states[p] for p in sorted(below) if p in states], list(candidates.values()))
+def progress(screen: orm.ProcessNode, before: Progress | None = None) -> Progress:
+    """Ask how far a screen is.
+
+    Parameters
+    ----------
+    screen : ProcessNode
+    before : Progress, optional
+        The answer of an earlier call: what had ended then is not read again.
+    """
+    pk = pk_of(screen)
+    known = {s.pk: s for s in (before.screen, *before.processes) if s.ended} if before is not None else {}
+    everything = {pk} | called_descendants(pk)
+    states = known | _read(everything - set(known), Calls(everything))
+    candidates = {slug: CandidateProgress(slug) for slug in _slugs(pk)}
+    below = [states[key] for key in sorted(everything - {pk})]
+    for state in below:
+        if state.candidate:
+            _note(candidates.setdefault(state.candidate, CandidateProgress(state.candidate)), state)
+    judges = {state.pk for state in below if state.process_type == JUDGE}
+    reached = (before.reached if before is not None else {}) | _reached(judges - set(known))
+    hybrid = next((state for state in reversed(below) if state.process_type == HYBRID), None)
+    failures = _failures(hybrid.pk) if hybrid is not None else {}
+    for slug, candidate in candidates.items():
+        candidate.process, candidate.failure = hybrid, failures.get(slug)
+        candidate.simulated_fs = reached.get(slug, 0.0)
+    return Progress(states[pk], below, list(candidates.values()), reached)
 
 
-def _slugs(screen: orm.ProcessNode) -> list[str]:
-    prefix = "candidates__"
-    labels = (e.link_label for e in screen.base.links.get_incoming(link_label_filter=f"{prefix}%").all())
-    return sorted(label.removeprefix(prefix) for label in labels)
+def _slugs(screen: int) -> list[str]:
+    prefix = f"candidates{OF}"
+    labels = (link.label for link in links_into([screen], ["input_work"]))
+    return sorted(label.removeprefix(prefix) for label in labels if label.startswith(prefix))
 
 
-def _candidates_of(pks: set[int]) -> dict[int, str]:
-    """Map each process to its candidate: the call link of the hybrid trajectory above it, or of itself."""
-    calls = {link.target: link for link in links_into(pks) if link.type in CALLS}
-    rows = orm.QueryBuilder().append(
-        orm.WorkChainNode,
-        filters={"id": {"in": sorted(pks)}, "process_type": HYBRID},
-        project=["id", "label"],
-    )
-    names = {pk: _call_name(calls[pk].label, label, pk) for pk, label in rows.iterall()}
-    found: dict[int, str] = {}
-    for pk in pks:
-        here: int | None = pk
-        while here is not None and here not in names:
-            here = calls[here].source if here in calls else None
-        if here is not None:
-            found[pk] = names[here]
+def _read(pks: Iterable[int], calls: Calls) -> dict[int, ProcessState]:
+    found = {}
+    for pk, row in rows(pks, **_FIELDS).items():
+        seen = row._asdict()
+        seen |= {"pk": seen.pop("id"), "cached": row.cached is not None, "sealed": bool(row.sealed)}
+        seen |= {"state": row.state or "created", "process_type": row.process_type or "", "label": row.label or ""}
+        found[pk] = ProcessState(**seen, name=calls.name(pk), candidate=calls.candidate(pk))
     return found
 
 
-def _call_name(link_label: str, label: str, pk: int) -> str:
-    return link_label if link_label != "CALL" else label or str(pk)
-
-
-def _rows(pks: set[int]) -> Iterable[dict[str, Any]]:
-    project = {
-        "id": "pk", "process_type": "process_type", "attributes.process_label": "label", "ctime": "started",
-        "attributes.process_state": "state", "attributes.sealed": "sealed", "mtime": "changed",
-        "attributes.exit_status": "exit_status",
-        "attributes.exit_message": "exit_message", f"extras.{CACHED_FROM}": "cached",
-    }  # fmt: skip
-    builder = orm.QueryBuilder().append(orm.ProcessNode, filters={"id": {"in": sorted(pks)}}, project=list(project))
-    for row in builder.iterall():
-        yield dict(zip(project.values(), row, strict=True))
-
-
-def _state(row: dict[str, Any], candidate: str) -> ProcessState:
-    row = {**row, "cached": row["cached"] is not None, "sealed": bool(row["sealed"])}
-    row["state"] = row["state"] or "created"
-    row["process_type"] = row["process_type"] or ""
-    return ProcessState(**row, candidate=candidate)
-
-
 def _note(entry: CandidateProgress, state: ProcessState) -> None:
-    if state.process_type == HYBRID:
-        entry.process = state
-    elif state.kind and not state.ended:
+    if state.kind and not state.ended:
         entry.running.append(state.kind)
+    if (match := _SEGMENT.fullmatch(state.name)) is not None:
+        entry.round = max(entry.round, int(match["round"]))
+        entry.n_bursts += state.ended and state.ok and match["kind"] == "burst"
+        entry.n_stretches += state.ended and state.ok and match["kind"] == "stretch"
 
 
-def _segments(states: Iterable[ProcessState]) -> Iterator[tuple[str, str, float]]:
-    """Yield candidate, kind and end (fs) of each burst and stretch that a job brought, cut short or not."""
-    engines = {s.pk: s.candidate for s in states if s.candidate and s.process_type in (*LABEL_ENGINES, MD)}
-    if not engines:
-        return
-    builder = orm.QueryBuilder()
-    builder.append(orm.CalcJobNode, filters={"id": {"in": sorted(engines)}}, project="id", tag="job")
-    builder.append(
-        FramesData,
-        with_incoming="job",
-        edge_filters={"label": "frames"},
-        filters={"attributes.kind": {"in": ["burst", "stretch"]}},
-        project=["attributes.kind", "attributes.time_end"],
-    )
-    for job, kind, end in builder.iterall():
-        yield engines[job], kind, end or 0.0
+def _failures(hybrid: int) -> dict[str, str]:
+    return rows([hybrid], failures=f"extras.{FAILURES}")[hybrid].failures or {}
+
+
+def _reached(judges: Iterable[int]) -> dict[str, float]:
+    """Return the time that each candidate has reached by the latest verdict on it, fs."""
+    told = links_out_of(judges, ["create"], ["verdicts"])
+    found: dict[str, float] = {}
+    for row in rows((link.target for link in told), verdicts="attributes").values():
+        found |= {slug: verdict.get("reached_fs") or 0.0 for slug, verdict in row.verdicts.items()}
+    return found

@@ -1,0 +1,68 @@
+"""How a screen looks in the graph: what its processes are called, who started whom, and for which candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+
+from aiida_haml.queries.training import LABEL_ENGINES, TRAINING
+from aiida_haml.queries.walks import CALLS, links_into
+
+SCREEN = "aiida.workflows:haml.screen"
+HYBRID = "aiida.workflows:haml.hybrid"
+MD = "aiida.calculations:haml.lammps"
+JUDGE = "aiida.calculations:haml.judge"
+#: What a kind of CalcJob is called in accounts and reports.
+KINDS = {
+    **dict.fromkeys(LABEL_ENGINES, "labels"),
+    TRAINING: "training",
+    "aiida.calculations:haml.evaluate": "evaluation",
+    MD: "MLP-MD",
+    "aiida.calculations:haml.describe": "analysis",
+    "aiida.calculations:haml.rank": "analysis",
+}
+#: Extra of a hybrid run: why trajectories ended too soon, by slug.
+FAILURES = "haml_failures"
+ENDED = ("finished", "excepted", "killed")
+#: Between a candidate and what is its own, in names of links: ``SLUG__burst_0003``.
+OF = "__"
+
+
+class Calls:
+    """Who started whom among some processes, read in one statement.
+
+    Parameters
+    ----------
+    pks : iterable of int
+        Processes, with those above them up to where one wants to ask.
+    """
+
+    def __init__(self, pks: Iterable[int]) -> None:
+        self._link = {link.target: link for link in links_into(pks, CALLS)}
+        self._candidates: dict[int, str] = {}
+
+    def candidate(self, pk: int) -> str:
+        """Return the slug of the candidate that a process works for; empty for what serves all of them."""
+        path = []
+        while pk not in self._candidates and pk in self._link and OF not in self._link[pk].label:
+            path.append(pk)
+            pk = self._link[pk].source
+        if pk not in self._candidates:
+            slug, of, _ = self._link[pk].label.partition(OF) if pk in self._link else ("", "", "")
+            self._candidates[pk] = slug if of else ""
+        self._candidates.update(dict.fromkeys(path, self._candidates[pk]))
+        return self._candidates[pk]
+
+    def caller(self, pk: int) -> int | None:
+        """Return the process that started this one; None for one that a person started."""
+        return self._link[pk].source if pk in self._link else None
+
+    def name(self, pk: int) -> str:
+        """Return what the process is called by the one that started it."""
+        return self._link[pk].label if pk in self._link else ""
+
+    def first_above(self, pk: int, among: Container[int]) -> int | None:
+        """Return the first of some processes that is met on the way up."""
+        here = self.caller(pk)
+        while here is not None and here not in among:
+            here = self.caller(here)
+        return here

@@ -106,14 +106,14 @@ class Builder:
             result=LabelPoolData.of(labels, previous),
         )
 
-    def train(self, pool, caller=None, champion=None, state="finished", call="train", **atoms):
-        """A training on a pool, from a champion or from scratch."""
+    def train(self, pool, caller=None, champion=None, state="finished", call="learn", trained_on=None, **atoms):
+        """A training on a pool, from a champion or from scratch; it tells the keys that it trained on, if any."""
         inputs = {"pool": pool, "settings": orm.Dict({"seed": 1})}
         inputs |= {"champion": champion} if champion is not None else {}
         inputs |= {f"isolated_atoms__{symbol}": node for symbol, node in atoms.items()}
-        job = self.process(orm.CalcJobNode, "haml.train", inputs, caller, call, state=state)
-        results = orm.Dict({"wall_time_s": 30.0})
-        return self.create(job, potential=self.potential(), errors=orm.Dict({}), output_parameters=results)
+        job = self.process(orm.CalcJobNode, "haml.learn", inputs, caller, call, state=state)
+        results, told = orm.Dict({"wall_time_s": 30.0}), {} if trained_on is None else {"trained_on": trained_on}
+        return self.create(job, potential=self.potential(), errors=orm.Dict(told), output_parameters=results)
 
     def stretch(self, initial, potential, caller=None, start=0.0, n=9, call="CALL"):
         """A stretch of MLP-MD."""
@@ -141,11 +141,11 @@ def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bo
     hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", inputs, screen, "dynamics")
     first = builder.label(structure, hybrid, seed=1, call="c000__burst_0000")
     pool = builder.gather({"c000__burst_0000": first}, hybrid)
-    potential = builder.train(pool, hybrid, call="train_0000")
+    potential = builder.train(pool, hybrid, call="learn_0000")
     stretch = builder.stretch(first, potential, hybrid, 2.0, call="c000__stretch_0001")
     second = builder.label(stretch, hybrid, start=6.0, seed=2, call="c000__burst_0001")
     grown = builder.gather({"c000__burst_0001": second}, hybrid, pool)
-    refined = builder.train(grown, hybrid, potential, call="train_0001")
+    refined = builder.train(grown, hybrid, potential, call="learn_0001")
     last = builder.stretch(second, refined, hybrid, 8.0, call="c000__stretch_0002")
     tell = builder.process(orm.CalcFunctionNode, "haml.tell_history", {"verdicts_0000": orm.Dict({})}, hybrid)
     history = builder.create(tell, c000=orm.Dict({"rounds": [], "simulated_fs": 12.0}))

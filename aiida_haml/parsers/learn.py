@@ -64,5 +64,5 @@ class LearnParser(EngineParser):
             )
         if potential.sha256 != results["sha256"]:
             raise ValueError(f"the models have the hashes {potential.sha256}, the results say {results['sha256']}")
-        potential.trust()
+        potential.trust_for_all()
         return potential

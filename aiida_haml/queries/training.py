@@ -7,17 +7,17 @@ before and the labels of its round. A training may start from a champion, which 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiida_haml.data.pool import PREVIOUS
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.queries.rows import rows
-from aiida_haml.queries.walks import chain, links_into, pk_of
+from aiida_haml.queries.walks import chain, links_into, links_out_of, pk_of
 
 #: Process types of the calculations whose frames are ab initio labels: frame i of the output is their step i.
 LABEL_ENGINES = ("aiida.calculations:haml.cp2k", "aiida.calculations:haml.teacher")
-TRAINING = "aiida.calculations:haml.train"
+TRAINING = "aiida.calculations:haml.learn"
 #: Names of a training's inputs.
 POOL, CHAMPION, ATOMS = "pool", "champion", "isolated_atoms__"
 #: Parts of a pool that teach; what is held out only measures, and what has exploded serves for nothing.
@@ -36,11 +36,14 @@ class Lesson:
         Of the node of frames.
     parts : mapping of str to list of int
         ``train``, ``valid``, ``held_out``, ``exploded`` or ``isolated_atom`` -> indices of the frames that serve so.
+    keys : mapping of int to str
+        Index of a frame -> key of its configuration; of what joined a pool.
     """
 
     name: str
     pk: int
     parts: dict[str, list[int]]
+    keys: dict[int, str] = field(default_factory=dict)
 
     @property
     def n_frames(self) -> int:
@@ -51,7 +54,7 @@ class Lesson:
         """Return what the same frames serve for in either of two pools."""
         parts = {*self.parts, *other.parts}
         union = {p: sorted({*self.parts.get(p, []), *other.parts.get(p, [])}) for p in sorted(parts)}
-        return Lesson(self.name, self.pk, union)
+        return Lesson(self.name, self.pk, union, self.keys | other.keys)
 
 
 class Teaching:
@@ -102,7 +105,7 @@ class Teaching:
                 self.previous[pool] = link.source
             else:
                 columns = (self.attributes[pool].get("labels") or {}).get(link.label, {})
-                self.joined[pool].append(Lesson(link.label, link.source, _parts(columns)))
+                self.joined[pool].append(_lesson(link.label, link.source, columns))
 
     def pools(self, training: int, until: int | None = None) -> Iterator[int]:
         """Yield the pools that a training read, latest first, down to one that is known already.
@@ -133,11 +136,12 @@ class Teaching:
         return found
 
 
-def _parts(columns: dict[str, Any]) -> dict[str, list[int]]:
+def _lesson(name: str, pk: int, columns: dict[str, list[Any]]) -> Lesson:
+    frames = columns.get("frame", [])
     parts: dict[str, list[int]] = {}
-    for frame, part in zip(columns.get("frame", []), columns.get("part", []), strict=False):
+    for frame, part in zip(frames, columns.get("part", []), strict=False):
         parts.setdefault(part, []).append(frame)
-    return parts
+    return Lesson(name, pk, parts, dict(zip(frames, columns.get("key", []), strict=False)))
 
 
 def trainings(potentials: Iterable[int]) -> list[int]:
@@ -187,10 +191,11 @@ class TrainingStep:
 def training_steps(potential: PotentialData) -> list[TrainingStep]:
     """List every frame that a potential learned from, those of the champions that it started from included.
 
-    Frames that only measured its error (held out) taught it nothing and are left out. A frame that several
-    generations had in sight is listed once.
+    Frames that only measured its error (held out) taught it nothing, nor did those that no training drew; they are left
+    out. A frame that several generations had in sight is listed once.
     """
-    lessons = Teaching(trainings([pk_of(potential)])).all_lessons()
+    made = trainings([pk_of(potential)])
+    lessons, drawn = Teaching(made).all_lessons(), _drawn(made)
     nodes, jobs = rows(lessons, uuid="uuid"), engines(lessons)
     return [
         TrainingStep(
@@ -203,4 +208,14 @@ def training_steps(potential: PotentialData) -> list[TrainingStep]:
         for lesson in lessons.values()
         for use in (*TEACHING, "isolated_atom")
         for frame in lesson.parts.get(use, [])
+        if use != "train" or drawn is None or lesson.keys[frame] in drawn
     ]
+
+
+def _drawn(made: Iterable[int]) -> set[str] | None:
+    """Return the keys of all configurations that some trainings say they trained on; None if one does not say."""
+    made = set(made)
+    told = rows((link.target for link in links_out_of(made, ["create"], ["errors"])), keys="attributes.trained_on")
+    if len(told) < len(made) or any(row.keys is None for row in told.values()):
+        return None
+    return {key for row in told.values() for key in row.keys}

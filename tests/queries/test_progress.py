@@ -55,7 +55,7 @@ def test_why_a_trajectory_ended_is_told(builder):
 def test_a_job_from_the_cache_is_not_done_before_it_is(builder):
     """Such a job is stored with the state of its source, goes through its own life, and is sealed at the end."""
     graph = lay_screen(builder, ended=False).made
-    job = builder.process(orm.CalcJobNode, "haml.train", {"pool": graph["pool"]}, graph["hybrid"])
+    job = builder.process(orm.CalcJobNode, "haml.learn", {"pool": graph["pool"]}, graph["hybrid"])
     state = progress(graph["screen"]).processes[-1]
     assert (state.pk, state.ended) == (job.pk, False)
     job.base.extras.set("_aiida_cached_from", "some-uuid")

@@ -35,6 +35,23 @@ def test_training_steps_reach_back_through_the_champions(builder):
     assert trainings([refined.pk]) == [refined.creator.pk, champion.creator.pk]
 
 
+def test_labels_that_no_training_drew_taught_nothing(builder):
+    """Above the cap of forces, or never replayed: in sight, and not learned from."""
+    label = builder.label(frames("structure", n=1).store(), seed=15)
+    pool = builder.gather({"a__burst_0000": label})
+    keys = [entry.key for entry in pool.entries() if entry.part == "train"]
+    first = builder.train(pool, trained_on=keys[:1])
+    drawn = {
+        s.frame for s in training_steps(builder.train(pool, champion=first, trained_on=keys[1:2])) if s.use == "train"
+    }
+    assert drawn == {e.frame for e in pool.entries() if e.key in keys[:2]}
+    assert {s.frame for s in training_steps(first) if s.use == "valid"} == {4}
+    # A champion that does not say what it drew may have drawn everything.
+    silent = builder.train(pool)
+    after = training_steps(builder.train(pool, champion=silent, trained_on=keys[1:2]))
+    assert sum(s.use == "train" for s in after) == len(keys)
+
+
 def test_isolated_atoms_and_imported_frames_are_listed_as_what_they_are(builder):
     atom = builder.label(frames("structure", n=1).store(), kind="isolated_atom", n=1, seed=20)
     imported = frames("burst", seed=21).store()

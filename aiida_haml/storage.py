@@ -23,21 +23,24 @@ _LOCKED = ("database is locked", "database table is locked")
 #: What both databases say when somebody else made the same entry a moment before.
 _RACES = (IntegrityError, exceptions.IntegrityError)
 
+_SETTING = sa.table("db_dbsetting", sa.column("key", sa.String), sa.column("val", sa.JSON))
+
 
 class Tables(NamedTuple):
-    """The tables that hold the graph, as the storage of the profile maps them."""
+    """The tables that hold the graph, as the storage of the profile maps them, and that of its settings."""
 
     node: Any
     link: Any
     group: Any
     member: Any
     user: Any
+    setting: Any
 
 
 def tables() -> Tables:
     """Return the tables of the loaded profile."""
     query = _storage().query()
-    return Tables(query.Node, query.Link, query.Group, query.table_groups_nodes.c, query.User)
+    return Tables(query.Node, query.Link, query.Group, query.table_groups_nodes.c, query.User, _SETTING.c)
 
 
 def read(statement: Any) -> list[Any]:
@@ -57,17 +60,17 @@ def read(statement: Any) -> list[Any]:
         session.expire_on_commit = expire
 
 
-def among(column: Any, values: Iterable[int]) -> Any:
-    """Return the condition that a column is one of many numbers, which travel as one JSON value.
+def among(column: Any, values: Iterable[int] | Iterable[str]) -> Any:
+    """Return the condition that a column is one of many numbers or texts, which travel as one JSON value.
 
     A statement with a parameter for each has to be cut into pieces, and a walk that is cut into pieces goes the
     same way again for each.
     """
-    numbers = json.dumps(sorted(set(values)))
+    listed = json.dumps(sorted(set(values)))
     if is_sqlite():
-        return column.in_(sa.select(sa.func.json_each(numbers).table_valued("value").c.value))
-    texts = sa.func.jsonb_array_elements_text(sa.cast(sa.cast(numbers, sa.Text), JSONB)).table_valued("value")
-    return column.in_(sa.select(sa.cast(texts.c.value, sa.Integer)))
+        return column.in_(sa.select(sa.func.json_each(listed).table_valued("value").c.value))
+    texts = sa.func.jsonb_array_elements_text(sa.cast(sa.cast(listed, sa.Text), JSONB)).table_valued("value")
+    return column.in_(sa.select(sa.cast(texts.c.value, column.type)))
 
 
 def unindexed(column: Any) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import sqlalchemy as sa
 from aiida import orm
 from aiida.manage import get_manager
 
-from aiida_haml.storage import patiently
+from aiida_haml.storage import among, patiently, read, tables
 
 #: Settings of the storage, which no archive carries: what this database saw trained, and what a person said.
 _TRAINED, _SAID = "haml|trusted|{sha256}", "haml|trusted|{sha256}|{email}"
@@ -47,8 +49,20 @@ def distrust(sha256: str) -> None:
 
 def is_trusted(sha256: str) -> bool:
     """Return what the person of this profile said of a model file; else, whether this database trained it."""
-    said = _recorded(_SAID, sha256)
-    return bool(_recorded(_TRAINED, sha256) if said is None else said)
+    return bool(trusted([sha256]))
+
+
+def trusted(hashes: Iterable[str]) -> set[str]:
+    """Return those of many model files that the person of this profile may load, in one statement."""
+    hashes, email = {sha256 for sha256 in hashes if isinstance(sha256, str)}, _email()
+    names = {key.format(sha256=sha256, email=email): sha256 for key in (_TRAINED, _SAID) for sha256 in hashes}
+    setting = tables().setting
+    found = dict(read(sa.select(setting.key, setting.val).where(among(setting.key, names))))
+    return {
+        sha256
+        for sha256 in hashes
+        if found.get(_SAID.format(sha256=sha256, email=email), found.get(_TRAINED.format(sha256=sha256)))
+    }
 
 
 def _record(key: str, sha256: str, trusted: bool) -> None:
@@ -58,13 +72,6 @@ def _record(key: str, sha256: str, trusted: bool) -> None:
     name = key.format(sha256=sha256, email=_email())
     description = "Whether a model file of this hash may be loaded"
     patiently(storage.set_global_variable, name, trusted, description=description)
-
-
-def _recorded(key: str, sha256: str) -> Any:
-    try:
-        return get_manager().get_profile_storage().get_global_variable(key.format(sha256=sha256, email=_email()))
-    except KeyError:
-        return None
 
 
 def _email() -> str:

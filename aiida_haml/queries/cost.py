@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
 from aiida import orm
 
 from aiida_haml.queries.anatomy import HYBRID, KINDS, OF, Calls
 from aiida_haml.queries.jobs import JOB, PROCESS, Job, interval, read_jobs
+from aiida_haml.queries.people import emails
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.walks import called_descendants, links_into, links_out_of, pk_of
-from aiida_haml.storage import among, read, tables
 
 #: What is no candidate's own: the learner, isolated atoms, the ranking.
 SHARED = "all"
@@ -125,11 +124,11 @@ def cost(process: orm.ProcessNode) -> CostReport:
     jobs = list(read_jobs(row for row in below.values() if row.node_type == JOB))
     start, end = interval(below[pk])
     report = CostReport(wall_s=end - start, busy_s=_union(job.interval for job in jobs if not job.cached))
-    emails = _emails(job.user for job in jobs)
+    people = emails(job.user for job in jobs)
     for job in jobs:
         report.kinds.setdefault(KINDS.get(job.process_type, "other"), Work()).add(job)
         report.candidates.setdefault(calls.candidate(job.pk) or SHARED, Work()).add(job)
-        report.people.setdefault(emails[job.user], Work()).add(job)
+        report.people.setdefault(people[job.user], Work()).add(job)
     _add_aimd(report, jobs)
     hybrids = {row.id for row in below.values() if row.process_type == HYBRID}
     timesteps = {calls.first_above(job.pk, hybrids) or pk: job.timestep_fs for job in jobs if job.timestep_fs}
@@ -138,11 +137,6 @@ def cost(process: orm.ProcessNode) -> CostReport:
         if hybrid in timesteps:
             report.simulated_steps += simulated / timesteps[hybrid]
     return report
-
-
-def _emails(users: Iterable[int]) -> dict[int, str]:
-    user = tables().user
-    return {row.id: row.email for row in read(sa.select(user.id, user.email).where(among(user.id, users)))}
 
 
 def _union(intervals: Iterable[tuple[float, float]]) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from aiida_haml.queries.people import emails
 from aiida_haml.queries.rows import column, rows
 from aiida_haml.queries.walks import links_into
 from aiida_haml.storage import among, read, tables
@@ -57,15 +58,10 @@ def foreign(pks: Iterable[int] | None = None) -> Foreign:
         jobs=tuple(row.id for row in jobs),
         others=tuple(row.id for row in found if row.id not in own),
         codes=codes,
-        people=_emails({row.user_id for row in jobs}),
+        people=tuple(sorted(emails(row.user_id for row in jobs).values())),
     )
 
 
 def is_foreign(pks: Iterable[int]) -> set[int]:
     """Return those of the nodes that came with an archive and have not been adopted."""
     return {pk for pk, row in rows(pks, hash=HASH).items() if not row.hash}
-
-
-def _emails(users: Iterable[int]) -> tuple[str, ...]:
-    user = tables().user
-    return tuple(sorted(row.email for row in read(sa.select(user.email).where(among(user.id, users)))))

@@ -73,7 +73,7 @@ def test_trust_counts_for_the_person_who_gave_it(aiida_profile_clean, monkeypatc
     assert (is_trusted(HASHES[0]), is_trusted(HASHES[1])) == (False, True)
 
 
-@pytest.mark.parametrize("hashes", [[], None, ["f" * 64], ["g" * 64], [""]])
+@pytest.mark.parametrize("hashes", [[], None, ["f" * 64], ["g" * 64], [""], [None], [["a"]]])
 def test_a_potential_that_names_no_known_hash_is_refused_at_the_port(aiida_localhost, tmp_path, hashes):
     """An archive may bring any attributes; `all([])` must not open the door."""
     node = Builder(aiida_localhost, tmp_path).potential()

@@ -60,6 +60,19 @@ class Calls:
         """Return what the process is called by the one that started it."""
         return self._link[pk].label if pk in self._link else ""
 
+    def role(self, pk: int) -> str:
+        """Return what the process is for, ``SLUG__burst_0003``, as it or one above it is called; else its own name."""
+        here: int | None = pk
+        while here is not None and OF not in self.name(here):
+            here = self.caller(here)
+        return self.name(pk if here is None else here)
+
+    def top(self, pk: int) -> int:
+        """Return the process that a person started to make this one run."""
+        while (above := self.caller(pk)) is not None:
+            pk = above
+        return pk
+
     def first_above(self, pk: int, among: Container[int]) -> int | None:
         """Return the first of some processes that is met on the way up."""
         here = self.caller(pk)

@@ -86,9 +86,12 @@ def chain(pk: int | Iterable[int], port: str) -> set[int]:
     port : str
         From the data to the calculation that made it, to its input of this name, to the calculation that made that.
     """
-    link = tables().link
-    through = sa.and_(unindexed(link.type) == "input_calc", unindexed(link.label) == port)
-    return _beyond(pk, _UP, sa.or_(unindexed(link.type) == "create", through))
+    return _beyond(pk, _UP, _through(port))
+
+
+def feeds(pk: int | Iterable[int], port: str) -> set[int]:
+    """Return the pks of the calculations and data that follow from a node through one input, again and again."""
+    return _beyond(pk, _DOWN, _through(port))
 
 
 def links_into(pks: Iterable[int], types: Sequence[str] = (), labels: Sequence[str] = ()) -> list[Link]:
@@ -110,6 +113,12 @@ def links_out_of(pks: Iterable[int], types: Sequence[str] = (), labels: Sequence
 
 def _of_types(types: Sequence[str]) -> Any:
     return unindexed(tables().link.type).in_(types)
+
+
+def _through(port: str) -> Any:
+    link = tables().link
+    is_port = sa.and_(unindexed(link.type) == "input_calc", unindexed(link.label) == port)
+    return sa.or_(unindexed(link.type) == "create", is_port)
 
 
 def _beyond(pk: int | Iterable[int], way: tuple[str, str], wanted: Any) -> set[int]:

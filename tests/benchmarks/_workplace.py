@@ -19,19 +19,28 @@ SCRIPTS = Path(sys.executable).parent
 @contextlib.contextmanager
 def workplace(workers: int = 1) -> Iterator[None]:
     """Make a profile in a temporary folder, set up the codes, run a daemon, load the profile; clean up at the end."""
+    with bare_profile("verdi", "presto", "-n", "-p", "bench", "--use-zeromq"):
+        try:
+            _call("aiida-haml", "setup")
+            _call("verdi", "daemon", "start", str(workers))
+            yield
+        finally:
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _call("verdi", "daemon", "stop")
+
+
+@contextlib.contextmanager
+def bare_profile(*command: str) -> Iterator[None]:
+    """Make a profile called `bench` by a command in a temporary folder, load it, and remove the folder at the end."""
     folder = tempfile.mkdtemp(prefix="haml-bench-")
     os.environ |= {"AIIDA_PATH": folder, "OMP_NUM_THREADS": "1", "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
     try:
-        _call("verdi", "presto", "-n", "-p", "bench", "--use-zeromq")
-        _call("aiida-haml", "setup")
-        _call("verdi", "daemon", "start", str(workers))
+        _call(*command)
         from aiida import load_profile
 
         load_profile("bench")
         yield
     finally:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            _call("verdi", "daemon", "stop")
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -122,6 +122,14 @@ class Builder:
         results = orm.Dict({"wall_time_s": 2.0})
         return self.create(job, frames=frames("stretch", start, n, seed=self.counter), output_parameters=results)
 
+    def judge(self, hybrid, number, **reached):
+        """The verdicts of a round: how far, in fs, each candidate has got."""
+        job = self.process(
+            orm.CalcFunctionNode, "haml.judge", {"settings": orm.Dict({})}, hybrid, f"judge_{number:04d}"
+        )
+        verdicts = {slug: {"action": "accept", "reached_fs": fs} for slug, fs in reached.items()}
+        return self.create(job, verdicts=orm.Dict(verdicts))
+
 
 def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bool = True) -> Builder:
     """Lay a screen of one candidate and two rounds; its parts stand in ``builder.made`` by name.
@@ -147,7 +155,8 @@ def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bo
     grown = builder.gather({"c000__burst_0001": second}, hybrid, pool)
     refined = builder.train(grown, hybrid, potential, call="learn_0001")
     last = builder.stretch(second, refined, hybrid, 8.0, call="c000__stretch_0002")
-    tell = builder.process(orm.CalcFunctionNode, "haml.tell_history", {"verdicts_0000": orm.Dict({})}, hybrid)
+    verdicts = builder.judge(hybrid, 2, c000=12.0)
+    tell = builder.process(orm.CalcFunctionNode, "haml.history", {"verdicts_0002": verdicts}, hybrid)
     history = builder.create(tell, c000=orm.Dict({"rounds": [], "simulated_fs": 12.0}))
     segments = dict(zip(("0000", "0001", "0002", "0003"), (first, stretch, second, last), strict=True))
     trajectory = {f"trajectories__c000__segments__segment_{n}": node for n, node in segments.items()}
@@ -157,7 +166,7 @@ def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bo
     described = {f"segments__segment_{n}": node for n, node in segments.items()}
     describe = builder.process(orm.CalcJobNode, "haml.describe", described, screen, "c000__description_0000")
     environments = builder.create(describe, environments=orm.ArrayData(np.zeros(3)))
-    rank = builder.process(orm.CalcJobNode, "haml.rank", {"environments__c000__part_0000": environments}, screen)
+    rank = builder.process(orm.CalcJobNode, "haml.rank", {"environments__c000": environments}, screen)
     ranking = builder.create(rank, ranking=orm.Dict(RANKING))
     builder.give_back(screen, ranking=ranking)
     if ended:

@@ -10,7 +10,6 @@ from aiida import orm
 
 from aiida_haml.analysis.joining import join_descriptions, join_environments
 from aiida_haml.queries import AuditReport, CostReport, audit, cost
-from aiida_haml.queries.cost import HYBRID
 from aiida_haml.queries.training import LABEL_ENGINES
 from aiida_haml.queries.walks import called_descendants
 from aiida_haml.report.data import (
@@ -48,7 +47,7 @@ def collect(screen: orm.WorkChainNode) -> ReportData:
         raise ValueError(f"Screen <{screen.pk}> has no ranking, so that there is nothing to report.")
     ranking: orm.Dict = screen.outputs.ranking
     content = ranking.get_dict()
-    level = screen.inputs.level.get_dict() if "level" in screen.inputs else {}
+    level = screen.inputs.label.job.level.get_dict() if "label" in screen.inputs else {}
     return ReportData(
         title=screen.label or f"Screen {screen.pk}",
         ranking=content,
@@ -66,11 +65,8 @@ def collect(screen: orm.WorkChainNode) -> ReportData:
 
 
 def _candidates(screen: orm.WorkChainNode, ranking: orm.Dict) -> Iterator[Candidate]:
-    hybrids: dict[str, Any] = {
-        entry.link_label: entry.node
-        for entry in screen.base.links.get_outgoing().all()
-        if getattr(entry.node, "process_type", None) == HYBRID
-    }
+    trajectories: Any = screen.outputs.trajectories if "trajectories" in screen.outputs else {}
+    run = next((link.node for link in screen.base.links.get_outgoing(link_label_filter="dynamics").all()), screen)
     rank: Any = ranking.creator
     inputs: Any = rank.inputs if rank is not None else {}
     described = {name: dict(inputs[name]) if name in inputs else {} for name in ("series", "environments")}
@@ -78,7 +74,7 @@ def _candidates(screen: orm.WorkChainNode, ranking: orm.Dict) -> Iterator[Candid
     for key, node in sorted(screen.inputs.candidates.items()):
         series = _joined(described["series"].get(key), join_descriptions)
         environments = sampled(_joined(described["environments"].get(key), join_environments), quota)
-        yield _candidate(key, node.get_dict(), hybrids.get(key), series, environments)
+        yield _candidate(key, node.get_dict(), run.uuid, trajectories.get(key, {}), series, environments)
 
 
 def _joined(node: Any, join: Callable[[Sequence[Arrays]], Arrays]) -> Arrays:
@@ -112,20 +108,21 @@ def sampled(environments: Arrays, quota: int) -> Arrays:
     return found | {"projected": np.asarray(environments["projected"][chosen, :2])}
 
 
-def _candidate(key: str, content: Mapping[str, Any], hybrid: Any, series: Arrays, environments: Arrays) -> Candidate:
-    outputs: Any = hybrid.outputs if hybrid is not None else {}
-    history = outputs.history.get_dict() if "history" in outputs else {}
-    segments = [node for _, node in sorted(outputs.segments.items())] if "segments" in outputs else []
+def _candidate(
+    key: str, content: Mapping[str, Any], run: str, told: Mapping[str, Any], series: Arrays, environments: Arrays
+) -> Candidate:
+    history = told["history"].get_dict() if "history" in told else {}
+    segments = [node for _, node in sorted(told["segments"].items())] if "segments" in told else []
     return Candidate(
         key=key,
         label=content["label"],
-        uuid=hybrid.uuid if hybrid is not None else None,
+        uuid=run if told else None,
         formula=segments[0].base.attributes.get("formula") if segments else None,
         temperature_K=content.get("temperature_K"),
         seed=content.get("seed"),
         simulated_fs=history.get("simulated_fs"),
         segments=[_segment(node) for node in segments],
-        cycles=[_cycle(cycle) for cycle in history.get("cycles", [])],
+        cycles=[_cycle(told) for told in history.get("rounds", [])],
         series=series,
         environments=environments,
         watch=_watch(segments),
@@ -147,15 +144,15 @@ def _segment(node: orm.Node) -> Segment:
     return Segment(attributes.get("kind"), attributes.get("time_start"), attributes.get("time_end"), node.uuid)
 
 
-def _cycle(cycle: Mapping[str, Any]) -> Cycle:
+def _cycle(told: Mapping[str, Any]) -> Cycle:
+    planned, stretch = told.get("planned") or {}, told.get("stretch") or {}
     return Cycle(
-        cycle=cycle["cycle"],
-        burst_steps=cycle.get("burst_steps"),
-        force_rmse=(cycle.get("prequential") or {}).get("force_rmse"),
-        deviation_max=cycle.get("deviation_max"),
-        stretch_steps=cycle.get("stretch_steps"),
-        trusted_steps=cycle.get("trusted_steps"),
-        stopped_by=cycle.get("stopped_by"),
+        cycle=told["round"],
+        burst_steps=planned.get("n_burst"),
+        force_rmse=told.get("force_rmse"),
+        stretch_steps=stretch.get("steps_done"),
+        trusted_steps=stretch.get("trusted_steps"),
+        stopped_by=stretch.get("stopped_by"),
     )
 
 
@@ -171,7 +168,7 @@ def _audit(report: AuditReport) -> Audit:
         n_untraced=report.n_untraced,
         n_data=report.n_data,
         n_training_frames=report.n_training_frames,
-        problems=[str(problem) for problem in (*report.cut, *report.untraced)],
+        problems=[str(problem) for problem in report.problems],
     )
 
 

@@ -6,14 +6,6 @@ from aiida_haml.queries.progress import progress
 from tests.graphs import lay_screen
 
 
-def judge(builder, graph, number, **reached):
-    job = builder.process(
-        orm.CalcFunctionNode, "haml.judge", {"settings": orm.Dict({})}, graph["hybrid"], f"judge_{number:04d}"
-    )
-    verdicts = {slug: {"action": "accept", "reached_fs": fs} for slug, fs in reached.items()}
-    return builder.create(job, verdicts=orm.Dict(verdicts))
-
-
 def test_segments_and_rounds_of_each_candidate_are_counted(graph):
     now = progress(graph["screen"])
     (candidate,) = now.candidates
@@ -26,10 +18,9 @@ def test_segments_and_rounds_of_each_candidate_are_counted(graph):
 def test_time_counts_that_the_judge_let_stand(builder):
     """A revoked stretch ran for its time, and is not on the time line."""
     graph = lay_screen(builder, ended=False).made
-    assert progress(graph["screen"]).candidates[0].simulated_fs == 0.0
-    judge(builder, graph, 0, c000=2.0)
-    judge(builder, graph, 1, c000=8.0, other=3.0)
-    judge(builder, graph, 2, c000=6.0)
+    assert progress(graph["screen"]).candidates[0].simulated_fs == 12.0
+    builder.judge(graph["hybrid"], 3, c000=18.0, other=3.0)
+    builder.judge(graph["hybrid"], 4, c000=6.0)
     reached = {c.slug: c.simulated_fs for c in progress(graph["screen"]).candidates}
     assert reached == {"c000": 6.0}
     assert progress(graph["screen"]).reached == {"c000": 6.0, "other": 3.0}
@@ -67,7 +58,7 @@ def test_a_job_from_the_cache_is_not_done_before_it_is(builder):
 def test_a_second_look_reads_what_has_changed(builder, count_statements):
     graph = lay_screen(builder, ended=False).made
     first = progress(graph["screen"])
-    judge(builder, graph, 0, c000=2.0)
+    builder.judge(graph["hybrid"], 3, c000=14.0)
     again = progress(graph["screen"], first)
     assert again == progress(graph["screen"])
     builder.end()

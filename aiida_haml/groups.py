@@ -15,6 +15,9 @@ from aiida import orm
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.queries.jobs import CACHED_FROM
+from aiida_haml.queries.rows import rows
+from aiida_haml.queries.walks import links_into
 from aiida_haml.storage import patiently
 
 G = TypeVar("G", bound=orm.Group)
@@ -61,6 +64,8 @@ def add_screen(screen: orm.WorkChainNode, name: str, specification: Mapping[str,
 
 def add_labels(nodes: Iterable[FramesData | LabelPoolData], level: Mapping[str, Any] | None = None) -> list[LabelGroup]:
     """Put labelled frames, or pools of them, into the groups of their levels of theory.
+
+    Copies that the cache made are left out: the original is there.
 
     Parameters
     ----------
@@ -122,13 +127,24 @@ def merge_imported() -> int:
 
 def _by_level(nodes: Iterable[Any]) -> dict[str, list[orm.Node]]:
     found: dict[str, list[orm.Node]] = {}
-    for node in nodes:
+    for node in _originals(nodes):
         if node.level_of_theory is None or (isinstance(node, FramesData) and not node.has_labels):
             raise ValueError(
                 f"{type(node).__name__}<{node.pk}> belongs to no level of theory; groups hold what was labelled at one."
             )
         found.setdefault(node.level_of_theory, []).append(node)
     return found
+
+
+def _originals(nodes: Iterable[Any]) -> list[Any]:
+    """Return the nodes that no copy of a calculation made."""
+    given = list(nodes)
+    made = links_into((node.pk for node in given), ["create"])
+    copies = {
+        pk for pk, row in rows((link.source for link in made), cached=f"extras.{CACHED_FROM}").items() if row.cached
+    }
+    copied = {link.target for link in made if link.source in copies}
+    return [node for node in given if node.pk not in copied]
 
 
 def _group(kind: type[G], label: str, description: str) -> G:

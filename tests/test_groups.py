@@ -35,6 +35,15 @@ def test_labels_are_found_by_their_level_and_put_in_once(builder):
     assert group.base.extras.all == {"level": {"name": "key", "engine": "teacher", "theory": LEVEL["theory"]}}
 
 
+def test_copies_from_the_cache_are_left_out(builder):
+    """A screen that is run again finds its labels; they are the same ones, and stand in the group once."""
+    original, copy = (builder.label(frames("structure", n=1).store(), seed=1) for _ in range(2))
+    copy.creator.base.extras.set("_aiida_cached_from", original.creator.uuid)
+    (group,) = add_labels([original, copy])
+    assert [node.pk for node in group.nodes] == [original.pk]
+    assert add_labels([copy]) == []
+
+
 def test_levels_are_kept_apart(builder):
     here, there = frames("burst", seed=1).store(), frames("burst", seed=2)
     there.base.attributes.set("level_of_theory", "other")

@@ -10,12 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from aiida_haml.data.trust import trusted
-from aiida_haml.groups import LabelGroup, PotentialGroup
 from aiida_haml.queries.people import emails
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.training import engines
 from aiida_haml.storage import read, tables
 
+#: Entry points of the groups of `aiida_haml.groups` that are asked.
+GROUPS = ("haml.labels", "haml.potentials")
 FRAMES, POTENTIAL = "data.haml.frames.", "data.haml.potential."
 
 
@@ -221,8 +222,7 @@ def _texts(value: Any) -> list[str]:
 def _members(level: str | None = None) -> tuple[dict[int, Any], list[tuple[int, int]]]:
     """Return the groups of labels and potentials by pk, and the pairs of a node and its group."""
     group, member = tables().group, tables().member
-    kinds = [cls._type_string for cls in (LabelGroup, PotentialGroup)]
-    query = sa.select(group.id, group.label, group.extras).where(group.type_string.in_(kinds))
+    query = sa.select(group.id, group.label, group.extras).where(group.type_string.in_(GROUPS))
     groups = {row.id: row for row in read(query if level is None else query.where(group.label == level))}
     pairs = sa.select(member.dbnode_id, member.dbgroup_id).where(member.dbgroup_id.in_(list(groups)))
     return groups, [(row.dbnode_id, row.dbgroup_id) for row in read(pairs)]

@@ -33,7 +33,7 @@ def print_pk(screen: str | None) -> None:
 @click.pass_context
 @with_profile
 def status(context: click.Context, screen: str | None) -> None:
-    """Show each candidate of SCREEN: its state, cycle, segments and simulated time; exit with 1 if it failed."""
+    """Show each candidate of SCREEN: its state, round, segments and simulated time; exit with 1 if it failed."""
     from aiida_haml.queries.progress import progress
 
     node = find_screen(screen)
@@ -51,8 +51,9 @@ def watch(context: click.Context, screen: str | None) -> None:
     node = find_screen(screen)
     seen: dict[int, str] = {}
     begin = last = time.monotonic()
+    now = None
     while True:
-        now = progress(node)
+        now = progress(node, now)
         lines = [line for state in now.processes if (line := _event(state, seen))]
         if not lines and time.monotonic() - last > HEARTBEAT and not now.screen.ended:
             lines = [f"running: {_running(now)}"]
@@ -98,9 +99,9 @@ def _clock(seconds: float) -> str:
 
 def _print_progress(now: Progress) -> None:
     width = max([len(c.slug) for c in now.candidates] + [9])
-    echo(f"{'candidate':<{width}}  {'cycle':>5}  {'bursts':>6}  {'stretches':>9}  {'fs':>8}  state")
+    echo(f"{'candidate':<{width}}  {'round':>5}  {'bursts':>6}  {'stretches':>9}  {'fs':>8}  state")
     for c in now.candidates:
-        state = c.process.verdict if c.process else "waiting"
+        state = c.verdict
         state += f" ({', '.join(c.running)})" if c.running else ""
-        numbers = f"{c.cycle:>5}  {c.n_bursts:>6}  {c.n_stretches:>9}  {c.simulated_fs:>8.1f}"
+        numbers = f"{c.round:>5}  {c.n_bursts:>6}  {c.n_stretches:>9}  {c.simulated_fs:>8.1f}"
         echo(f"{c.slug:<{width}}  {numbers}  {state}")

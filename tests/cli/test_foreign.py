@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from aiida_haml.cli import haml
 from aiida_haml.cli.messages import visible
-from aiida_haml.cli.screen import _print_ranking
+from aiida_haml.cli.results import _print_ranking
 from aiida_haml.codes import find_code, what_runs
 from aiida_haml.consent import RECORD, ShellText, agree, is_agreed
 from aiida_haml.data.potential import PotentialData

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: an own profile, and codes that point at the engines installed beside Python."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ settings.register_profile("anew", deadline=None, database=None, print_blob=True)
 settings.load_profile("landing")
 
 PROTOCOLS = Path(__file__).parents[1] / "workchains" / "protocols"
+# Teachers that fail on purpose are trusted by the tests alone, and what their user trusts does not count.
+os.environ["HAML_TRUSTED_CALCULATORS"] = str(Path(__file__).parent / "trusted_calculators")
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def engine_code(aiida_code_installed):
         label="haml-engine",
         default_calc_job_plugin="haml.teacher",
         filepath_executable=_beside_python("haml-engine"),
-        prepend_text=f"export PYTHONPATH={PROTOCOLS.parents[1]}",  # for the teachers that fail on purpose
+        prepend_text=f"export PYTHONPATH={PROTOCOLS.parents[1]}",  # where the teachers that fail on purpose lie
     )
 
 
@@ -42,8 +45,8 @@ def lammps_code(aiida_code_installed):
 
 @pytest.fixture
 def cp2k_code(aiida_code_installed):
-    """CP2K, which `make test` installs."""
-    path = shutil.which("cp2k.psmp")
+    """CP2K, which `make test` installs; another one if HAML_TEST_CP2K names its path."""
+    path = os.environ.get("HAML_TEST_CP2K") or shutil.which("cp2k.psmp")
     assert path, "cp2k.psmp is not on the PATH; `make test` installs it, or tells how"
     environment = "export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
     return aiida_code_installed(

@@ -1,5 +1,6 @@
 """What came with an archive counts for nothing until somebody adopts it, and for everything afterwards."""
 
+import ase
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
@@ -15,6 +16,7 @@ from aiida_haml.queries.labels import isolated_atom
 from aiida_haml.queries.origin import foreign, is_foreign
 from tests.graphs import Builder, frames
 
+ASE = f"ase {ase.__version__}"
 EMT = {
     "engine": "teacher",
     "name": "teacher",
@@ -52,7 +54,7 @@ def test_an_imported_job_is_found_by_ones_own_code_once_it_is_adopted(
     with aiida_profile_factory(aiida_config):
         code = own_code(tmp_path, executable)
         import_archive(tmp_path / "screen.aiida")
-        came, key = foreign(), level_key(EMT)
+        came, key = foreign(), level_key(EMT, ASE)
         assert [orm.load_node(pk).process_type for pk in came.jobs] == ["aiida.calculations:haml.teacher"]
         assert came.people == (orm.User.collection.get_default().email,)
         assert isolated_atom(key, "Cu") is None
@@ -76,7 +78,7 @@ def test_an_imported_job_is_paid_for_again_by_those_who_have_not_adopted_it(
         import_archive(tmp_path / "screen.aiida")
         own, again = label_copper(code)
         assert not again.base.caching.is_created_from_cache
-        assert isolated_atom(level_key(EMT), "Cu").uuid == own.uuid
+        assert isolated_atom(level_key(EMT, ASE), "Cu").uuid == own.uuid
 
 
 def test_nodes_that_were_made_here_are_not_foreign(builder):

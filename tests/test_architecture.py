@@ -36,7 +36,7 @@ ALLOWED = {
     "learning": {"frames", "settings"},
     "analysis": {"frames", "settings", "structures"},
     "engines": {"frames", "settings", "structures", "learning", "analysis"},
-    "spec": {"structures", "analysis"},
+    "spec": {"structures", "analysis", "engines"},
     **{room: {*PURE, *BRIDGE} - {"cli"} for room in BRIDGE},
 }
 ALLOWED["cli"] |= {"workchains"}

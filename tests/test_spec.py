@@ -74,6 +74,10 @@ BROKEN = {
         GOOD + "level_of_theory: {teacher: {calculator: ase.EMT}}\n",
         ["level_of_theory.teacher.calculator", "'ase.EMT'", "module:Class"],
     ),
+    "foreign teacher": (
+        GOOD + "level_of_theory: {teacher: {calculator: 'subprocess:Popen', parameters: {args: 'touch proof'}}}\n",
+        ["level_of_theory.teacher.calculator", "'subprocess:Popen'", "trusted_calculators"],
+    ),
     "duplicate candidates": ("name: x\ndopings: [pristine, null]\n", ["dopings[1]", "duplicate", "dopings[0]"]),
     "duplicate seeds": (GOOD + "seeds: [1, 1]\n", ["seeds", "repeats 1", "duplicate"]),
     "negative weight": (GOOD + "weights: {formation: -1}\n", ["weights.formation", "-1", "greater"]),

@@ -8,9 +8,9 @@ from aiida import orm
 from aiida.engine import ToContext, WorkChain, if_
 
 from aiida_haml.calculations.building import build_isolated_atom
-from aiida_haml.calculations.levels import level_key
+from aiida_haml.calculations.levels import theory_key
 from aiida_haml.data.frames import FramesData
-from aiida_haml.queries.labels import isolated_atom
+from aiida_haml.queries.labels import isolated_atom, level_of_code
 from aiida_haml.workchains.label import LabelWorkChain
 from aiida_haml.workchains.side_by_side import why
 
@@ -32,10 +32,11 @@ class AtomsWorkChain(WorkChain):
         )
 
     def look_up(self) -> None:
-        """Find the atoms that were labelled before, at the same level of theory."""
-        key = level_key(self.inputs.label.job.level.get_dict())
-        known = {element: isolated_atom(key, element) for element in self.inputs.elements.get_list()}
-        self.ctx.atoms = {element: node for element, node in known.items() if node is not None}
+        """Find the atoms that were labelled before, at the same level of theory and by the same version of the code."""
+        job = self.inputs.label.job
+        key = level_of_code(job.code, theory_key(job.level.get_dict()))
+        known = {element: key and isolated_atom(key, element) for element in self.inputs.elements.get_list()}
+        self.ctx.atoms = {element: node for element, node in known.items() if node}
         self.ctx.missing = sorted(set(known) - set(self.ctx.atoms))
 
     def are_some_missing(self) -> bool:

@@ -6,9 +6,9 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import ProcessHandlerReport, process_handler
-from aiida.plugins import CalculationFactory
 
-from aiida_haml.calculations.levels import LABEL_ENGINES, pin
+from aiida_haml.calculations.label_engines import CP2K, label_engine, label_engines
+from aiida_haml.calculations.levels import pin
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
 from aiida_haml.calculations.trajectory import join_frames, join_parameters
 from aiida_haml.data.frames import FramesData
@@ -111,8 +111,8 @@ class LabelWorkChain(JobWorkChain):
     @property
     def process_class(self) -> Any:
         if "job" not in (self.inputs or {}):  # asked by the search for handlers, before there are inputs
-            return CalculationFactory(LABEL_ENGINES["cp2k"])
-        return CalculationFactory(LABEL_ENGINES[self.inputs.job.level["engine"]])
+            return CP2K.job
+        return label_engine(self.inputs.job.level["engine"]).job
 
     def setup(self) -> None:
         """Prepare the inputs of the first run."""
@@ -234,8 +234,10 @@ def validate_level(node: orm.Dict | None, _: Any) -> str | None:
     if node is None:
         return None
     level = node.get_dict()
-    if level.get("engine") not in LABEL_ENGINES:
-        return f"The level of theory has the engine {level.get('engine')!r}; known are {', '.join(LABEL_ENGINES)}."
+    try:
+        label_engine(level.get("engine"))
+    except ValueError as error:
+        return str(error)
     if not level.get("solver"):
         return "The level of theory lacks `solver`, a list of SCF recipes (a teacher has one empty recipe)."
     return None
@@ -243,10 +245,10 @@ def validate_level(node: orm.Dict | None, _: Any) -> str | None:
 
 def validate_job(inputs: Any, _: Any) -> str | None:
     """Refuse scheduler options that the engine's own job would refuse when it is started."""
-    if "level" not in inputs or inputs["level"].get_dict().get("engine") not in LABEL_ENGINES:
+    engine = label_engines().get(inputs["level"].get_dict().get("engine")) if "level" in inputs else None
+    if engine is None:
         return None
-    engine: Any = CalculationFactory(LABEL_ENGINES[inputs["level"]["engine"]])
-    options = engine.spec().inputs["metadata"]["options"]
+    options = engine.job.spec().inputs["metadata"]["options"]
     given = options.pre_process(dict(inputs.get("metadata", {}).get("options", {})))
     fault = options.validate(given)
     return None if fault is None else f"The scheduler options of the labels are refused: {fault.message} ({fault.port})"

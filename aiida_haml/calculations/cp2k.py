@@ -38,7 +38,7 @@ class Cp2kLabelCalculation(Cp2kCalculation):
     and come back as one node of labelled frames in ASE's units.
     """
 
-    CACHE_VERSION = 2
+    CACHE_VERSION = 3
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
@@ -117,13 +117,10 @@ class Cp2kLabelCalculation(Cp2kCalculation):
             self._parsed_inputs = given
         if parent is not None:
             calcinfo.remote_symlink_list.append((given.code.computer.uuid, str(parent), PARENT_WAVE_FUNCTION))
-        calcinfo.retrieve_list = [
-            "aiida.out",
-            "aiida-pos-1.xyz",
-            "aiida-vel-1.xyz",
-            "aiida-frc-1.xyz",
-            "aiida-1.ener",
-        ]
+        calcinfo.retrieve_list = ["aiida.out"]
+        # What the frames node holds is not kept as text beside it. AiiDA fetches these again if it is stopped between
+        # fetching and parsing.
+        calcinfo.retrieve_temporary_list = ["aiida-pos-1.xyz", "aiida-vel-1.xyz", "aiida-frc-1.xyz", "aiida-1.ener"]
         return calcinfo
 
     def _parent_wave_function(self) -> PurePosixPath | None:

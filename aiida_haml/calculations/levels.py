@@ -7,19 +7,13 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aiida import orm
 from aiida.plugins import DataFactory
-
-#: Engines that make labels, by their name in a level of theory. An engine is a CalcJob with the inputs ``code``,
-#: ``initial`` (frames, the last one is the start), ``level``, ``md`` or ``relax`` (else each frame is evaluated), and
-#: the outputs ``frames`` (labelled, step 0 included) and ``output_parameters`` (``wall_time_s``,
-#: ``seconds_per_step``, ``steps_done``, ``code_version``, ``kept``). It may have the ports ``solver``, ``basissets``,
-#: ``pseudos`` and ``parent_folder``.
-LABEL_ENGINES = {"cp2k": "haml.cp2k", "teacher": "haml.teacher"}
 
 #: Port of a CP2K job -> name in a level's `kinds`, entry point of the node, key of the data file in the level.
 GAUSSIAN_PORTS = {
@@ -32,8 +26,8 @@ GAUSSIAN_PORTS = {
 CP2K_DATA = Path(os.environ.get("CP2K_DATA_DIR", "/usr/share/cp2k"))
 
 
-def level_key(level: Mapping[str, Any]) -> str:
-    """Hash a level of theory into the key that every label carries.
+def theory_key(level: Mapping[str, Any]) -> str:
+    """Hash a level of theory, but for the version of its code.
 
     Only what decides the value of a label counts: the engine and its ``theory``, in which basis sets and
     pseudopotentials stand by the hash of their content (see `pin`). The level's description and the recipes that
@@ -46,6 +40,29 @@ def level_key(level: Mapping[str, Any]) -> str:
     """
     content = json.dumps({"engine": level["engine"], "theory": level["theory"]}, sort_keys=True)
     return f"{level['name']}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def level_key(level: Mapping[str, Any], code_version: str) -> str:
+    """Return the key that a label carries: all that decides its value, the code's version included.
+
+    Labels of different keys are never learned from together, and an isolated atom belongs to labels of its own key.
+    The version is read from each label's own output. A new version of a code is therefore set up as a new code:
+    under the old one, labels of both versions would come from one cache.
+
+    Parameters
+    ----------
+    level : mapping
+        ``engine``, ``name`` and ``theory``.
+    code_version : str
+        As the code itself says it, such as ``CP2K version 2025.1``.
+
+    Returns
+    -------
+    str
+        Such as ``gfn1-xtb-0123456789ab@cp2k-2025.1``: what `theory_key` gives, and the version.
+    """
+    version = re.sub(r"[^a-z0-9.+]+", "-", code_version.lower().replace(" version ", " ")).strip("-")
+    return f"{theory_key(level)}@{version}"
 
 
 def label_kind(inputs: Any) -> str:

@@ -10,7 +10,8 @@ from aiida import orm
 
 from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.calculations.base import EngineCalculation, also
-from aiida_haml.calculations.levels import level_key
+from aiida_haml.calculations.label_engines import label_engine
+from aiida_haml.calculations.levels import theory_key
 
 
 class RankCalculation(EngineCalculation):
@@ -50,8 +51,8 @@ class RankCalculation(EngineCalculation):
                 for key, node in self.inputs.candidates.items()
             },
             "settings": self.inputs.settings.get_dict(),
-            "level_of_theory": level_key(level),
-            "teacher": level["engine"] == "teacher",
+            "level_of_theory": theory_key(level),
+            "teacher": label_engine(level["engine"]).is_rehearsal,
         }
 
     def folders(self) -> dict[str, orm.Node]:

@@ -9,13 +9,14 @@ from aiida import orm
 from aiida_haml.calculations.base import EngineCalculation
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
 from aiida_haml.data.frames import FramesData
+from aiida_haml.engines.calculators import complaint
 
 
 class TeacherCalculation(EngineCalculation):
     """An ASE calculator, with the ports of `Cp2kLabelCalculation`: MD with CSVR, a relaxation, else every frame."""
 
     TASK = "teacher"
-    CACHE_VERSION = 2
+    CACHE_VERSION = 3
     OUTPUTS = ("frames",)
 
     @classmethod
@@ -70,12 +71,10 @@ class TeacherCalculation(EngineCalculation):
 
 
 def validate_level(node: orm.Dict | None, _: Any) -> str | None:
-    """Refuse a level that names no calculator."""
+    """Refuse a level that names no calculator, or one that is not trusted here."""
     if node is None:
         return None
     level = node.get_dict()
     if level.get("engine") != "teacher":
         return f"The level {level.get('name')!r} belongs to the engine {level.get('engine')!r}, not to a teacher."
-    if ":" not in str(level.get("theory", {}).get("calculator", "")):
-        return "A teacher's level names its `calculator` as `module:Class`, such as `ase.calculators.emt:EMT`."
-    return None
+    return complaint(level.get("theory", {}).get("calculator"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from ase.calculators.calculator import Calculator
 from ase.md.bussi import Bussi
 from ase.optimize import FIRE
 
-from aiida_haml.engines.outcome import TaskError, reports_errors, write_results
+from aiida_haml.engines.calculators import load_calculator
+from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import Frames, maxwell_boltzmann
 
 
@@ -28,7 +29,7 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     recorder = Recorder(initial[-1])
     calculator = load_calculator(task["calculator"], task.get("parameters", {}))
     limit = task.get("max_wall_time_s")
-    results: dict[str, Any] = {"code_version": f"{task['calculator']} (teacher)", "steps_done": 0}
+    results: dict[str, Any] = {"code_version": version_of(calculator), "steps_done": 0}
     if "md" in task:
         results["stopped"] = burst(initial[-1], calculator, task["md"], recorder, limit)
     elif "relax" in task:
@@ -43,19 +44,13 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     write_results(folder, {**results, "seconds_per_step": recorder.seconds / steps if steps else None})
 
 
-def load_calculator(path: str, parameters: dict[str, Any]) -> Calculator:
-    """Return the calculator named ``module:Class``.
-
-    Raises
-    ------
-    TaskError
-        If it cannot be imported or made.
-    """
-    module, _, name = path.partition(":")
+def version_of(calculator: Calculator) -> str:
+    """Return the name and the version of the package that a calculator comes from."""
+    package = type(calculator).__module__.partition(".")[0]
     try:
-        return getattr(importlib.import_module(module), name)(**parameters)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise TaskError("refused", f"The teacher {path!r} cannot be made: {error}.") from error
+        return f"{package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return f"{package} without a version"
 
 
 def burst(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from aiida import orm
@@ -20,7 +21,7 @@ from aiida_haml.parsers.cp2k_harvest import (
     of_relaxation,
     of_series,
 )
-from aiida_haml.parsers.cp2k_output import Output, UnknownLayout, read_output, read_version
+from aiida_haml.parsers.cp2k_output import Output, UnknownLayout, read_forces, read_output, read_version
 
 
 class Cp2kLabelParser(Parser):
@@ -28,6 +29,7 @@ class Cp2kLabelParser(Parser):
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Store ``frames`` (if any is good) and ``output_parameters``; the scheduler's verdict wins over ours."""
+        self.fetched = Path(kwargs["retrieved_temporary_folder"])
         ours = self._parse()
         if self.node.exit_status:
             return ExitCode(self.node.exit_status, self.node.exit_message)
@@ -36,29 +38,33 @@ class Cp2kLabelParser(Parser):
     def _parse(self) -> ExitCode | None:
         if "aiida.out" not in self.retrieved.base.repository.list_object_names():
             return self.exit_codes.ERROR_OUTPUT_MISSING
-        text = self._read("aiida.out")
+        text = self.retrieved.base.repository.get_object_content("aiida.out", mode="r")
         try:
             output = read_output(text)
-            harvest = self._harvest(output)
+            harvest = self._harvest(output, text)
         except UnknownLayout as error:
-            return self.exit_codes.ERROR_OUTPUT_PARSE.format(version=read_version(text), message=error)
-        jump = self._jump(harvest)
+            version = read_version(text) or "an unknown version of CP2K"
+            return self.exit_codes.ERROR_OUTPUT_PARSE.format(version=version, message=error)
+        key = level_key(self.node.inputs.level.get_dict(), output.version or "")
+        jump = self._jump(harvest, key)
         if jump is not None and harvest.frames is not None:
             step, _ = jump
             harvest = replace(harvest, frames=harvest.frames[:step] if step else None)
         if harvest.frames is not None:
-            kind, key = label_kind(self.node.inputs), level_key(self.node.inputs.level.get_dict())
-            self.out("frames", FramesData(harvest.frames, kind=kind, level_of_theory=key))
+            self.out("frames", FramesData(harvest.frames, label_kind(self.node.inputs), level_of_theory=key))
         self.out("output_parameters", orm.Dict(_parameters(output, harvest)))
         return self._verdict(output, harvest, jump)
 
     def _read(self, name: str) -> str:
-        repository = self.retrieved.base.repository
-        return repository.get_object_content(name, mode="r") if name in repository.list_object_names() else ""
+        """Return the text of one of CP2K's trajectories, empty if it was never written."""
+        path = self.fetched / name
+        return path.read_text() if path.is_file() else ""
 
-    def _harvest(self, output: Output) -> Harvest:
+    def _harvest(self, output: Output, text: str) -> Harvest:
         inputs = self.node.inputs
         evaluations = output.evaluations
+        if evaluations and output.version is None:
+            raise UnknownLayout("it does not say its version, which is part of the level of theory.")
         if "STRESS_TENSOR" in inputs.level["theory"] and inputs.initial.kind != "isolated_atom":
             whole = next((i for i, e in enumerate(evaluations) if e.stress is None), len(evaluations))
             if output.ended and whole < len(evaluations):
@@ -67,10 +73,12 @@ class Cp2kLabelParser(Parser):
         if "md" in inputs:
             return of_dynamics(self._read, evaluations, inputs.initial.read(-1), float(inputs.md["timestep_fs"]))
         if "relax" in inputs:
-            return of_relaxation(self._read, evaluations, inputs.initial.read(-1))
+            return of_relaxation(
+                self._read, evaluations, inputs.initial.read(-1), read_forces(text, inputs.initial.n_atoms)
+            )
         return of_series(self._read, evaluations, inputs.initial.frames)
 
-    def _jump(self, harvest: Harvest) -> tuple[int, float] | None:
+    def _jump(self, harvest: Harvest, key: str) -> tuple[int, float] | None:
         """Return the step at which the SCF fell into another state and the jump in eV, or None.
 
         Step 0 is such a step if the start has a label of the same level that it disagrees with.
@@ -78,7 +86,7 @@ class Cp2kLabelParser(Parser):
         initial = self.node.inputs.initial
         if harvest.frames is None or harvest.kept is not None:
             return None
-        if initial.has_labels and initial.level_of_theory == level_key(self.node.inputs.level.get_dict()):
+        if initial.has_labels and initial.level_of_theory == key:
             before, now = initial.read(-1).energies, harvest.frames.energies
             if before is not None and now is not None and abs(now[0] - before[0]) > LEAST_JUMP:
                 return 0, float(abs(now[0] - before[0]))

@@ -16,7 +16,6 @@ from aiida_haml.parsers.cp2k_output import (
     UnknownLayout,
     read_energies,
     read_energy_file,
-    read_forces,
     read_xyz,
 )
 
@@ -71,8 +70,10 @@ def of_dynamics(read: Read, evaluations: list[Evaluation], initial: Frames, time
     return Harvest(frames, conserved=conserved[:count], seconds=seconds[:count])
 
 
-def of_relaxation(read: Read, evaluations: list[Evaluation], initial: Frames) -> Harvest:
-    """Return the start, which CP2K's trajectory leaves out, and the accepted steps.
+def of_relaxation(
+    read: Read, evaluations: list[Evaluation], initial: Frames, first_forces: np.ndarray | None
+) -> Harvest:
+    """Return the start, whose forces (eV / Angstrom) stand in the main output alone, and the accepted steps.
 
     A line search also evaluates points that it leaves again; they are no frames.
     """
@@ -80,15 +81,14 @@ def of_relaxation(read: Read, evaluations: list[Evaluation], initial: Frames) ->
     forces = read_xyz(read("aiida-frc-1.xyz"), initial.n_atoms)
     energies = read_energies(read("aiida-pos-1.xyz"))
     found = accepted_evaluations(energies[: min(len(positions), len(forces), len(energies))], evaluations)
-    if not found:
+    if not found or first_forces is None:
         return Harvest(None)
     moves = len(found) - 1
-    first = read_forces(read("aiida.out"), initial.n_atoms)[None]
     return Harvest(
         _labelled(
             initial,
             np.concatenate([initial.positions, positions[:moves]]),
-            np.concatenate([first / FORCE_UNITS["a.u."], forces[:moves]]),
+            np.concatenate([first_forces[None] / FORCE_UNITS["a.u."], forces[:moves]]),
             found,
         )
     )

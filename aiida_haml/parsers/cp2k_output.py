@@ -25,8 +25,10 @@ STRESS_UNITS = {"GPa": units.GPa, "bar": 1e-4 * units.GPa, "kbar": 0.1 * units.G
 
 _ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL.*?\[([^\]\n]+)\]:?[ \t]+(\S+)")
 _FAILED = re.compile(r"SCF run NOT converged|outer SCF loop FAILED to converge|SCF loop NOT converged", re.IGNORECASE)
+_OUT_OF_TIME = "exceeded requested execution time"
 _ITERATION = re.compile(r"^\s+\d+ (?:OT |Broy\.|P_Mix|DIIS|NoMix|Pulay|Kerker)", re.MULTILINE)
 _VERSION = re.compile(r"CP2K\| version string:\s+(.*)")
+_REVISION = re.compile(r"CP2K\| source code revision number:\s+(\S+)")
 _STRESS = re.compile(r"STRESS\| Analytical stress tensor \[([^\]\n]+)\]")
 _FORCES = re.compile(r"^ *(?:FORCES\| *)?ATOMIC FORCES (?:in )?\[([^\]\n]+)\]", re.MULTILINE | re.IGNORECASE)
 _SECONDS = re.compile(r"^ CP2K\s+\d+\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)\s*$", re.MULTILINE)
@@ -53,8 +55,8 @@ class Output:
 
     Parameters
     ----------
-    version : str
-        As CP2K writes it, such as ``CP2K version 2025.1``.
+    version : str or None
+        As CP2K writes it, such as ``CP2K version 2025.1``; None if it ended before.
     evaluations : list of Evaluation
     stuck : bool
         Whether an SCF after the last evaluation is said not to have converged, and ended the run.
@@ -66,7 +68,7 @@ class Output:
         Wall time of a run that came to its end, s.
     """
 
-    version: str
+    version: str | None
     evaluations: list[Evaluation]
     stuck: bool
     abort: str | None
@@ -88,21 +90,26 @@ def read_output(text: str) -> Output:
     if ended and not energies:
         raise UnknownLayout("no total energy is found in it.")
     seconds, abort = _SECONDS.search(text), _ABORT.search(text)
+    rest = text[energies[-1].end() if energies else 0 :]
     return Output(
         version=read_version(text),
         evaluations=list(_evaluations(text, energies)),
-        stuck=not ended and _FAILED.search(text[energies[-1].end() if energies else 0 :]) is not None,
+        stuck=not ended and _FAILED.search(rest) is not None and _OUT_OF_TIME not in rest,
         abort=_words_in_box(abort.group(1)) if abort else "it says no more" if "ABORT" in text else None,
-        out_of_time="exceeded requested execution time" in text,
+        out_of_time=_OUT_OF_TIME in text,
         ended=ended,
         seconds=float(seconds.group(1)) if seconds else None,
     )
 
 
-def read_version(text: str) -> str:
-    """Return the version as the main output says it, such as ``CP2K version 2025.1``."""
-    version = _VERSION.search(text)
-    return version.group(1).strip() if version else "an unknown version of CP2K"
+def read_version(text: str) -> str | None:
+    """Return the version as the main output says it; between two releases the revision goes with it."""
+    version, revision = _VERSION.search(text), _REVISION.search(text)
+    if version is None:
+        return None
+    if revision is not None and "develop" in version.group(1).lower():
+        return f"{version.group(1).strip()} {revision.group(1)}"
+    return version.group(1).strip()
 
 
 def _evaluations(text: str, energies: list[re.Match[str]]) -> Iterator[Evaluation]:
@@ -113,8 +120,8 @@ def _evaluations(text: str, energies: list[re.Match[str]]) -> Iterator[Evaluatio
         after = text[match.end() : energies[i + 1].start() if i + 1 < len(energies) else len(text)]
         begin = match.end()
         energy = _number(match.group(2))
-        if energy is None:
-            return
+        if energy is None or _OUT_OF_TIME in before:
+            return  # an SCF that the clock ended says nothing, whatever CP2K says of its convergence
         yield Evaluation(
             energy=energy * _unit(match.group(1), ENERGY_UNITS, "the energy"),
             converged=not _FAILED.search(before) and "SCF run converged" in before,
@@ -136,23 +143,27 @@ def _read_stress(text: str) -> np.ndarray | None:
     return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
 
 
-def read_forces(text: str, n_atoms: int) -> np.ndarray:
-    """Return the (N, 3) forces that the main output prints first, eV / Angstrom.
+def read_forces(text: str, n_atoms: int) -> np.ndarray | None:
+    """Return the (N, 3) forces that the main output prints first, eV / Angstrom; None if there is no whole table.
 
     Raises
     ------
     UnknownLayout
-        If there is no whole table of them, or its unit is unknown.
+        If its unit is unknown, or a run that came to its end printed no such table.
     """
     head = _FORCES.search(text)
     if head is None:
-        raise UnknownLayout("no table of atomic forces is found in it.")
+        if "PROGRAM ENDED" in text:
+            raise UnknownLayout("no table of atomic forces is found in it.")
+        return None
     lines = [line.replace("FORCES|", " ").replace("#", " ").split() for line in text[head.end() :].splitlines()]
-    title, *rows = [line for line in lines if line]
+    title, *rows = [line for line in lines if line] or [[]]
+    if not {"x", "y", "z"} <= {name.lower() for name in title}:
+        return None
     columns = [title.index(axis) if axis in title else title.index(axis.upper()) for axis in "xyz"]
     numbers = [[_number(row[c]) for c in columns] for row in rows[:n_atoms] if len(row) >= len(title)]
     if len(numbers) < n_atoms or any(None in row for row in numbers):
-        raise UnknownLayout(f"the table of forces has not the {n_atoms} rows of the atoms.")
+        return None
     return np.array(numbers, dtype=float) * _unit(head.group(1), FORCE_UNITS, "the forces")
 
 

@@ -28,6 +28,6 @@ class TeacherParser(EngineParser):
         with tempfile.TemporaryDirectory() as scratch:
             frames = Frames.load(self.path("frames", Path(scratch)))
         kind = label_kind(self.node.inputs)
-        key = level_key(self.node.inputs.level.get_dict())
+        key = level_key(self.node.inputs.level.get_dict(), results["code_version"])
         self.out("frames", FramesData(frames, kind=kind, level_of_theory=key))
         return self.exit_codes[self.STOPS[results["stopped"]]] if results["stopped"] else None

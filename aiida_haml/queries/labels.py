@@ -7,12 +7,34 @@ from typing import cast
 import sqlalchemy as sa
 from aiida import orm
 
+from aiida_haml.calculations.label_engines import engine_of, label_process_types
 from aiida_haml.data.frames import FramesData, atom_label
 from aiida_haml.queries.origin import HASH
 from aiida_haml.queries.rows import rows
-from aiida_haml.queries.training import LABEL_ENGINES
 from aiida_haml.queries.walks import links_into
 from aiida_haml.storage import read, tables
+
+
+def level_of_code(code: orm.AbstractCode, theory: str) -> str | None:
+    """Return the key of the newest labels that a code made at a level of theory, or None if it made none.
+
+    Parameters
+    ----------
+    code : AbstractCode
+    theory : str
+        As `aiida_haml.calculations.levels.theory_key` gives it; what the code's version adds is found here.
+    """
+    query = orm.QueryBuilder().append(orm.AbstractCode, filters={"id": code.pk}, tag="code")
+    types = {"process_type": {"in": label_process_types()}}
+    query.append(orm.CalcJobNode, with_incoming="code", filters=types, tag="job")
+    query.append(
+        FramesData,
+        with_incoming="job",
+        filters={"attributes.level_of_theory": {"like": f"{theory}@%"}},
+        project="attributes.level_of_theory",
+        tag="frames",
+    )
+    return query.order_by({"frames": {"id": "desc"}}).first(flat=True)
 
 
 def isolated_atom(level_key: str, element: str) -> FramesData | None:
@@ -30,5 +52,5 @@ def isolated_atom(level_key: str, element: str) -> FramesData | None:
     own = [pk for pk, row in found.items() if row.hash and (row.kind, row.level, row.elements) == wanted]
     creators = {link.target: link.source for link in links_into(own, ["create"])}
     engines = rows(creators.values(), process_type="process_type")
-    made = [pk for pk in own if pk in creators and engines[creators[pk]].process_type in LABEL_ENGINES]
+    made = [pk for pk in own if pk in creators and engine_of(engines[creators[pk]].process_type)]
     return cast(FramesData, orm.load_node(made[0])) if made else None

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from aiida_haml.engines.calculators import complaint
+
 Protocol = Literal["quick", "fast", "moderate", "precise"]
 #: The teacher of liquids; that of solids is in the preset of the name.
 MOLECULES_TEACHER = "aiida_haml.engines.toy_molecules:ToyMolecules"
@@ -322,6 +324,13 @@ class Teacher(_Strict):
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="`module:Class` of an ASE calculator."
     )
     parameters: dict[str, Any] = Field(default={}, description="Keywords that the class is called with.")
+
+    @field_validator("calculator")
+    @classmethod
+    def _trusted(cls, value: str) -> str:
+        if refusal := complaint(value):
+            raise ValueError(refusal)
+        return value
 
 
 class TeacherLevel(_Strict):

@@ -12,7 +12,7 @@ from ase.spacegroup import crystal
 from aiida_haml.calculations.building import build_isolated_atom
 from aiida_haml.calculations.cp2k import Cp2kLabelCalculation
 from aiida_haml.calculations.cp2k_input import build_parameters, rng_record, run_parameters
-from aiida_haml.calculations.levels import level_key, pin
+from aiida_haml.calculations.levels import level_key, pin, theory_key
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames, maxwell_boltzmann
 from aiida_haml.learning.seeds import LARGEST_SEED
@@ -210,9 +210,19 @@ def test_broken_md_settings_are_refused(aiida_profile, cp2k_code, levels, lithiu
 def test_solver_does_not_enter_the_key(levels):
     level = levels["gfn1-xtb"]
     other = {**level, "solver": [], "description": "another text"}
-    assert level_key(level) == level_key(other)
+    assert theory_key(level) == theory_key(other)
     tighter = {**level, "theory": {"DFT": {"QS": {"METHOD": "XTB"}, "SCF": {"EPS_SCF": 1e-7}}}}
-    assert level_key(level) != level_key(tighter)
+    assert theory_key(level) != theory_key(tighter)
+
+
+def test_the_version_enters_the_key(levels):
+    level = levels["gfn1-xtb"]
+    old, new = (level_key(level, f"CP2K version {year}") for year in ("2023.1", "2025.1"))
+    assert old == f"{theory_key(level)}@cp2k-2023.1"
+    assert old != new
+    assert level_key(level, "CP2K version 2026.1 (Development Version) git:1a2b3c4").endswith(
+        "@cp2k-2026.1-development-version-git-1a2b3c4"
+    )
 
 
 def test_an_isolated_atom_has_whole_electrons(levels):
@@ -239,7 +249,7 @@ def test_dft_labels_carry_their_basis_sets(aiida_profile, cp2k_code, levels):
     level, nodes = pin(levels["pbe-szv"])
     assert set(nodes["basissets"]) == set(levels["pbe-szv"]["kinds"])
     again, same = pin(levels["pbe-szv"])
-    assert level_key(again) == level_key(level)
+    assert theory_key(again) == theory_key(level)
     assert same["pseudos"]["Li"].pk == nodes["pseudos"]["Li"].pk
 
     def rock_salt(a):
@@ -248,7 +258,9 @@ def test_dft_labels_carry_their_basis_sets(aiida_profile, cp2k_code, levels):
 
     inputs = {port: {e: nodes[port][e] for e in ("Li", "Cl")} for port in nodes}
     outputs = [label(cp2k_code, rock_salt(a), level, **inputs)[0] for a in (4.88, 4.90, 4.92)]
-    assert all(out["frames"].level_of_theory == level_key(level) for out in outputs)
+    keys = {level_key(level, out["output_parameters"]["code_version"]) for out in outputs}
+    assert {out["frames"].level_of_theory for out in outputs} == keys
+    assert len(keys) == 1
     below, frames, above = (out["frames"].frames for out in outputs)
     assert np.abs(frames.forces).max() < 0.05  # every atom of rock salt sits on a centre of inversion
     stress = frames.stresses[0]

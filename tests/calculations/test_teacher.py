@@ -1,5 +1,6 @@
 """The teacher keeps the ports and promises of the CP2K engine."""
 
+import ase
 import numpy as np
 import pytest
 from aiida import orm
@@ -34,7 +35,7 @@ def test_a_burst_is_labelled_and_continues_exactly(aiida_profile, engine_code):
     outputs, node = teach(engine_code, MD)
     assert node.is_finished_ok, node.exit_message
     frames = outputs["frames"].frames
-    assert (len(frames), outputs["frames"].level_of_theory) == (7, level_key(EMT))
+    assert (len(frames), outputs["frames"].level_of_theory) == (7, level_key(EMT, f"ase {ase.__version__}"))
     np.testing.assert_allclose(frames.times, 2.0 * np.arange(7))
     assert frames.stresses is not None
     again, _ = teach(engine_code, MD, initial=outputs["frames"])
@@ -115,10 +116,32 @@ def test_broken_levels_are_refused(aiida_profile, engine_code, level, message):
 
 
 def test_a_missing_calculator_is_named(aiida_profile, engine_code):
-    level = {**EMT, "theory": {"calculator": "nowhere.at.all:Nothing"}}
+    level = {**EMT, "theory": {"calculator": "ase.calculators.emt:Nothing"}}
     _, node = teach(engine_code, level=level)
     assert node.exit_status == 302
-    assert "nowhere.at.all:Nothing" in node.exit_message
+    assert "ase.calculators.emt:Nothing" in node.exit_message
+
+
+def test_a_foreign_program_is_no_teacher(aiida_profile, engine_code, tmp_path):
+    proof = tmp_path / "proof"
+    popen = {"calculator": "subprocess:Popen", "parameters": {"args": f"touch {proof}", "shell": True}}
+    with pytest.raises(ValueError, match="runs code of the module subprocess"):
+        teach(engine_code, level={**EMT, "theory": popen})
+    assert not proof.exists()
+
+
+def test_the_computing_machine_trusts_for_itself(aiida_profile, aiida_code_installed, engine_code, tmp_path):
+    """What was let through where it was submitted is refused where it would run."""
+    strict = aiida_code_installed(
+        label="strict-engine",
+        default_calc_job_plugin="haml.teacher",
+        filepath_executable=str(engine_code.filepath_executable),
+        prepend_text=f"{engine_code.prepend_text}\nexport HAML_TRUSTED_CALCULATORS={tmp_path / 'none'}",
+    )
+    level = {**EMT, "theory": {"calculator": "tests.faulty:BreaksAfter", "parameters": {"evaluations": 1}}}
+    _, node = teach(strict, level=level)
+    assert node.exit_status == 302
+    assert "tests.faulty" in node.exit_message
 
 
 def test_untrusted_frames_are_no_start(aiida_profile, engine_code):

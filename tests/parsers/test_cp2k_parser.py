@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 from aiida import orm
-from aiida.common import LinkType
-from aiida.plugins import ParserFactory
 from ase import units
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
 from aiida_haml.parsers.cp2k_harvest import accepted_evaluations, first_jump
 from aiida_haml.parsers.cp2k_output import Evaluation
+from tests.parsers.jobs import parse_cp2k
 
 STEPS = 4
 MD = {"steps": STEPS, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 20.0, "seed": 1}
@@ -64,34 +61,22 @@ def energies(jump_at=None, steps=STEPS + 1):
 
 
 @pytest.fixture
-def parse(aiida_profile, aiida_localhost):
+def parse(aiida_profile, aiida_localhost, tmp_path):
     initial = FramesData(
         Frames([3, 17], [[[0, 0, 0], [2.5, 0, 0]]], [8 * np.eye(3)], True, times=[50.0], velocities=np.zeros((1, 2, 3)))
-    ).store()
+    )
 
     def run(exit_status=None, replace=None, initial=initial):
-        contents = {
+        files = {
             "aiida.out": output(),
             "aiida-pos-1.xyz": trajectory(0.01),
             "aiida-vel-1.xyz": trajectory(0.001),
             "aiida-frc-1.xyz": trajectory(0.1),
             "aiida-1.ener": energies(),
+            **(replace or {}),
         }
-        contents |= replace or {}
-        node = orm.CalcJobNode(computer=aiida_localhost, process_type="aiida.calculations:haml.cp2k")
-        for name, value in {"initial": initial, "level": orm.Dict(LEVEL).store(), "md": orm.Dict(MD).store()}.items():
-            node.base.links.add_incoming(value, LinkType.INPUT_CALC, name)
-        if exit_status is not None:
-            node.set_exit_status(exit_status)
-            node.set_exit_message("the scheduler's message")
-        node.store()
-        retrieved = orm.FolderData()
-        for name, text in contents.items():
-            if text is not None:
-                retrieved.base.repository.put_object_from_filelike(io.BytesIO(text.encode()), name)
-        retrieved.base.links.add_incoming(node, LinkType.CREATE, "retrieved")
-        retrieved.store()
-        results, process = ParserFactory("haml.cp2k").parse_from_node(node, store_provenance=False)
+        inputs = {"initial": initial, "level": orm.Dict(LEVEL), "md": orm.Dict(MD)}
+        results, process = parse_cp2k(aiida_localhost, inputs, files, tmp_path, exit_status)
         run.message = process.exit_message
         return results, process.exit_status
 

@@ -2,10 +2,13 @@
 
 import pytest
 from aiida import orm
+from aiida.common import LinkType
 from aiida.engine import run_get_node
 from ase.build import bulk
 
+from aiida_haml.calculations.levels import level_key, theory_key
 from aiida_haml.data.frames import FramesData
+from aiida_haml.queries.labels import level_of_code
 from aiida_haml.workchains.atoms import AtomsWorkChain
 from aiida_haml.workchains.label import LabelWorkChain
 
@@ -52,6 +55,26 @@ def test_atoms_are_labelled_once(aiida_profile, engine_code):
     again, node = run_get_node(AtomsWorkChain, elements=orm.List(["Au"]), **inputs)
     assert node.called_descendants == []
     assert again["atoms"]["Au"].pk == first["atoms"]["Au"].pk
+
+
+def test_atoms_of_another_version_are_not_taken(aiida_profile, engine_code, tmp_path):
+    """The newest labels of a code say its version; atoms of an older one stay where they are."""
+    level = teacher(parameters={"asap_cutoff": False})
+    inputs = {"label": {"job": {"code": engine_code, "level": level}}}
+    first, _ = run_get_node(AtomsWorkChain, elements=orm.List(["Cu"]), **inputs)
+    own = first["atoms"]["Cu"]
+    older = FramesData(own.frames, kind="isolated_atom", level_of_theory=level_key(level, "ase 1.0"))
+    job = orm.CalcJobNode(computer=engine_code.computer, process_type="aiida.calculations:haml.teacher")
+    job.base.links.add_incoming(engine_code, LinkType.INPUT_CALC, "code")
+    job.store()
+    older.base.links.add_incoming(job, LinkType.CREATE, "frames")
+    older.store()
+    assert level_of_code(engine_code, theory_key(level)) == older.level_of_theory
+    again, _ = run_get_node(AtomsWorkChain, elements=orm.List(["Cu"]), **inputs)
+    assert again["atoms"]["Cu"].pk == older.pk
+    run_get_node(AtomsWorkChain, elements=orm.List(["Ag"]), **inputs)  # says that the version is the first's
+    again, _ = run_get_node(AtomsWorkChain, elements=orm.List(["Cu"]), **inputs)
+    assert again["atoms"]["Cu"].pk == own.pk
 
 
 @pytest.mark.parametrize("level", [{"engine": "vasp", "solver": [{}]}, {"engine": "teacher", "solver": []}])

@@ -3,7 +3,7 @@
 import pytest
 from ase.build import bulk
 
-from aiida_haml.calculations.levels import level_key
+from aiida_haml.calculations.levels import theory_key
 from aiida_haml.data.frames import FramesData
 from aiida_haml.workchains.hybrid import HybridWorkChain
 from aiida_haml.workchains.inputs import settings_complaint
@@ -53,7 +53,7 @@ def test_merging_changes_only_what_is_named():
 
 def test_levels_differ_in_their_keys():
     names = ("gfn1-xtb", "pbe-szv", "pbe-dzvp", "teacher")
-    assert len({level_key(level_of_theory(name)) for name in names}) == len(names)
+    assert len({theory_key(level_of_theory(name)) for name in names}) == len(names)
 
 
 def test_builders_start_from_a_protocol(aiida_profile, engine_code, lammps_code):

@@ -76,14 +76,24 @@ def _failed(row: dict[str, Any]) -> bool:
 
 
 def _text(row: dict[str, Any]) -> str:
+    told = said(row)
+    words = _last_words(row["pk"]) if row["state"] == "finished" else ""
+    return f"{told} (last words: {words})" if words and words not in told else told
+
+
+def said(row: dict[str, Any]) -> str:
+    """Return what a process that failed says of it, in one line.
+
+    Parameters
+    ----------
+    row : dict
+        ``state``, ``status``, ``exception``, ``exit_status`` and ``exit_message``.
+    """
     if row["state"] == "killed":
         return f"was killed{': ' + _last_line(row['status']) if row['status'] else ''}"
     if row["state"] == "excepted":
         return f"broke off: {_last_line(row['exception']) or 'without a word'}"
-    said = _last_line(row["exit_message"]) or "no message"
-    words = _last_words(row["pk"])
-    more = f" (last words: {words})" if words and words not in said else ""
-    return f"failed [{row['exit_status']}]: {said}{more}"
+    return f"failed [{row['exit_status']}]: {_last_line(row['exit_message']) or 'no message'}"
 
 
 def _last_words(pk: int) -> str:

@@ -85,7 +85,7 @@ class Builder:
         """An unstored potential; the bytes of its model are never loaded."""
         self.counter += 1
         path = self.folder / f"{self.counter}.model"
-        path.write_bytes(f"model {self.counter}".encode())
+        path.write_bytes(f"model {self.counter} in {self.folder}".encode())  # trust goes by content, across tests
         return PotentialData.from_files([path], ["Li"], 5.0, "float64", level_of_theory="key")
 
     def label(self, initial, caller=None, kind="burst", start=0.0, seed=0, call="CALL", n=N_STEPS + 1):
@@ -157,7 +157,7 @@ def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bo
     last = builder.stretch(second, refined, hybrid, 8.0, call="c000__stretch_0002")
     verdicts = builder.judge(hybrid, 2, c000=12.0)
     tell = builder.process(orm.CalcFunctionNode, "haml.history", {"verdicts_0002": verdicts}, hybrid)
-    history = builder.create(tell, c000=orm.Dict({"rounds": [], "simulated_fs": 12.0}))
+    history = builder.create(tell, c000=orm.Dict({"rounds": [], "simulated_fs": 12.0, "n_labels": 0}))
     segments = dict(zip(("0000", "0001", "0002", "0003"), (first, stretch, second, last), strict=True))
     trajectory = {f"trajectories__c000__segments__segment_{n}": node for n, node in segments.items()}
     results = {"potential": refined, "pool": grown, **trajectory, "trajectories__c000__history": history}

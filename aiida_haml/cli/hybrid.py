@@ -26,11 +26,12 @@ def explain(process: str) -> None:
     """
     node = find_process(process)
     trajectories = node.outputs.trajectories if "trajectories" in node.outputs else {}
-    told = {slug: outputs["history"] for slug, outputs in trajectories.items() if "history" in outputs}
+    histories = {slug: outputs["history"].get_dict() for slug, outputs in trajectories.items() if "history" in outputs}
+    told = {slug: history for slug, history in histories.items() if "rounds" in history}
     if not told:
         raise Refusal(f"{node.process_label}<{node.pk}> has no history; give a screen or hybrid run that has ended.")
     for slug, history in told.items():
-        for line in story(slug, history.get_dict()):
+        for line in story(slug, history):
             echo(line)
 
 

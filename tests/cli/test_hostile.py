@@ -158,7 +158,6 @@ CASES = [
         for verb in ("retry", "rank-so-far", "pause", "play", "report", "watch", "pk")
     ],
     (("screen", "kill", "PK"), 1, ""),
-    (("hybrid", "explain", "PK"), 1, "no history"),
     (("hybrid", "explain", "FRAMES"), 1, "not a process"),
     # -- the command line
     (("setup", "--cp2k", "nothing"), 1, "is no file"),

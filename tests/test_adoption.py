@@ -82,7 +82,7 @@ def test_an_imported_job_is_paid_for_again_by_those_who_have_not_adopted_it(
 
 
 def test_nodes_that_were_made_here_are_not_foreign(builder):
-    made = builder.burst(frames("structure", n=1), None, 0.0)
+    made = builder.label(frames("structure", n=1))
     assert is_foreign([made.pk, made.creator.pk]) == set()
 
 

@@ -61,7 +61,7 @@ aiida-haml -p haml screen report "$pk" -o "$report"
 
 cat <<TEXT
 
-The numbers exercise the pipeline and decide nothing: GFN1-xTB labels, tiny potentials, a fifth of a picosecond.
+The numbers exercise the pipeline and decide nothing: GFN1-xTB labels, small potentials, a picosecond.
 To explore what is stored:
   export AIIDA_PATH="\$PWD/.demo"; source .venv/bin/activate
   aiida-haml trace $pk                 from the ranking down to the AIMD steps

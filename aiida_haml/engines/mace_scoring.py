@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 from aiida_haml.engines.mace_forces import Graph, MaceModel, ModelRefusedError, load_committee
 from aiida_haml.engines.outcome import TaskError
 from aiida_haml.frames import FloatArray, Frames
-from aiida_haml.learning.errors import Calibration, calibrate, force_deviation, force_errors, summarize
+from aiida_haml.learning.errors import DRIVER, Calibration, calibrate, force_deviation, force_errors, summarize
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def predict(models: Sequence[MaceModel], frames: Frames) -> Prediction:
 
 
 def score(labels: Sequence[tuple[Frames, Prediction]]) -> dict[str, Any]:
-    """Return the errors of the committee's mean over several runs of labelled frames; see `summarize`.
+    """Return the errors of the member that drives over several runs of labelled frames; see `summarize`.
 
     Parameters
     ----------
@@ -106,10 +106,10 @@ def score(labels: Sequence[tuple[Frames, Prediction]]) -> dict[str, Any]:
         empty = np.empty(0)
         return summarize(empty, empty, np.empty(0, dtype=np.int64), np.empty((0, 3)), np.empty((0, 3)))
     return summarize(
-        np.concatenate([p.energies.mean(axis=0) for _, p in labels]),
+        np.concatenate([p.energies[DRIVER] for _, p in labels]),
         np.concatenate([_energies(f) for f, _ in labels]),
         np.concatenate([np.full(len(f), f.n_atoms) for f, _ in labels]),
-        np.concatenate([p.forces.mean(axis=0).reshape(-1, 3) for _, p in labels]),
+        np.concatenate([p.forces[DRIVER].reshape(-1, 3) for _, p in labels]),
         np.concatenate([_forces(f).reshape(-1, 3) for f, _ in labels]),
     )
 
@@ -118,7 +118,7 @@ def calibration(labels: Sequence[tuple[Frames, Prediction]]) -> Calibration:
     """Calibrate the committee's deviation against its true errors; see `calibrate`."""
     if not labels:
         return calibrate(np.empty(0), np.empty(0))
-    errors = [force_errors(p.forces.mean(axis=0), _forces(f)).ravel() for f, p in labels]
+    errors = [force_errors(p.forces[DRIVER], _forces(f)).ravel() for f, p in labels]
     deviations = np.concatenate([p.deviations().ravel() for _, p in labels])
     return calibrate(deviations, np.concatenate(errors), offset=float(deviations.mean()))
 

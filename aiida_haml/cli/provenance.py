@@ -33,12 +33,13 @@ def audit(context: click.Context, root: str) -> None:
     from aiida_haml.queries import audit as check
 
     report = check(find_node_or_group(root))
-    for problem in (*report.cut, *report.untraced):
+    for problem in report.problems:
         echo(str(problem))
     echo(f"looked at {report.n_processes} processes, {report.n_data} data nodes, "
                f"{report.n_training_frames} training frames")  # fmt: skip
     echo(f"nodes that carry science without a creator: {report.n_cut}")
     echo(f"training frames without an AIMD step: {report.n_untraced}")
+    echo(f"doubts about what the records say of themselves: {len(report.doubts)}")
     context.exit(0 if report.ok else 1)
 
 

@@ -88,10 +88,11 @@ def is_sqlite() -> bool:
 
 
 def patiently(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Write, and try again where another writer was in the way.
+    """Write when it is one's turn, and try again where another writer was in the way.
 
     SQLite refuses at once, whatever its patience, a transaction that has read and wants to write while another one
-    is writing, as AiiDA's settings and groups do; and of two that make the same new entry, one fails.
+    is writing, as AiiDA's settings and groups do; so the turn is waited for before the first read. And of two that
+    make the same new entry, one fails.
 
     Parameters
     ----------
@@ -110,6 +111,7 @@ def patiently(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return write(*args, **kwargs)
     for pause in PAUSES:
         try:
+            _wait_for_the_turn(session)
             return write(*args, **kwargs)
         except (OperationalError, *_RACES) as error:
             session.rollback()
@@ -117,6 +119,12 @@ def patiently(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
                 raise
             time.sleep(pause)
     return write(*args, **kwargs)
+
+
+def _wait_for_the_turn(session: Any) -> None:
+    connection = session.connection()
+    if is_sqlite() and not connection.connection.dbapi_connection.in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _is_passing(error: Exception) -> bool:

@@ -181,8 +181,8 @@ class WatchSettings(Settings):
     """
 
     every: int = 5
-    margin_fs: float = 5.0
-    soft_fraction: float = 0.8
+    margin_fs: float = 20.0
+    soft_fraction: float = 0.5
     temperature_sigmas: float = 6.0
     heating: float = 1.5
     kinetic_energy_kT: float = 25.0

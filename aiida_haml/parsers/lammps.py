@@ -92,7 +92,7 @@ class LammpsMdParser(Parser):
         log = lammps_files.read_log(self._text(lammps_files.LOG))
         results = json.loads(self._text(RESULTS) or "{}")
         path = folder / CHECKS
-        checks = read_records(path) if path.is_file() else np.zeros(0, dtype=check_type(1))
+        checks = read_records(path) if path.is_file() and path.stat().st_size else np.zeros(0, dtype=check_type(1))
         frames = read_run(folder, self.node.inputs.initial.n_atoms)
         md = self.node.inputs.md
         ending = Ending.from_results(results) if results else Ending.from_log(log, md["steps"])

@@ -105,6 +105,12 @@ def checks():
     return read_records(Path(stretch.CHECKS))
 
 
+def checks_so_far() -> int:
+    """How many checks a running stretch has written; none while their file has no header yet."""
+    path = Path(stretch.CHECKS)
+    return len(checks()) if path.is_file() and path.stat().st_size > 0 else 0
+
+
 def ase_results(frames: Frames, dump, model):
     from mace.calculators import MACECalculator
 
@@ -371,7 +377,7 @@ def test_a_signal_leaves_frames_and_checks_up_to_its_moment(launch, name):
     Path(stretch.CHECKS).unlink()
     program = [str(Path(sys.executable).parent / "haml-lammps"), "-in", "input.in", "-log", lammps_files.LOG]
     job = subprocess.Popen(program, stdout=subprocess.DEVNULL)
-    while not (Path(stretch.CHECKS).is_file() and len(checks()) > 20):
+    while checks_so_far() <= 20:
         assert job.poll() is None
         time.sleep(0.05)
     job.send_signal(getattr(signal, name))

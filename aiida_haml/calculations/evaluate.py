@@ -40,7 +40,12 @@ class EvaluateCalculation(EngineCalculation):
         spec.default_output_node = "errors"
         spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         spec.exit_code(320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}")
-        spec.exit_code(410, "ERROR_DIVERGED", message="The potential cannot be used: {message}")
+        spec.exit_code(
+            410,
+            "ERROR_DIVERGED",
+            invalidates_cache=True,
+            message="The potential cannot be used: {message}",
+        )
 
     def task(self) -> dict[str, Any]:
         """Return the hashes of the models."""

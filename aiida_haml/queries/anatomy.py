@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from aiida_haml.queries.training import LABEL_ENGINES, TRAINING
+from aiida_haml.calculations.label_engines import label_process_types
+from aiida_haml.queries.training import TRAINING
 from aiida_haml.queries.walks import CALLS, links_into
 
 SCREEN = "aiida.workflows:haml.screen"
@@ -13,7 +14,7 @@ MD = "aiida.calculations:haml.lammps"
 JUDGE = "aiida.calculations:haml.judge"
 #: What a kind of CalcJob is called in accounts and reports.
 KINDS = {
-    **dict.fromkeys(LABEL_ENGINES, "labels"),
+    **dict.fromkeys(label_process_types(), "labels"),
     TRAINING: "training",
     "aiida.calculations:haml.evaluate": "evaluation",
     MD: "MLP-MD",

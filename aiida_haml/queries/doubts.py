@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from aiida_haml.calculations.label_engines import engine_of
 from aiida_haml.queries.origin import is_foreign
 from aiida_haml.queries.rows import rows
-from aiida_haml.queries.training import LABEL_ENGINES, TRAINING, Lesson, Teaching
+from aiida_haml.queries.training import TRAINING, Lesson, Teaching
 from aiida_haml.queries.walks import links_into
 
 POTENTIAL = "data.haml.potential."
@@ -42,7 +43,7 @@ def doubts(processes: Mapping[int, str | None], data: Mapping[int, str], teachin
     """
     reasons = {
         **dict(_of_potentials(pk for pk, kind in data.items() if kind.startswith(POTENTIAL))),
-        **dict(_of_label_jobs(pk for pk, kind in processes.items() if kind in LABEL_ENGINES)),
+        **dict(_of_label_jobs(pk for pk, kind in processes.items() if engine_of(kind))),
         **dict(_of_pools(teaching)),
         **dict(_of_atoms(teaching)),
     }

@@ -12,9 +12,9 @@ from aiida import orm
 from aiida.common import timezone
 from aiida.manage import get_manager
 
+from aiida_haml.calculations.label_engines import engine_of
 from aiida_haml.queries.anatomy import ENDED
 from aiida_haml.queries.rows import rows
-from aiida_haml.queries.training import LABEL_ENGINES
 from aiida_haml.queries.walks import links_into, links_out_of
 
 #: Extra that AiiDA puts on a node which it copied instead of running it.
@@ -72,7 +72,7 @@ def read_jobs(found: Iterable[Any]) -> Iterator[Job]:
         cached = row.cached is not None or _ran_before(row)
         recorded = results.get("wall_time_s")
         seconds = float(recorded) if recorded is not None else (0.0 if cached else end - start)
-        is_aimd = row.process_type in LABEL_ENGINES and pk in md
+        is_aimd = pk in md and engine_of(row.process_type) is not None
         yield Job(
             pk=pk,
             process_type=row.process_type or "",

@@ -7,15 +7,15 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_haml.calculations.label_engines import engine_of
 from aiida_haml.data.frames import FramesData
 from aiida_haml.queries.rows import rows
-from aiida_haml.queries.training import CHAMPION, LABEL_ENGINES, POOL, TRAINING, Lesson, Teaching
+from aiida_haml.queries.training import CHAMPION, POOL, TRAINING, Lesson, Teaching
 from aiida_haml.queries.tree import Branch
 from aiida_haml.queries.walks import DATA, Link, ancestors, links_into, links_out_of, pk_of
 
 #: Inputs that carry science; codes and settings are left to `verdi process show`.
 _SCIENCE = ("data.core.array.", "data.core.structure.", "data.haml.")
-_ENGINE_NAMES = {LABEL_ENGINES[0]: "CP2K", LABEL_ENGINES[1]: "TEACHER"}
 #: Inputs that a calculation goes on from. Their stories stand beside its own and not below it: a time line, or a line
 #: of potentials, would else be indented once more each time.
 _GOES_ON_FROM = (CHAMPION, "initial")
@@ -109,9 +109,9 @@ class _Story:
     def engine(self, pk: int) -> str | None:
         """Return the AIMD calculation that made a node; None if nothing or something else did."""
         creator = self.rows.get(self.creator.get(pk, -1))
-        if creator is None or creator.process_type not in LABEL_ENGINES:
+        if creator is None or (engine := engine_of(creator.process_type)) is None:
             return None
-        return f"{_ENGINE_NAMES[creator.process_type]} calculation <{creator.id}> {creator.uuid}"
+        return f"{engine.title} calculation <{creator.id}> {creator.uuid}"
 
     def describe(self, pk: int) -> str:
         """Return what a node is, in a line."""

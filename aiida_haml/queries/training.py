@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiida_haml.calculations.label_engines import engine_of
 from aiida_haml.data.pool import PREVIOUS
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.walks import chain, links_into, links_out_of, pk_of
 
-#: Process types of the calculations whose frames are ab initio labels: frame i of the output is their step i.
-LABEL_ENGINES = ("aiida.calculations:haml.cp2k", "aiida.calculations:haml.teacher")
 TRAINING = "aiida.calculations:haml.learn"
 #: Names of a training's inputs.
 POOL, CHAMPION, ATOMS = "pool", "champion", "isolated_atoms__"
@@ -160,7 +159,7 @@ def engines(frames: Iterable[int]) -> dict[int, Any]:
     made = links_into(frames, ["create"])
     jobs = rows({link.source for link in made}, uuid="uuid", process_type="process_type")
     found = {link.target: jobs[link.source] for link in made}
-    return {pk: job for pk, job in found.items() if job.process_type in LABEL_ENGINES}
+    return {pk: job for pk, job in found.items() if engine_of(job.process_type)}
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from aiida import orm
 
 from aiida_haml.analysis.joining import join_descriptions, join_environments
+from aiida_haml.calculations.label_engines import label_process_types
 from aiida_haml.queries import AuditReport, CostReport, audit, cost
-from aiida_haml.queries.training import LABEL_ENGINES
 from aiida_haml.queries.walks import called_descendants
 from aiida_haml.report.data import (
     Audit,
@@ -174,7 +174,7 @@ def _audit(report: AuditReport) -> Audit:
 
 def _versions(screen: orm.WorkChainNode) -> dict[str, str]:
     """Return the version of the code behind the labels, as the code itself said it."""
-    filters = {"id": {"in": sorted(called_descendants(screen))}, "process_type": {"in": list(LABEL_ENGINES)}}
+    filters = {"id": {"in": sorted(called_descendants(screen))}, "process_type": {"in": label_process_types()}}
     builder = orm.QueryBuilder().append(orm.CalcJobNode, filters=filters, tag="job")
     builder.append(
         orm.Dict,

@@ -160,6 +160,7 @@ def _bare(frames: Frames) -> Frames:
 def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
     spec.exit_code(310, "ERROR_TRAINING_FAILED", invalidates_cache=True, message="The training failed: {message}")
     spec.exit_code(320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}")
+    spec.exit_code(330, "ERROR_OUT_OF_MEMORY", invalidates_cache=True, message="The GPU is too small: {message}")
     spec.exit_code(
         400,
         "ERROR_OUT_OF_WALLTIME",

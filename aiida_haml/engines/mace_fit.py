@@ -132,11 +132,17 @@ def fit(course: Course, deadline: float = math.inf, on_step: Callable[[], None] 
     ------
     TaskError
         Of kind ``diverged``, if lower learning rates did not help; of kind ``no_checkpoint``, if the time ended before
-        the first step.
+        the first step; of kind ``out_of_memory``, if a batch does not fit the GPU.
     """
     lr = course.lr
     for restarts in range(_MAX_RESTARTS + 1):
-        result = _attempt(course, lr, deadline, on_step)
+        try:
+            result = _attempt(course, lr, deadline, on_step)
+        except torch.OutOfMemoryError as error:
+            raise TaskError(
+                "out_of_memory",
+                f"A batch of {course.settings.batch_size} frames does not fit the GPU; lower batch_size.",
+            ) from error
         if result is not None:
             result.restarts = restarts
             return result

@@ -27,6 +27,7 @@ class LearnParser(EngineParser):
 
     EXIT_CODES: ClassVar[dict[str, str]] = {
         "failed": "ERROR_TRAINING_FAILED",
+        "out_of_memory": "ERROR_OUT_OF_MEMORY",
         "model_refused": "ERROR_MODEL_REFUSED",
         "no_checkpoint": "ERROR_OUT_OF_WALLTIME_EMPTY",
         "diverged": "ERROR_DIVERGED",

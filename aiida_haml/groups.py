@@ -105,6 +105,20 @@ def add_potentials(nodes: Iterable[PotentialData]) -> list[PotentialGroup]:
     return groups
 
 
+def collect() -> tuple[int, int]:
+    """Put the labels, pools and potentials of the whole database into their groups; return the numbers of nodes.
+
+    For databases that were filled before there were groups, and archives that came without them. What is no label, or
+    was imported and belongs to no level of theory, is passed over.
+    """
+    labels = [node for cls in (FramesData, LabelPoolData) for node in orm.QueryBuilder().append(cls).all(flat=True)]
+    labels = [node for node in labels if not isinstance(node, FramesData) or node.has_labels]
+    potentials = [node for node in orm.QueryBuilder().append(PotentialData).all(flat=True) if node.level_of_theory]
+    add_labels(labels)
+    add_potentials(potentials)
+    return len(labels), len(potentials)
+
+
 def merge_imported() -> int:
     """Merge the groups that an archive brought beside groups of the same label; return their number.
 

@@ -10,6 +10,7 @@ from aiida.engine import ToContext, WorkChain, if_
 from aiida_haml.calculations.building import build_isolated_atom
 from aiida_haml.calculations.levels import theory_key
 from aiida_haml.data.frames import FramesData
+from aiida_haml.groups import add_labels
 from aiida_haml.queries.labels import isolated_atom, level_of_code
 from aiida_haml.workchains.label import LabelWorkChain
 from aiida_haml.workchains.side_by_side import why
@@ -65,4 +66,5 @@ class AtomsWorkChain(WorkChain):
 
     def results(self) -> None:
         """Return one labelled atom an element."""
+        add_labels(self.ctx.atoms.values(), self.inputs.label.job.level.get_dict())
         self.out("atoms", self.ctx.atoms)

@@ -13,6 +13,7 @@ from aiida_haml.calculations.rounds import flat, judge_round, plan_round, port, 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.groups import add_labels, add_potentials
 from aiida_haml.workchains import timeline
 from aiida_haml.workchains.equilibrate import asks_for_equilibration
 from aiida_haml.workchains.inputs import (
@@ -201,6 +202,7 @@ class HybridWorkChain(MovingWorkChain):
         """Gather the labels, test the potential on them, and train another one where it fails."""
         more = {"previous": self.ctx.pool} if self.ctx.pool is not None else {}
         self.ctx.pool = gather(**more, **self.ctx.labels, metadata=self.named("gather"))
+        add_labels([*self.ctx.labels.values(), self.ctx.pool], self.inputs.label.job.level.get_dict())
         self.ctx.labels = {}
         inputs = self.exposed_inputs(LearnWorkChain, namespace="learn")
         rounds = {slug: self.ctx.trajectories[slug]["round"] for slug in self.ctx.active}
@@ -236,6 +238,7 @@ class HybridWorkChain(MovingWorkChain):
             return self.finish()
         if "potential" in child.outputs:
             self.ctx.potential = child.outputs.potential
+            add_potentials([self.ctx.potential])
         self.ctx.records[f"learning_{self.ctx.round:04d}"] = child.outputs.errors
         self.report(f"round {self.ctx.round}: {child.outputs.errors.get_dict().get('reason', 'trained')}")
         return None

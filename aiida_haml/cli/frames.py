@@ -68,6 +68,7 @@ def import_(
     No AIMD calculation is behind imported frames: an audit counts them if a potential learns from them.
     """
     from aiida_haml.data.frames import FramesData
+    from aiida_haml.groups import add_labels
     from aiida_haml.reading import Choice, read_cell, read_extxyz
 
     keys = {"energies": energy_key, "forces": forces_key, "stresses": stress_key}
@@ -82,6 +83,8 @@ def import_(
         node = FramesData(run.frames, kind="imported", level_of_theory=level_of_theory)
         node.label = path.name
         where = "would be a node" if dry_run else f"are node {node.store().pk}"
+        if level_of_theory is not None and not dry_run:
+            add_labels([node])
         formula = node.base.attributes.get("formula")
         echo(f"{_numbers(run)} {len(run.frames)} frames of {formula} {where}: {run.account()}")
     if dry_run:

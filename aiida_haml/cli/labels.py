@@ -1,20 +1,16 @@
-"""Commands on labels: what there is at each level of theory, and labels in and out."""
+"""Commands on labels: what there is at each level of theory, why, and labels out."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from aiida_haml.cli.files import writing
 from aiida_haml.cli.messages import Refusal, echo, visible
-from aiida_haml.cli.root import with_profile
-
-if TYPE_CHECKING:
-    from aiida_haml.data.frames import FramesData
+from aiida_haml.cli.root import find_node, with_profile
 
 
 @click.group()
@@ -25,16 +21,14 @@ def labels() -> None:
 @labels.command("list")
 @with_profile
 def list_() -> None:
-    """List the levels of theory that labels of the profile were made at, and how many there are."""
-    nodes, frames, elements = Counter[str](), Counter[str](), dict[str, set[str]]()
-    for level, n_frames, present in _rows(["level_of_theory", "n_frames", "elements"]):
-        nodes[level] += 1
-        frames[level] += n_frames
-        elements.setdefault(level, set()).update(present)
-    for level in sorted(nodes):
-        present = visible("-".join(sorted(elements[level])))
-        echo(f"{visible(level)}  {frames[level]} labels in {nodes[level]} nodes, {present}")
-    if not nodes:
+    """List the levels of theory that labels were made at, and how many there are."""
+    from aiida_haml.queries import find_levels
+
+    levels = find_levels()
+    for level in levels:
+        there = f"{level.n_frames} labels in {level.n_nodes} nodes, {visible('-'.join(level.elements))}"
+        echo(f"{visible(level.key)}  {there}; {level.n_pools} pools, {level.n_potentials} potentials")
+    if not levels:
         echo("no labels yet")
 
 
@@ -43,23 +37,83 @@ def list_() -> None:
 @with_profile
 def show(key: str) -> None:
     """Show what KEY, a level of theory, stands for, and its labels by their kind."""
-    from aiida.orm import QueryBuilder
+    from aiida_haml.queries import find_labels, find_levels
 
-    from aiida_haml.data.potential import PotentialData
-    from aiida_haml.groups import LabelGroup
-
-    counts = Counter[str]()
-    for kind, n_frames in _rows(["kind", "n_frames"], key):
-        counts[kind] += n_frames
-    if not counts:
+    level = next((level for level in find_levels() if level.key == key), None)
+    if level is None:
         raise Refusal(f"There are no labels at '{key}'; 'aiida-haml labels list' shows the levels.")
-    groups = QueryBuilder().append(LabelGroup, filters={"label": key}).all(flat=True)
-    for name, value in (groups[0].base.extras.get("level", {}) if groups else {}).items():
+    for name, value in (level.content or {}).items():
         echo(f"{visible(name)}: {visible(value)}")
+    counts = Counter[str]()
+    for entry in find_labels(key):
+        counts[entry.kind] += entry.n_frames
     for kind, count in sorted(counts.items()):
         echo(f"{visible(kind)}: {count} labels")
-    trained = QueryBuilder().append(PotentialData, filters={"attributes.level_of_theory": key}).count()
-    echo(f"potentials: {trained}; 'aiida-haml potential list --level-of-theory {visible(key)}' shows them")
+    echo(f"potentials: {level.n_potentials}; 'aiida-haml potential list --level-of-theory {visible(key)}' shows them")
+
+
+@labels.command()
+@click.option("--level-of-theory", metavar="KEY", help="At this level.")
+@click.option("--element", "elements", multiple=True, metavar="SYMBOL", help="That hold this element; may be repeated.")
+@click.option("--kind", help="burst, probes, relaxation, isolated_atom or imported.")
+@click.option("--user", metavar="EMAIL", help="Made by this person.")
+@click.option("--since", type=click.DateTime(), help="Made since then, in this machine's time.")
+@with_profile
+def find(
+    level_of_theory: str | None, elements: tuple[str, ...], kind: str | None, user: str | None, since: datetime | None
+) -> None:
+    """Find nodes of labels, the newest first."""
+    from aiida_haml.queries import find_labels
+
+    found = find_labels(level_of_theory, elements, kind, user, None if since is None else since.astimezone())
+    for entry in found:
+        source = f"calculation <{entry.calculation}>" if entry.calculation is not None else "no calculation of AIMD"
+        what = f"{entry.kind} of {entry.n_frames} frames, {entry.formula}, {entry.level}"
+        echo(f"<{entry.pk}>  {entry.made:%Y-%m-%d %H:%M}  {visible(what)}  {source}, {visible(entry.owner)}")
+    if not found:
+        echo("no such labels")
+
+
+@labels.command()
+@click.argument("pk")
+@with_profile
+def explain(pk: str) -> None:
+    """Tell why the frames of node PK were labelled, what the potential of the day got wrong, and what they taught."""
+    from aiida_haml.data.frames import FramesData
+    from aiida_haml.queries import label_story
+
+    node = find_node(pk)
+    if not isinstance(node, FramesData):
+        raise Refusal(f"Node {pk} is {type(node).__name__}, not frames.")
+    try:
+        story = label_story(node)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    made = f"made by <{story.calculation}>" if story.calculation is not None else "given by a person"
+    echo(f"<{story.pk}> {story.name or node.kind}, {made}")
+    for purpose in story.purposes:
+        echo(f"frame {purpose.frame}: {visible(purpose.reason)}; {', '.join(purpose.parts) or 'joined no pool as new'}")
+    for score in story.scores:
+        worst, outcome = max(score.force_rmse, default=0.0), visible(score.outcome)
+        echo(f"before training <{score.training}>: force error up to {1000 * worst:.0f} meV/A; {outcome}")
+    echo(f"in sight of potentials: {', '.join(f'<{potential}>' for potential in story.potentials) or 'none'}")
+    for pupil in story.pupils:
+        name = visible(pupil.screen_label) or "run"
+        echo(f"drove {pupil.candidate} of {name} <{pupil.screen}> in {pupil.n_stretches} stretches")
+
+
+@labels.command()
+@click.argument("result")
+@with_profile
+def behind(result: str) -> None:
+    """List the labels that the potentials behind RESULT (a ranking, a stretch, a potential) had in sight."""
+    from aiida_haml.queries import labels_behind
+
+    found = labels_behind(find_node(result))
+    for teacher in found:
+        source = f"calculation <{teacher.calculation}>" if teacher.calculation is not None else "NOT TRACED"
+        echo(f"<{teacher.pk}>  {visible(teacher.name)}  {teacher.n_frames} frames of a {teacher.kind}, {source}")
+    echo(f"{sum(teacher.n_frames for teacher in found)} frames in {len(found)} nodes")
 
 
 @labels.command()
@@ -68,12 +122,15 @@ def show(key: str) -> None:
 @with_profile
 def export(key: str, path: Path) -> None:
     """Write all labels at KEY, a level of theory, to PATH as extended XYZ; each frame names its node and step."""
+    from aiida.orm import load_node
     from ase.io import write
 
+    from aiida_haml.queries import find_labels
+
     images = []
-    for node in _nodes(key):
-        for i, atoms in enumerate(node.to_ase()):
-            atoms.info.update(node=node.uuid, frame=i, kind=node.kind)
+    for entry in reversed(find_labels(key)):
+        for i, atoms in enumerate(load_node(entry.pk).to_ase()):
+            atoms.info.update(node=entry.uuid, frame=i, kind=entry.kind)
             images.append(atoms)
     if not images:
         raise Refusal(f"There are no labels at '{key}'; 'aiida-haml labels list' shows the levels.")
@@ -82,23 +139,14 @@ def export(key: str, path: Path) -> None:
     echo(f"wrote {len(images)} labels to {path}")
 
 
-def _rows(names: list[str], key: str | None = None) -> Iterator[list[Any]]:
-    """Yield attributes of the nodes that hold labels."""
-    from aiida.orm import QueryBuilder
+@labels.command()
+@with_profile
+def collect() -> None:
+    """Put all labels and potentials of the database into the groups of their levels, which the other commands read.
 
-    from aiida_haml.data.frames import FramesData
+    Needed once, where labels were made before there were groups, or came with an archive without them.
+    """
+    from aiida_haml.groups import collect as fill
 
-    level = {"of_type": "string"} if key is None else key
-    builder = QueryBuilder().append(FramesData, filters={"attributes.level_of_theory": level},
-                                    project=[f"attributes.{name}" for name in names])  # fmt: skip
-    yield from builder.iterall()
-
-
-def _nodes(key: str) -> Iterator[FramesData]:
-    from aiida.orm import QueryBuilder
-
-    from aiida_haml.data.frames import FramesData
-
-    builder = QueryBuilder().append(FramesData, filters={"attributes.level_of_theory": key})
-    builder.order_by({FramesData: "id"})
-    yield from (node for (node,) in builder.iterall() if node.has_labels)
+    n_labels, n_potentials = fill()
+    echo(f"{n_labels} nodes of labels and {n_potentials} potentials are in their groups")

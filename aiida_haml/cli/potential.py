@@ -36,24 +36,24 @@ def _find(pk: str) -> PotentialData:
 
 @potential.command("list")
 @click.option("--level-of-theory", metavar="KEY", help="Only those trained on labels at this level.")
+@click.option("--element", "elements", multiple=True, metavar="SYMBOL", help="That know this element; may be repeated.")
+@click.option("--max-error", type=float, metavar="EV_PER_A", help="Largest force error on held-out labels, eV/A.")
+@click.option("--user", metavar="EMAIL", help="Only those of this person.")
 @with_profile
-def list_(level_of_theory: str | None) -> None:
-    """List the potentials of the profile, the newest last."""
-    from aiida.orm import QueryBuilder
+def list_(level_of_theory: str | None, elements: tuple[str, ...], max_error: float | None, user: str | None) -> None:
+    """List potentials, the smallest error first."""
+    from aiida_haml.queries import find_potentials
 
-    from aiida_haml.data.potential import PotentialData
-
-    filters = {} if level_of_theory is None else {"attributes.level_of_theory": level_of_theory}
-    builder = QueryBuilder().append(PotentialData, filters=filters).order_by({PotentialData: "id"})
-    nodes: list[PotentialData] = builder.all(flat=True)
-    for node in nodes:
-        trusted = "trusted" if node.is_trusted else "NOT TRUSTED"
-        made = "trained here" if node.creator is not None else "brought in"
-        level = visible(node.level_of_theory or "level of theory unknown")
-        elements = visible("-".join(node.elements))
-        echo(f"<{node.pk}>  {level}  {node.n_members} members, {elements}, {made}, {trusted}")
-    if not nodes:
-        echo("no potentials yet")
+    found = find_potentials(level_of_theory, elements, max_error, user)
+    for entry in found:
+        error = "error unknown" if entry.force_rmse is None else f"{1000 * entry.force_rmse:.0f} meV/A"
+        made = "brought in" if entry.training is None else f"trained by <{entry.training}>"
+        known = f"{entry.n_members} members, {visible('-'.join(entry.elements))}"
+        level = visible(entry.level or "level of theory unknown")
+        trust = "trusted" if entry.is_trusted else "NOT TRUSTED"
+        echo(f"<{entry.pk}>  {level}  {error}, {known}, {made}, {trust}, {visible(entry.owner)}")
+    if not found:
+        echo("no potentials yet" if not (level_of_theory or elements or max_error or user) else "no such potentials")
 
 
 @potential.command()

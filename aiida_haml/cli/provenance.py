@@ -1,4 +1,4 @@
-"""Commands that ask the graph: trace, audit, cost."""
+"""Commands that ask the graph: trace, audit, cost, failures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import click
 
-from aiida_haml.cli.messages import Refusal, echo
+from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import find_node, find_node_or_group, find_process, with_profile
 
 
@@ -29,12 +29,16 @@ def trace(node: str, frame: int | None) -> None:
 @click.pass_context
 @with_profile
 def audit(context: click.Context, root: str) -> None:
-    """Count results that came from nowhere and training frames without an AIMD step; exit with 1 if any."""
+    """Count results that came from nowhere and training frames without an AIMD step; exit with 1 if any.
+
+    Doubts are what has a creator and still is not whole: half a story from an archive, a potential that nobody here
+    trained, an imported isolated atom.
+    """
     from aiida_haml.queries import audit as check
 
     report = check(find_node_or_group(root))
     for problem in report.problems:
-        echo(str(problem))
+        echo(visible(problem))
     echo(f"looked at {report.n_processes} processes, {report.n_data} data nodes, "
                f"{report.n_training_frames} training frames")  # fmt: skip
     echo(f"nodes that carry science without a creator: {report.n_cut}")
@@ -45,9 +49,16 @@ def audit(context: click.Context, root: str) -> None:
 
 @click.command()
 @click.argument("pk")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "--by",
+    type=click.Choice(["work", "candidate", "person"]),
+    default="work",
+    show_default=True,
+    help="How to divide it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @with_profile
-def cost(pk: str, as_json: bool) -> None:
+def cost(pk: str, by: str, as_json: bool) -> None:
     """Show where the time of process PK went, and the speed-up over AIMD alone."""
     from aiida_haml.queries import cost as account
 
@@ -55,9 +66,11 @@ def cost(pk: str, as_json: bool) -> None:
     if as_json:
         echo(json.dumps(report.as_dict(), sort_keys=True))
         return
-    echo(f"{'work':<14}{'jobs':>6}{'cached':>8}{'seconds':>11}")
-    for name, kind in sorted(report.kinds.items(), key=lambda item: -item[1].seconds):
-        echo(f"{name:<14}{kind.n_jobs:>6}{kind.n_cached:>8}{kind.seconds:>11.1f}")
+    table = {"work": report.kinds, "candidate": report.candidates, "person": report.people}[by]
+    width = max([len(visible(name)) for name in table] + [12]) + 2
+    echo(f"{by:<{width}}{'jobs':>6}{'cached':>8}{'seconds':>11}")
+    for name, work in sorted(table.items(), key=lambda item: -item[1].seconds):
+        echo(f"{visible(name):<{width}}{work.n_jobs:>6}{work.n_cached:>8}{work.seconds:>11.1f}")
     share = f" ({report.overhead_share:.0%} of the wall time)" if report.overhead_share is not None else ""
     echo(f"wall time {report.wall_s:.0f} s; no engine running {report.overhead_s:.0f} s{share}")
     if report.aimd_alone_s is None or report.speed_up is None:
@@ -69,3 +82,17 @@ def cost(pk: str, as_json: bool) -> None:
     )
     times = f"{report.aimd_alone_s:.0f} s / {report.spent_s:.0f} s"
     echo(f"speed-up over AIMD alone: {times} = {report.speed_up:.2f}")
+
+
+@click.command()
+@click.argument("pk")
+@with_profile
+def failures(pk: str) -> None:
+    """List what failed below process PK, each at its root, and how it was dealt with."""
+    from aiida_haml.queries import failures as find
+
+    found = find(find_process(pk))
+    for failure in found:
+        echo(visible(failure))
+    if not found:
+        echo("nothing failed")

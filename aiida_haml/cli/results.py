@@ -13,7 +13,7 @@ import click
 from aiida_haml.cli.files import file_name, writing
 from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import with_profile
-from aiida_haml.cli.screen import failure, find_screen, screen
+from aiida_haml.cli.screen import failure, find_ranked_screen, screen
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @with_profile
 def rank(screen: str | None, form: str) -> None:
     """Print the ranking of SCREEN."""
-    node = find_screen(screen)
+    node = find_ranked_screen(screen)
     ranking = _ranking(node)
     if form == "json":
         echo(json.dumps(ranking, indent=2, sort_keys=True))
@@ -119,7 +119,7 @@ def report(screen: str | None, output: Path | None, figures: Path | None) -> Non
     from aiida_haml.report import render, write_figures
     from aiida_haml.report.collect import collect
 
-    node = find_screen(screen)
+    node = find_ranked_screen(screen)
     _ranking(node)
     path = output or Path(f"screen-{file_name(node.label or 'report')}-{node.pk}.html")
     data = collect(node)

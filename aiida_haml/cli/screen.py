@@ -9,12 +9,13 @@ import click
 
 from aiida_haml.cli.consent import need_consent
 from aiida_haml.cli.messages import Refusal, echo, visible
-from aiida_haml.cli.root import find_node_or_group, profile_name, with_profile
+from aiida_haml.cli.root import find_node, profile_name, with_profile
 from aiida_haml.cli.submission import load_checked, print_candidates
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
 
+    from aiida_haml.queries.screens import ScreenEntry
     from aiida_haml.spec import ScreenSpec
 
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def screen() -> None:
     """Submit screens, follow them, and read their ranking.
 
-    SCREEN is a pk, a UUID or the name in the specification; the newest screen where it is left out.
+    SCREEN is a pk, a UUID, the name in the specification, or EMAIL/NAME for another person's; the newest screen where
+    it is left out. Your own screens come before those of others.
     """
 
 
@@ -61,11 +63,14 @@ def submit(spec: Path, how: str | None, yes: bool) -> None:
 
 def _unfinished(spec: ScreenSpec) -> WorkChainNode | None:
     """Return one's own unfinished screen of the same content: a name alone may be another person's, or an older one."""
-    from aiida_haml.queries.progress import find_screens
+    from aiida.orm import load_node
+
+    from aiida_haml.queries.screens import find_screens
 
     wanted = spec.model_dump(mode="json")
-    for node in find_screens(spec.name, unfinished=True):
-        if node.user.is_default and "specification" in node.inputs and node.inputs.specification.get_dict() == wanted:
+    for entry in find_screens(spec.name, unfinished=True):
+        node: Any = load_node(entry.pk)
+        if entry.is_own and "specification" in node.inputs and node.inputs.specification.get_dict() == wanted:
             return node
     return None
 
@@ -80,7 +85,7 @@ def _builder(spec: ScreenSpec) -> Any:
 
 
 def start(builder: Any, in_process: bool) -> Any:
-    """Run or submit a screen and put it into the group of its name.
+    """Run or submit a screen and put it into the group of its owner and name.
 
     Raises
     ------
@@ -90,14 +95,13 @@ def start(builder: Any, in_process: bool) -> Any:
     from aiida.engine import run_get_node
     from aiida.engine import submit as submit_
 
-    from aiida_haml.groups import ScreenGroup
+    from aiida_haml.groups import add_screen
 
-    name = builder.metadata.label
+    specification = builder.specification.get_dict() if builder.specification is not None else {}
     if not in_process:
         _require_daemon()
-    node = run_get_node(builder)[1] if in_process else submit_(builder)
-    group, _ = ScreenGroup.collection.get_or_create(label=name)
-    group.add_nodes(node)
+    node: Any = run_get_node(builder)[1] if in_process else submit_(builder)
+    add_screen(node, node.label or str(node.pk), specification)
     return node
 
 
@@ -141,20 +145,41 @@ def failure(node: Any) -> str:
 
 
 def find_screen(identifier: str | None) -> WorkChainNode:
-    """Return the screen with a pk, a UUID or a name; the newest one for None."""
-    from aiida_haml.groups import ScreenGroup
-    from aiida_haml.queries.progress import SCREEN, find_screens
+    """Return the screen with a pk, a UUID or a name; the newest one for None, one's own before those of others."""
+    return _load(screens_called(identifier)[0])
+
+
+def find_ranked_screen(identifier: str | None) -> WorkChainNode:
+    """Return the first of the screens that an identifier may mean which has a ranking; the first one if none has.
+
+    A screen that runs, one's own or another person's, does not hide the finished one of the same name.
+    """
+    found = screens_called(identifier)
+    return _load(next((entry for entry in found if entry.has_ranking), found[0]))
+
+
+def screens_called(identifier: str | None) -> list[ScreenEntry]:
+    """Return the screens that a pk, a UUID, a name, or OWNER/NAME may mean: one's own first, and the newest first."""
+    from aiida_haml.queries.screens import find_screens
 
     if identifier == "":
         raise Refusal("The screen's name is empty, as of a variable that is not set; give a pk or a name.")
-    if identifier is None or (named := find_screens(identifier)):
-        found = find_screens() if identifier is None else named
-        if not found:
-            raise Refusal(f"Profile '{profile_name()}' has no screen yet; start one with 'aiida-haml screen submit'.")
-        return found[0]
-    node: Any = find_node_or_group(identifier)
-    if isinstance(node, ScreenGroup) and not node.is_empty:
-        return max(node.nodes, key=lambda n: n.pk)
-    if getattr(node, "process_type", None) != SCREEN:
-        raise Refusal(f"'{identifier}' is {type(node).__name__}, not a screen.")
-    return node
+    owner, of, name = (identifier or "").rpartition("/")
+    found = find_screens(identifier) or (find_screens(name, owner) if of else [])
+    if found:
+        return found
+    everything = find_screens()
+    if identifier is not None:
+        pk = find_node(identifier).pk
+        everything = [entry for entry in everything if entry.pk == pk]
+        if not everything:
+            raise Refusal(f"'{identifier}' is no screen; 'aiida-haml screen list' shows them.")
+    if not everything:
+        raise Refusal(f"Profile '{profile_name()}' has no screen yet; start one with 'aiida-haml screen submit'.")
+    return everything
+
+
+def _load(entry: ScreenEntry) -> Any:
+    from aiida.orm import load_node
+
+    return load_node(entry.pk)

@@ -1,4 +1,4 @@
-"""What the shared groups hold: labels and potentials by level of theory, elements, error, person and time."""
+"""Labels of the shared groups, and potentials: by level of theory, elements, error, person and time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from aiida_haml.data.trust import trusted
 from aiida_haml.queries.people import emails
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.training import engines
+from aiida_haml.queries.walks import links_into
 from aiida_haml.storage import read, tables
 
 #: Entry points of the groups of `aiida_haml.groups` that are asked.
 GROUPS = ("haml.labels", "haml.potentials")
-FRAMES, POTENTIAL = "data.haml.frames.", "data.haml.potential."
+FRAMES, POTENTIAL = "data.haml.frames.FramesData.", "data.haml.potential.PotentialData."
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,19 @@ class LevelEntry:
     Attributes
     ----------
     key : str
-    n_frames, n_pools, n_potentials : int
-        Labelled frames, pools and potentials in the groups.
+    n_nodes, n_frames : int
+        Nodes of labels, and labels in them.
+    elements : tuple of str
+        In any of them.
+    n_pools, n_potentials : int
     content : mapping or None
         What the key stands for (``name``, ``engine``, ``theory``), where it is known.
     """
 
     key: str
+    n_nodes: int
     n_frames: int
+    elements: tuple[str, ...]
     n_pools: int
     n_potentials: int
     content: dict[str, Any] | None
@@ -80,6 +86,8 @@ class PotentialEntry:
     force_rmse : float or None
         On labels that were held out, eV / Angstrom; None where nothing was.
     made : datetime
+    training : int or None
+        Pk of the calculation that trained it; None for one that was brought in.
     is_trusted : bool
         Whether the person who asks may load it.
     """
@@ -92,29 +100,32 @@ class PotentialEntry:
     force_rmse: float | None
     owner: str
     made: datetime
+    training: int | None
     is_trusted: bool
 
 
 def find_levels() -> list[LevelEntry]:
     """Return the levels of theory at which there are labels or potentials, by key."""
     groups, members = _members()
-    nodes = rows((pk for pk, _ in members), node_type="node_type", n_frames="attributes.n_frames")
-    kinds: dict[str, dict[str, list[int]]] = {}
+    nodes = rows(
+        (pk for pk, _ in members), node_type="node_type", n_frames="attributes.n_frames", elements="attributes.elements"
+    )
+    found: dict[str, dict[str, list[Any]]] = {}
     for pk, group in members:
-        node = nodes[pk]
-        kinds.setdefault(groups[group].label, {}).setdefault(node.node_type.split(".")[2], []).append(
-            node.n_frames or 0
-        )
+        at = found.setdefault(groups[group].label, {})
+        at.setdefault(nodes[pk].node_type.split(".")[2], []).append(nodes[pk])
     content = {group.label: group.extras["level"] for group in groups.values() if "level" in group.extras}
     return [
         LevelEntry(
             key=key,
-            n_frames=sum(found.get("frames", [])),
-            n_pools=len(found.get("pool", [])),
-            n_potentials=len(found.get("potential", [])),
+            n_nodes=len(at.get("frames", [])),
+            n_frames=sum(row.n_frames or 0 for row in at.get("frames", [])),
+            elements=tuple(sorted({symbol for row in at.get("frames", []) for symbol in _texts(row.elements)})),
+            n_pools=len(at.get("pool", [])),
+            n_potentials=len(at.get("potential", [])),
             content=content.get(key),
         )
-        for key, found in sorted(kinds.items())
+        for key, at in sorted(found.items())
     ]
 
 
@@ -140,12 +151,14 @@ def find_labels(
     since : datetime, optional
         With a time zone.
     """
+    _, members = _members(level)
     found = _found(
-        FRAMES, level, owner, since, kind="attributes.kind", elements="attributes.elements",
+        {pk for pk, _ in members}, owner, since, kind="attributes.kind", elements="attributes.elements",
         formula="attributes.formula", n_frames="attributes.n_frames", key="attributes.level_of_theory",
     )  # fmt: skip
     wanted = set(elements)
-    chosen = [r for r, _ in found if wanted <= set(r.elements or ()) and kind in (None, r.kind)]
+    found = [(row, person) for row, person in found if row.node_type == FRAMES]
+    chosen = [row for row, _ in found if wanted <= set(_texts(row.elements)) and kind in (None, row.kind)]
     jobs = engines(row.id for row in chosen)
     people = {row.id: person for row, person in found}
     return [
@@ -155,7 +168,7 @@ def find_labels(
             level=row.key or "",
             kind=row.kind or "",
             formula=row.formula or "",
-            elements=tuple(row.elements or ()),
+            elements=tuple(_texts(row.elements)),
             n_frames=row.n_frames or 0,
             owner=people[row.id],
             made=row.made,
@@ -172,7 +185,7 @@ def find_potentials(
     owner: str | None = None,
     since: datetime | None = None,
 ) -> list[PotentialEntry]:
-    """Return potentials of the shared groups, the smallest error first, those without one last.
+    """Return potentials, the smallest error first, those without one last.
 
     Parameters
     ----------
@@ -187,28 +200,33 @@ def find_potentials(
     since : datetime, optional
         With a time zone.
     """
+    node = tables().node
+    listed = [row.id for row in read(sa.select(node.id).where(node.node_type == POTENTIAL))]
     found = _found(
-        POTENTIAL, level, owner, since, key="attributes.level_of_theory", elements="attributes.elements",
+        listed, owner, since, key="attributes.level_of_theory", elements="attributes.elements",
         n_members="attributes.n_members", sha256="attributes.sha256",
         force_rmse="attributes.errors.held_out.force_rmse",
     )  # fmt: skip
     wanted = set(elements)
     hashes = {row.id: _texts(row.sha256) for row, _ in found}
+    made = {link.target: link.source for link in links_into(hashes, ["create"])}
     loadable = trusted(sha256 for named in hashes.values() for sha256 in named)
     entries = [
         PotentialEntry(
             pk=row.id,
             uuid=str(row.uuid),
             level=row.key or "",
-            elements=tuple(row.elements or ()),
+            elements=tuple(_texts(row.elements)),
             n_members=row.n_members or 0,
             force_rmse=row.force_rmse,
             owner=person,
             made=row.made,
+            training=made.get(row.id),
             is_trusted=bool(hashes[row.id]) and loadable.issuperset(hashes[row.id]),
         )
         for row, person in found
-        if wanted <= set(row.elements or ())
+        if wanted <= set(_texts(row.elements))
+        and level in (None, row.key)
         and (max_force_rmse is None or (row.force_rmse is not None and row.force_rmse <= max_force_rmse))
     ]
     return sorted(entries, key=lambda e: (e.force_rmse is None, e.force_rmse or 0.0, -e.pk))
@@ -228,17 +246,12 @@ def _members(level: str | None = None) -> tuple[dict[int, Any], list[tuple[int, 
     return groups, [(row.dbnode_id, row.dbgroup_id) for row in read(pairs)]
 
 
-def _found(
-    node_type: str, level: str | None, owner: str | None, since: datetime | None, **fields: str
-) -> list[tuple[Any, str]]:
-    """Return the rows of nodes of a type in the groups with the e-mail addresses of their owners, newest first."""
-    _, members = _members(level)
-    found = rows({pk for pk, _ in members}, uuid="uuid", node_type="node_type", user="user_id", made="ctime", **fields)
+def _found(pks: Iterable[int], owner: str | None, since: datetime | None, **fields: str) -> list[tuple[Any, str]]:
+    """Return the rows of nodes with the e-mail addresses of their owners, newest first."""
+    found = rows(pks, uuid="uuid", node_type="node_type", user="user_id", made="ctime", **fields)
     people = emails(row.user for row in found.values())
     return [
         (row, people[row.user])
         for row in reversed(found.values())
-        if row.node_type.startswith(node_type)
-        and owner in (None, people[row.user])
-        and (since is None or row.made >= since)
+        if owner in (None, people[row.user]) and (since is None or row.made >= since)
     ]

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from aiida import orm
 
-from aiida_haml.queries.anatomy import ENDED, FAILURES, HYBRID, JUDGE, KINDS, OF, SCREEN, Calls
+from aiida_haml.queries.anatomy import ENDED, FAILURES, HYBRID, JUDGE, KINDS, OF, Calls
 from aiida_haml.queries.jobs import CACHED_FROM
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.walks import called_descendants, links_into, links_out_of, pk_of
@@ -129,25 +128,6 @@ class Progress:
     processes: list[ProcessState]
     candidates: list[CandidateProgress]
     reached: dict[str, float] = field(default_factory=dict)
-
-
-def find_screens(name: str | None = None, unfinished: bool | None = None) -> list[orm.WorkChainNode]:
-    """Return the screens of the profile, newest first.
-
-    Parameters
-    ----------
-    name : str, optional
-        Only those of this name.
-    unfinished : bool, optional
-        Only those that have not ended (True) or have (False).
-    """
-    filters: dict[str, Any] = {"process_type": SCREEN}
-    if name is not None:
-        filters["label"] = name
-    if unfinished is not None:
-        filters["attributes.process_state"] = {"!in" if unfinished else "in": list(ENDED)}
-    builder = orm.QueryBuilder().append(orm.WorkChainNode, filters=filters, tag="n")
-    return builder.order_by({"n": {"id": "desc"}}).all(flat=True)
 
 
 def progress(screen: orm.ProcessNode, before: Progress | None = None) -> Progress:

@@ -280,17 +280,20 @@ def cluster() -> Iterator[tuple[str, ...]]:
     as_postgres(str(binaries / "initdb"), "-D", data, "-A", "trust", "-E", "UTF8", "--locale=C")
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
     as_postgres(control, "-D", data, "-o", options, "-w", "-l", str(folder / "log"), "start")
+    repository = Path(tempfile.mkdtemp(prefix="haml-pg-files-"))
     try:
         as_postgres("createdb", "-h", str(folder), "-p", port, "-T", "template0", "bench")
         yield (
             "verdi", "profile", "setup", "core.psql_dos", "-n", "--profile-name", "bench", "--email", "bench@localhost",
             "--first-name", "Bench", "--last-name", "Mark", "--institution", "none", "--set-as-default",
             "--database-hostname", "127.0.0.1", "--database-port", port, "--database-username", "postgres",
-            "--database-password", "none", "--database-name", "bench", "--no-broker",
+            "--database-password", "none", "--database-name", "bench", "--repository-uri", f"file://{repository}",
+            "--broker", "none",
         )  # fmt: skip
     finally:
         as_postgres(control, "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+        for leftover in (folder, repository):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 if __name__ == "__main__":

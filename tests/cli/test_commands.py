@@ -209,6 +209,7 @@ def test_a_level_of_theory_vouches_for_labels_that_are_there_only(aiida_profile_
     assert "no energies, forces" in run("frames", "import", path, "--dry-run")
     assert count_nodes() == 0
     frames("burst").store()
+    assert "1 nodes of labels" in run("labels", "collect")
     assert "key  5 labels in 1 nodes, Li" in run("labels", "list")
 
 

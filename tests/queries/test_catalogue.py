@@ -60,7 +60,8 @@ def test_levels_say_what_they_stand_for_and_how_much_there_is(builder):
     add_labels([pool])
     potential(builder)
     (level,) = find_levels()
-    assert (level.key, level.n_frames, level.n_pools, level.n_potentials) == ("key", 11, 1, 1)
+    assert (level.key, level.n_nodes, level.n_frames, level.n_pools, level.n_potentials) == ("key", 3, 11, 1, 1)
+    assert level.elements == ("Li",)
     assert level.content["theory"] == {"XC": "PBE"}
 
 

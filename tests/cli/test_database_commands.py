@@ -1,0 +1,155 @@
+"""The commands that ask across screens and people, on graphs laid by hand."""
+
+import pytest
+from aiida import orm
+from aiida.tools.archive import create_archive, import_archive
+from click.testing import CliRunner
+
+from aiida_haml.cli import haml
+from aiida_haml.groups import LabelGroup, add_labels, add_screen
+from tests.graphs import Builder, frames, lay_screen
+
+OTHER = "somebody@else"
+
+
+def run(*arguments, code=0, answer=None):
+    result = CliRunner().invoke(haml, [str(a) for a in arguments], input=answer)
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result.output
+
+
+@pytest.fixture
+def builder(aiida_profile_clean, aiida_localhost, tmp_path):
+    return Builder(aiida_localhost, tmp_path)
+
+
+def screen_of(email, name, state="finished"):
+    """A screen of a person, in the state that AiiDA would give it."""
+    _, user = orm.User.collection.get_or_create(email)
+    node = orm.WorkChainNode(user=user.store() if not user.is_stored else user)
+    node.process_type, node.label = "aiida.workflows:haml.screen", name
+    node.set_process_state(state)
+    node.store()
+    add_screen(node, name, {"name": name})
+    return node
+
+
+# -- screens -------------------------------------------------------------------------------------------------
+
+
+def test_screens_are_listed_with_whose_they_are(builder):
+    own = lay_screen(builder).made["screen"]
+    own.label = "dopings"
+    theirs = screen_of(OTHER, "dopings")
+    lines = run("screen", "list").splitlines()
+    assert lines[0].startswith(f"<{own.pk}>")
+    assert lines[0].endswith("dopings  1 candidate, finished, ranked")
+    assert lines[1].endswith(f"of {OTHER}")
+    assert run("screen", "list", "--user", OTHER).startswith(f"<{theirs.pk}>")
+    assert run("screen", "list", "--unfinished").strip() == "no screens"
+
+
+def test_of_two_screens_of_one_name_ones_own_is_meant(builder):
+    own, theirs = lay_screen(builder).made["screen"], screen_of(OTHER, "dopings")
+    own.label = "dopings"
+    assert run("screen", "pk", "dopings").strip() == str(own.pk)
+    assert run("screen", "pk", f"{OTHER}/dopings").strip() == str(theirs.pk)
+    assert "There is no node 'nothing'" in run("screen", "pk", "nothing", code=1)
+
+
+def test_a_running_screen_does_not_hide_the_ranking_of_a_finished_one(builder):
+    ranked = lay_screen(builder).made["screen"]
+    ranked.label = "dopings"
+    running = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})}, state="running")
+    running.label = "dopings"
+    assert run("screen", "pk", "dopings").strip() == str(running.pk)
+    assert "pristine" in run("screen", "rank", "dopings")
+
+
+def test_kin_of_a_candidate_are_listed(builder):
+    one, other = (lay_screen(builder).made["screen"] for _ in range(2))
+    assert f"<{other.pk}>" in run("screen", "like", one.pk, "c000")
+    assert "the same: rank 1, score 0.5" in run("screen", "like", one.pk, "c000")
+    assert "has no candidate 'c001'; it has c000" in run("screen", "like", one.pk, "c001", code=1)
+
+
+# -- labels and potentials -----------------------------------------------------------------------------------
+
+
+def test_labels_are_found_explained_and_followed(builder):
+    graph = lay_screen(builder).made
+    add_labels([graph["first"], graph["second"]])
+    assert f"<{graph['first'].pk}>" in run("labels", "find", "--kind", "burst", "--element", "Li")
+    assert run("labels", "find", "--element", "S").strip() == "no such labels"
+    assert run("labels", "find", "--since", "2999-01-01").strip() == "no such labels"
+    told = run("labels", "explain", graph["first"].pk)
+    assert f"c000__burst_0000, made by <{graph['first'].creator.pk}>" in told
+    assert "frame 4: the time line; valid" in told
+    assert f"<{graph['potential'].pk}>, <{graph['refined'].pk}>" in told
+    assert "drove c000 of" in told
+    assert "holds no labels" in run("labels", "explain", graph["stretch"].pk, code=1)
+    assert "10 frames in 2 nodes" in run("labels", "behind", graph["ranking"].pk)
+
+
+def test_potentials_are_filtered(builder):
+    potential = builder.potential().store()
+    assert f"<{potential.pk}>" in run("potential", "list", "--element", "Li")
+    assert run("potential", "list", "--max-error", "0.1").strip() == "no such potentials"
+    assert "brought in, NOT TRUSTED" in run("potential", "list")
+
+
+# -- accounts ------------------------------------------------------------------------------------------------
+
+
+def test_cost_by_candidate_and_person(builder):
+    graph = lay_screen(builder).made
+    table = run("cost", graph["screen"].pk, "--by", "candidate")
+    assert {line.split()[0] for line in table.splitlines()[1:3]} == {"all", "c000"}
+    assert graph["screen"].user.email in run("cost", graph["screen"].pk, "--by", "person")
+
+
+def test_failures_and_doubts_are_told(builder):
+    graph = lay_screen(builder, ended=False).made
+    assert run("failures", graph["screen"].pk).strip() == "nothing failed"
+    builder.process(orm.CalcJobNode, "haml.cp2k", {}, graph["hybrid"], "c000__probes_0001", exit_status=305)
+    assert "c000__probes_0001: haml.cp2k" in run("failures", graph["screen"].pk)
+    told = run("audit", graph["screen"].pk, code=1)
+    assert "doubts: 1" in told
+    assert "the frames that it started from are not in this database" in told
+
+
+# -- archives ------------------------------------------------------------------------------------------------
+
+
+def test_what_came_with_an_archive_is_adopted_after_a_question(builder, aiida_config, aiida_profile_factory, tmp_path):
+    graph = lay_screen(builder).made
+    (group,) = add_labels([graph["first"], graph["second"], graph["grown"]])
+    create_archive([graph["screen"], group], filename=tmp_path / "screen.aiida")
+    uuid, email = graph["screen"].uuid, graph["screen"].user.email
+    with aiida_profile_factory(aiida_config):
+        assert "nothing here came with an archive" in run("adopt")
+        import_archive(tmp_path / "screen.aiida")
+        add_labels([frames("burst", seed=8).store()])
+        screen = orm.load_node(uuid)
+        assert "doubts: 0" in run("audit", screen.pk)
+        assert "Nothing was adopted" in run("adopt", screen.pk, answer="n\n", code=1)
+        assert screen.base.caching.get_hash() is None
+        told = run("adopt", screen.pk, answer="y\n")
+        assert f"the jobs stand under {email}" in told
+        assert "are yours from now on" in told
+        assert orm.load_node(uuid).base.caching.get_hash() is not None
+        assert "nothing here came with an archive" in run("adopt")
+        assert LabelGroup.collection.count() == 1, "the groups of the archive are merged with one's own"
+        assert LabelGroup.collection.get(label="key").count() == 1 + 3 + 1, "with the pools of both rounds"
+
+
+def test_codes_that_an_archive_did_not_bring_are_refused(builder, aiida_code_installed):
+    code = aiida_code_installed(label="own", filepath_executable="/bin/true", default_calc_job_plugin="haml.teacher")
+    node = builder.label(frames("structure", n=1).store())
+    node.creator.base.extras.delete("_aiida_hash")
+    for pair, told in (
+        ("own", "has to be THEIRS=MINE"),
+        (f"nothing={code.pk}", "names no single code"),
+        (f"{code.pk}={code.pk}", "ran none of the jobs"),
+    ):
+        assert told in run("adopt", "--code", pair, "--yes", code=1)

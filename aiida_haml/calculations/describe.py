@@ -121,14 +121,8 @@ def _complaint(port: str, segments: Mapping[str, FramesData]) -> str | None:
 
 
 def validate_inputs(inputs: Any, _: Any) -> str | None:
-    """Refuse a batch from the middle of a trajectory that does not know of its beginning.
-
-    Parameters
-    ----------
-    inputs : mapping
-        Of the whole calculation; a workflow that exposes them may leave some out.
-    """
-    if "segments" in inputs and not inputs["segments"]:
+    """Refuse a batch from the middle of a trajectory that does not know of its beginning."""
+    if not inputs.get("segments"):
         return "There are no `segments` to describe; give at least one burst or stretch."
     if inputs.get("previous") and "origin" not in inputs:
         return "`previous` is given without `origin`; give the first segment of the trajectory too."

@@ -170,10 +170,11 @@ def screens_called(identifier: str | None) -> list[ScreenEntry]:
         return found
     everything = find_screens()
     if identifier is not None:
-        pk = find_node(identifier).pk
-        everything = [entry for entry in everything if entry.pk == pk]
+        node = find_node(identifier)
+        everything = [entry for entry in everything if entry.pk == node.pk]
         if not everything:
-            raise Refusal(f"'{identifier}' is no screen; 'aiida-haml screen list' shows them.")
+            kind = type(node).__name__
+            raise Refusal(f"'{identifier}' is {kind}, not a screen; 'aiida-haml screen list' shows the screens.")
     if not everything:
         raise Refusal(f"Profile '{profile_name()}' has no screen yet; start one with 'aiida-haml screen submit'.")
     return everything

@@ -114,7 +114,7 @@ def test_failures_and_doubts_are_told(builder):
     builder.process(orm.CalcJobNode, "haml.cp2k", {}, graph["hybrid"], "c000__probes_0001", exit_status=305)
     assert "c000__probes_0001: haml.cp2k" in run("failures", graph["screen"].pk)
     told = run("audit", graph["screen"].pk, code=1)
-    assert "doubts: 1" in told
+    assert "of themselves: 1" in told
     assert "the frames that it started from are not in this database" in told
 
 
@@ -131,7 +131,7 @@ def test_what_came_with_an_archive_is_adopted_after_a_question(builder, aiida_co
         import_archive(tmp_path / "screen.aiida")
         add_labels([frames("burst", seed=8).store()])
         screen = orm.load_node(uuid)
-        assert "doubts: 0" in run("audit", screen.pk)
+        assert "of themselves: 0" in run("audit", screen.pk)
         assert "Nothing was adopted" in run("adopt", screen.pk, answer="n\n", code=1)
         assert screen.base.caching.get_hash() is None
         told = run("adopt", screen.pk, answer="y\n")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from aiida import orm
+from aiida.manage import get_manager
 
 from aiida_haml.queries.anatomy import ENDED, OF, SCREEN
 from aiida_haml.queries.people import emails
@@ -75,14 +75,15 @@ def find_screens(
     pks = [row.id for row in found]
     candidates = Counter(e.target for e in links_into(pks, ["input_work"]) if e.label.startswith(f"candidates{OF}"))
     ranked = {link.source for link in links_out_of(pks, ["return"], ["ranking"])}
-    myself = orm.User.collection.get_default()
+    profile = get_manager().get_profile()
+    myself = profile.default_user_email if profile is not None else None
     entries = [
         ScreenEntry(
             pk=row.id,
             uuid=str(row.uuid),
             name=row.label,
             owner=people[row.user_id],
-            is_own=myself is not None and row.user_id == myself.pk,
+            is_own=people[row.user_id] == myself,
             made=row.ctime,
             state=row.state or "created",
             exit_status=row.exit_status,

@@ -67,6 +67,7 @@ def learn(
     settings: Mapping[str, Any],
     champion: Sequence[Path] = (),
     old: Sequence[int] = (),
+    isolated: Mapping[str, float] = ISOLATED,
 ) -> Figures:
     """Run one round's learning on chosen frames, and return its results and ``cpu_s``, the processor time it took.
 
@@ -83,6 +84,8 @@ def learn(
         Models to start from.
     old : sequence of int
         Of the frames, those that the champion knows.
+    isolated : mapping of str to float
+        Energies of isolated atoms by element, eV.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_runs(folder / "labels.npz", {"all": frames})
@@ -107,7 +110,7 @@ def learn(
         {
             "settings": given,
             "entries": entries,
-            "isolated_atoms": ISOLATED,
+            "isolated_atoms": dict(isolated),
             "champion_sha256": hashes or None,
             "max_wall_time_s": None,
         },

@@ -12,6 +12,7 @@ from aiida import orm
 from click.testing import CliRunner
 
 from aiida_haml.cli import haml
+from aiida_haml.groups import add_labels
 from tests.graphs import Builder, frames, lay_screen
 
 SPEC = "name: a\ndopings: [pristine]\nlevel_of_theory: teacher\n"
@@ -75,7 +76,7 @@ FILES = {
 }
 
 #: Commands that read nothing.
-KNOWN_HARMLESS = {("labels", "list"), ("potential", "list"), ("structure", "references")}
+KNOWN_HARMLESS = {("labels", "list"), ("potential", "list"), ("structure", "references"), ("screen", "list")}
 
 #: Arguments, exit code, and a word of the message. FILES are in the working directory; PK and FRAMES are stored nodes.
 CASES = [
@@ -147,6 +148,7 @@ CASES = [
     (("trace", "FRAMES", "--frame", "x"), 2, "not a valid int"),
     (("cost", "FRAMES"), 1, "not a process"),
     (("screen", "rank", "FRAMES"), 1, "not a screen"),
+    (("screen", "like", "PK", "nonsense"), 1, "has no candidate"),
     (("screen", "report", "PK", "-o", "no/such/x.html"), 1, "no folder"),
     (("screen", "status", ""), 1, "name is empty"),
     (("screen", "extend", "PK", "--simulated-fs", "nan"), 1, "--simulated-fs is nan"),
@@ -176,7 +178,9 @@ def place(aiida_profile, aiida_localhost_of_module, tmp_path_factory):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     made = lay_screen(Builder(aiida_localhost_of_module, folder)).made
-    return folder, {"PK": str(made["screen"].pk), "FRAMES": str(frames("burst").store().pk)}
+    labelled = frames("burst").store()
+    add_labels([labelled])
+    return folder, {"PK": str(made["screen"].pk), "FRAMES": str(labelled.pk)}
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ revoked though the truth complains nowhere is a false alarm.
 
     python tests/benchmarks/judge.py [--quick]
 
-The last line is a JSON object; the exit code is 1 where an aim is missed: every fault caught, no frame behind an onset on
-a time line, every run ends at its wanted time, and less than one false alarm in 20 stretches of the clean potential.
+The last line is a JSON object; the exit code is 1 where an aim is missed: every fault caught, no frame behind an onset
+on a time line, every run ends at its wanted time, less than one false alarm in 20 stretches of the clean potential.
 """
 
 from __future__ import annotations

@@ -76,7 +76,13 @@ FILES = {
 }
 
 #: Commands that read nothing.
-KNOWN_HARMLESS = {("labels", "list"), ("potential", "list"), ("structure", "references"), ("screen", "list")}
+KNOWN_HARMLESS = {
+    ("labels", "list"),
+    ("potential", "list"),
+    ("structure", "references"),
+    ("screen", "list"),
+    ("labels", "collect"),
+}
 
 #: Arguments, exit code, and a word of the message. FILES are in the working directory; PK and FRAMES are stored nodes.
 CASES = [
@@ -132,6 +138,11 @@ CASES = [
     (("frames", "export", "../../x", "x.xyz"), 1, "no"),
     (("labels", "show", ESC), 1, "no labels"),
     (("labels", "export", "key", "no/such/x.xyz"), 1, "no folder"),
+    (("labels", "find", "--level-of-theory"), 2, "requires an argument"),
+    (("labels", "behind", "999999"), 1, "999999"),
+    (("labels", "explain", "999999"), 1, "999999"),
+    (("failures", "999999"), 1, "999999"),
+    (("adopt", "999999"), 1, "999999"),
     (("potential", "show", "FRAMES"), 1, "not a potential"),
     (("potential", "trust", "-1"), 2, "No such option"),
     (("potential", "distrust", "FRAMES"), 1, "not a potential"),

@@ -11,6 +11,7 @@ from aiida.engine import ToContext, while_
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.calculations.building import build_candidate
 from aiida_haml.calculations.describe import segments_ahead
+from aiida_haml.calculations.label_engines import label_engine
 from aiida_haml.codes import find_code
 from aiida_haml.data.frames import FramesData
 from aiida_haml.spec import ScreenSpec
@@ -112,8 +113,7 @@ class ScreenWorkChain(SideBySideWorkChain):
             If a code is not set up.
         """
         level = level_inputs(spec.level_name, spec.teacher)
-        is_teacher = level["level"]["engine"] == "teacher"
-        roles = {"label": "engine" if is_teacher else "cp2k", "engine": "engine", "lammps": "lammps"}
+        roles = {"label": label_engine(level["level"]["engine"]).role, "engine": "engine", "lammps": "lammps"}
         codes = {port: find_code(role, getattr(spec.codes, role)) for port, role in roles.items()}
         builder = cls._builder(spec.candidates(), codes, level, screen_settings(spec))
         builder.max_in_flight = orm.Int(spec.max_in_flight)

@@ -97,10 +97,12 @@ def _codes(spec: ScreenSpec) -> tuple[dict[str, AbstractCode], list[Problem]]:
     """Return the codes that the screen needs, and what is wrong with them."""
     from aiida_haml.codes import find_code
     from aiida_haml.spec import Problem
+    from aiida_haml.workchains.protocols import engine_of_level
 
     codes, problems = {}, []
+    label_role = engine_of_level(spec.level_name).role
     for role, label in spec.codes.model_dump().items():
-        if role == "cp2k" and spec.level_name == "teacher":
+        if role == "cp2k" and role != label_role:
             continue
         try:
             codes[role] = find_code(role, label)
@@ -124,8 +126,9 @@ def _code_problems(role: str, code: AbstractCode) -> Iterator[Problem]:
 
 def _codes_of_jobs(spec: ScreenSpec, codes: dict[str, Any]) -> dict[str, Any]:
     """Return the code of each kind of job, of those that were found."""
-    label = "engine" if spec.level_name == "teacher" else "cp2k"
-    roles = {"label": label, "learn": "engine", "md": "lammps", "analysis": "engine"}
+    from aiida_haml.workchains.protocols import engine_of_level
+
+    roles = {"label": engine_of_level(spec.level_name).role, "learn": "engine", "md": "lammps", "analysis": "engine"}
     return {kind: codes[role] for kind, role in roles.items() if role in codes}
 
 

@@ -14,7 +14,7 @@ from aiida_haml.engines.calculators import complaint
 Protocol = Literal["quick", "fast", "moderate", "precise"]
 #: The teacher of liquids; that of solids is in the preset of the name.
 MOLECULES_TEACHER = "aiida_haml.engines.toy_molecules:ToyMolecules"
-LevelName = Literal["gfn1-xtb", "pbe-szv", "pbe-dzvp", "teacher"]
+LevelName = Literal["gfn1-xtb", "pbe-szv", "pbe-dzvp", "chgnet", "teacher"]
 
 
 class _Strict(BaseModel):
@@ -381,7 +381,8 @@ class ScreenSpec(_Strict):
     level_of_theory: Level = Field(
         default="gfn1-xtb",
         description="A preset, or `{teacher: {calculator: 'module:Class', parameters: {}}}`. `gfn1-xtb` "
-        "exercises the pipeline and decides nothing; `pbe-szv` is DFT on a laptop; `pbe-dzvp` is production.",
+        "exercises the pipeline and decides nothing; `pbe-szv` is DFT on a laptop; `pbe-dzvp` is production; "
+        "`chgnet` and `teacher` rehearse.",
     )
     codes: Codes = Field(
         default=Codes(),

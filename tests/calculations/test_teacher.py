@@ -9,6 +9,7 @@ from ase.build import bulk
 from ase.calculators import emt
 from ase.calculators.calculator import Calculator, all_changes
 
+from aiida_haml.calculations.building import build_isolated_atom
 from aiida_haml.calculations.levels import level_key
 from aiida_haml.calculations.teacher import TeacherCalculation
 from aiida_haml.data.frames import FramesData
@@ -101,6 +102,24 @@ def test_the_thermostat_heats_no_centre_of_mass():
     temperatures = recorder.frames().temperatures()[100:]
     assert temperatures.mean() == pytest.approx(300.0, rel=0.04)
     assert temperatures.std() == pytest.approx(300.0 * np.sqrt(2 / 21), rel=0.1)
+
+
+@pytest.mark.engine
+def test_chgnet_teaches(aiida_profile, engine_code, levels):
+    """The preset runs, its stress is the slope of its energy, and its labels name the package's version."""
+    chgnet = pytest.importorskip("chgnet")
+    level = {key: levels["chgnet"][key] for key in ("engine", "name", "theory")}
+    salts = [bulk("LiCl", "rocksalt", a=a, cubic=True) for a in (5.0, 5.05, 5.1)]
+    outputs, node = teach(engine_code, level=level, initial=FramesData.from_ase(salts, kind="selection"))
+    assert node.is_finished_ok, node.exit_message
+    frames = outputs["frames"].frames
+    slope = (frames.energies[2] - frames.energies[0]) / (5.1**3 - 5.0**3)
+    assert frames.stresses[1, :3].mean() == pytest.approx(slope, rel=0.1)
+    assert outputs["frames"].level_of_theory == level_key(level, f"chgnet {chgnet.__version__}")
+    lithium = build_isolated_atom(orm.Str("Li"))
+    outputs, node = teach(engine_code, level=level, initial=lithium)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs["frames"].kind == "isolated_atom"
 
 
 @pytest.mark.parametrize(

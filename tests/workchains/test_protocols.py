@@ -52,7 +52,7 @@ def test_merging_changes_only_what_is_named():
 
 
 def test_levels_differ_in_their_keys():
-    names = ("gfn1-xtb", "pbe-szv", "pbe-dzvp", "teacher")
+    names = ("gfn1-xtb", "pbe-szv", "pbe-dzvp", "chgnet", "teacher")
     assert len({theory_key(level_of_theory(name)) for name in names}) == len(names)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
+from aiida_haml.calculations.label_engines import LabelEngine, label_engine
 from aiida_haml.learning.distortions import DistortionSettings
 from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.learning.plan import WatchSettings
@@ -101,6 +102,11 @@ def level_of_theory(name: str, teacher: Mapping[str, Any] | None = None) -> dict
 def bases() -> dict[str, tuple[str, ...] | None]:
     """Return the elements that each preset level of theory has a basis for; None for one without a list of them."""
     return {name: tuple(level["kinds"]) if "kinds" in level else None for name, level in _read("levels.yaml").items()}
+
+
+def engine_of_level(name: str) -> LabelEngine:
+    """Return the label engine of a preset."""
+    return label_engine(level_of_theory(name)["engine"])
 
 
 def md_settings(settings: Mapping[str, Any], steps: int, temperature: float, seed: int) -> dict[str, Any]:

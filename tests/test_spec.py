@@ -1,18 +1,16 @@
 """A screen's specification: what it expands to, and that each kind of mistake is named with its remedy."""
 
-from dataclasses import fields
+import json
 from pathlib import Path
 
 import pytest
 
 from aiida_haml.analysis.ranking import METRICS
 from aiida_haml.spec import ScreenSpec, SpecError, load_spec, parse_spec
-from aiida_haml.spec.fields import LIQUID_ONLY, SOLID_ONLY, Interface
 from aiida_haml.structures import crystals
-from aiida_haml.structures.interface import InterfaceSettings
-from aiida_haml.structures.liquid import LiquidInterface
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+CRYSTALS = Path(__file__).parent / "data" / "crystals"
 
 GOOD = """
 name: good
@@ -41,6 +39,7 @@ def liquid(interface="", **changes):
 #: What is broken, the text, and what the message has to say: field, then value, then remedy.
 BROKEN = {
     "wrong element": (doping(dopant="Xx"), ["dopings[0].dopant", "'Xx'"]),
+    "cation for an anion": (doping(dopant="Mg"), ["dopings[0].site", "'16e'", "Mg is a cation", "48h (Li)"]),
     "negative fraction": (doping(fraction=-0.25), ["dopings[0].fraction", "-0.25", "greater than 0"]),
     "fraction above one": (doping(fraction=1.5), ["dopings[0].fraction", "1.5", "less than or equal to 1"]),
     "fraction of a site": (doping(fraction=0.23), ["dopings[0].fraction", "0.23", "supercell"]),
@@ -62,8 +61,12 @@ BROKEN = {
     "unknown key inside": (GOOD + "interface: {layer: 3}\n", ["interface.layer", "Did you mean 'layers'?"]),
     "no name": ("dopings: [pristine]\n", ["name", "required"]),
     "no dopings": ("name: x\ndopings: []\n", ["dopings", "at least 1 item"]),
-    "solids and liquids": (GOOD + "electrolytes: [{solvents: {DME: 1}}]\n", ["electrolytes", "make two"]),
-    "unknown host": (GOOD + "host: Li6PS5Br2\n", ["host", "Li6PS5Br2", "Li6PS5Cl"]),
+    "solids and liquids": (GOOD + "electrolytes: [{solvents: {DME: 1}}]\n", ["electrolytes", "Make two files"]),
+    "unknown host": (GOOD + "host: Li6PS5Br2\n", ["host.name", "Li6PS5Br2", "Li6PS5Cl"]),
+    "too little metal": (GOOD + "interface: {layers: 2}\n", ["interface.layers: 2", "0.50", "demonstration"]),
+    "metal too thin": (liquid("interface: {layers: 4}\n"), ["interface.layers: 4", "5.3 Angstrom", "demonstration"]),
+    "cut that is not there": (GOOD + "interface: {cut: 99}\n", ["interface.cut", "99", "non-polar"]),
+    "replicates and seeds": (GOOD + "seeds: [1, 2]\nreplicates: 3\n", ["replicates: 3", "one of the two"]),
     "host's file missing": (GOOD + "host: {file: nowhere.cif}\n", ["host.file", "nowhere.cif"]),
     "exchange above one": (GOOD + "host: {exchange: 1.5}\n", ["host.exchange", "1.5", "0 to 1"]),
     "supercell of nothing": (GOOD + "host: {supercell: [1, 1, 0]}\n", ["host.supercell[2]", "0"]),
@@ -90,11 +93,11 @@ BROKEN = {
     "negative temperature": (GOOD + "temperature_K: -300\n", ["temperature_K", "-300", "greater than 0"]),
     "temperature in words": (GOOD + "temperature_K: [300, hot]\n", ["temperature_K[1]", "'hot'", "in K"]),
     "infinite temperature": (GOOD + "temperature_K: .inf\n", ["temperature_K", "finite"]),
-    "number for a switch": (GOOD + "max_in_flight: true\n", ["max_in_flight", "True", "not a number"]),
+    "number for a switch": (GOOD + "max_in_flight: true\n", ["max_in_flight", "True", "valid integer"]),
     "strain out of reach": (GOOD + "interface: {max_strain: 1.0e-9}\n", ["interface.max_strain"]),
     "facet that is none": (GOOD + "interface: {electrolyte_facet: abc}\n", ["interface.electrolyte_facet", "abc"]),
-    "area beside a solid": (GOOD + "interface: {area_A2: 100}\n", ["interface.area_A2", "solid"]),
-    "strain beside a liquid": (liquid("interface: {max_strain: 0.02}\n"), ["interface.max_strain", "liquid"]),
+    "area beside a solid": (GOOD + "interface: {area_A2: 100}\n", ["interface.area_A2", "the fields are"]),
+    "strain beside a liquid": (liquid("interface: {max_strain: 0.02}\n"), ["interface.max_strain", "the fields are"]),
     "unknown solvent": (liquid(solvents="{DMME: 1}"), ["electrolytes[0].solvents.DMME", "DME"]),
     "unknown salt": (liquid(salt="LiFSA"), ["electrolytes[0].salt", "LiFSA", "LiFSI"]),
     "molarity without salt": (liquid(salt=None, molarity_M=1.0), ["electrolytes[0].molarity_M", "without a salt"]),
@@ -142,6 +145,7 @@ def test_candidates_are_every_combination_in_order_with_labels_that_links_allow(
     assert candidates == spec.candidates()
     assert list(candidates) == sorted(candidates)
     combinations = [(c["structure"]["doping"], c["temperature_K"], c["seed"]) for c in candidates.values()]
+    assert all(c["structure"]["seed"] == c["seed"] for c in candidates.values())  # a seed draws the structure too
     oxygen = [{"dopant": "O", "site": "16e", "fraction": 0.25}]
     assert combinations == [(d, t, s) for d in (None, oxygen) for t in (300.0, 312.5) for s in (3, 1)]
     for slug in candidates:
@@ -159,7 +163,10 @@ def test_structures_are_what_the_builders_take():
     from aiida_haml.structures.candidates import validate
 
     for candidate in parse_spec(GOOD + "interface: {facet: 110, max_strain: 0.1}\n").candidates().values():
-        assert validate(candidate["structure"])["interface"]["facet"] == [1, 1, 0]
+        assert validate(candidate["structure"]) == candidate["structure"] | {
+            "doping": candidate["structure"]["doping"] or []
+        }
+        assert candidate["structure"]["interface"]["facet"] == "110"
 
 
 def test_all_configurations_are_every_distinct_one():
@@ -220,9 +227,48 @@ def test_files_are_read_and_their_content_kept(tmp_path):
     assert spec.elements() == ["Cl", "Li", "P", "S"]
 
 
-def test_the_fields_of_an_interface_are_those_of_the_builders():
-    assert set(Interface.model_fields) - set(LIQUID_ONLY) == {f.name for f in fields(InterfaceSettings)}
-    assert set(Interface.model_fields) - set(SOLID_ONLY) == {f.name for f in fields(LiquidInterface)} - {"max_strain"}
+def test_replicates_are_seeds_that_share_a_label():
+    spec = parse_spec(GOOD + "replicates: 3\n")
+    candidates = spec.candidates().values()
+    assert [c["seed"] for c in candidates] == [1, 2, 3, 1, 2, 3]
+    assert len({c["label"] for c in candidates}) == 2
+    assert spec.advice() == []
+    assert "3 or more are recommended" in parse_spec(GOOD).advice()[0]
+    again = ScreenSpec.model_validate(spec.model_dump(mode="json"))
+    assert again.candidates() == spec.candidates()
+
+
+def test_a_demonstration_may_have_too_little_metal_and_says_so():
+    spec = parse_spec(GOOD + "interface: {layers: 2}\ndemonstration: true\n")
+    assert any("nothing is to be concluded" in advice for advice in spec.advice())
+
+
+def test_refined_occupancies_are_offered_rounding_in_the_specification(tmp_path):
+    text = f"name: x\nhost: {{file: {CRYSTALS / 'refined.cif'}}}\ndopings: [pristine]\n"
+    with pytest.raises(SpecError, match=r"host: .*round: true.*Li 24 for 21\.12"):
+        parse_spec(text)
+    spec = parse_spec(text.replace("}", ", round: true}"))
+    assert spec.elements() == ["Cl", "Li", "P", "S"]
+
+
+def test_the_schema_takes_what_people_write():
+    """Short forms too: a name for a host, `pristine`, a value for a list of one, digits for a facet."""
+    import jsonschema
+    import yaml
+
+    schema = ScreenSpec.model_json_schema()
+    texts = [path.read_text() for path in EXAMPLES.glob("*.yaml")] + [
+        GOOD,
+        GOOD + "host: {file: mine.cif, round: true}\ninterface: {facet: 110, electrolyte_facet: 1-10, strained: 0.5}\n",
+        doping(fraction="[0.25, 0.5]", configuration="all"),
+        liquid(salt="{LiTFSI: 1.0, LiNO3: 0.2}"),
+    ]
+    for text in texts:
+        jsonschema.validate(yaml.safe_load(text), schema)
+    for wrong in ("protocl: quick\n", "interface: {layer: 3}\n", "temperature_K: hot\n"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load(GOOD + wrong), schema)
+    assert json.loads(json.dumps(schema)) == schema
 
 
 def test_elements_are_those_of_all_candidates():

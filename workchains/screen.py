@@ -270,8 +270,8 @@ def screen_settings(spec: ScreenSpec) -> dict[str, Any]:
     settings["analysis"]["elements"] = sorted({*settings["analysis"]["elements"], *elements})
     if spec.is_liquid:
         settings["analysis"]["reacted_by"] = "molecules"
-    elif spec.host.crystal is not None:
-        settings["analysis"]["host"] = json.dumps(spec.host.structure(), sort_keys=True)
+    elif spec.own_host is not None:
+        settings["analysis"]["host"] = json.dumps(spec.own_host, sort_keys=True)
     settings["ranking"]["weights"] |= spec.weights
     if complaint := _complaint(settings):
         raise ValueError(complaint)

@@ -14,16 +14,6 @@ from ase.spacegroup import crystal
 
 from aiida_haml.structures.errors import StructureError
 
-#: Formal charges, e: the oxidation states that the elements have in lithium electrolytes. Lithium counts as Li+; what
-#: is neutral in the metal, and phosphides, are not counted by formal charge.
-FORMAL_CHARGES = {
-    "Li": 1, "P": 5, "S": -2, "O": -2, "Se": -2, "Te": -2, "F": -1, "Cl": -1, "Br": -1, "I": -1, "N": -3, "H": 1,
-    "Na": 1, "K": 1, "Rb": 1, "Cs": 1, "Ag": 1, "Cu": 1, "Mg": 2, "Ca": 2, "Sr": 2, "Ba": 2, "Zn": 2, "Cd": 2,
-    "B": 3, "C": 4, "Al": 3, "Ga": 3, "In": 3, "Sc": 3, "Y": 3, "La": 3, "Bi": 3, "Er": 3, "Yb": 3, "Gd": 3,
-    "Si": 4, "Ge": 4, "Sn": 4, "Ti": 4, "Zr": 4, "Hf": 4, "As": 5, "Sb": 5, "V": 5, "Nb": 5, "Ta": 5,
-    "Mo": 6, "W": 6,
-}  # fmt: skip
-
 #: Numbers of the space groups with hexagonal axes.
 HEXAGONAL_AXES = range(143, 195)
 
@@ -251,18 +241,3 @@ def reference_phase(name: str) -> Atoms:
 def reference_phases() -> dict[str, Atoms]:
     """Return the cell of each phase that the analysis compares with: the products, bcc Li, and the electrolyte."""
     return {name: phase.build() for name, phase in REFERENCE_PHASES.items() if phase.compared}
-
-
-def formal_charge(atoms: Atoms) -> int:
-    """Return the sum of the formal charges, e.
-
-    Raises
-    ------
-    StructureError
-        If an element has no formal charge here.
-    """
-    unknown = sorted({s for s in atoms.get_chemical_symbols() if s not in FORMAL_CHARGES})
-    if unknown:
-        known = ", ".join(FORMAL_CHARGES)
-        raise StructureError("elements", unknown, "have no formal charge here", f"Known are {known}.")
-    return sum(FORMAL_CHARGES[symbol] for symbol in atoms.get_chemical_symbols())

@@ -1,6 +1,7 @@
 """The commands on structures: cells as files, checks with numbers, and cells in the database."""
 
 import json
+from pathlib import Path
 
 import pytest
 from aiida import orm
@@ -16,7 +17,10 @@ SPEC = """
 name: cells
 dopings: [pristine, {dopant: O, site: 16e, fraction: 0.25}, {dopant: F, site: 4a, fraction: 0.5, configuration: all}]
 interface: {layers: 1}
+demonstration: true
 """
+
+CRYSTALS = Path(__file__).parents[1] / "data" / "crystals"
 
 
 def call(*words, code=0):
@@ -41,7 +45,10 @@ def test_cells_are_written_with_pictures_and_reports_and_pass_their_checks(spec,
     atoms = read(files[1])
     assert (report["label"], report["n_atoms"]) == ("Li6PS4OCl#16e-00", len(atoms))
     assert read(files[0]).get_chemical_formula() == atoms.get_chemical_formula()
-    assert "failed" not in call("check", *sorted((tmp_path / "cells").glob("*.extxyz")))
+    files = sorted((tmp_path / "cells").glob("*.extxyz"))
+    assert "failed" not in call("check", "--demonstration", *files)
+    assert "results need 1.5" in call("check", files[0], code=1)
+    assert "metal 0.0 A, 0.25 of what can be taken up (too little for results)" in told
 
 
 def test_chosen_cells_alone_are_built_and_unknown_ones_are_named(spec, tmp_path):
@@ -66,18 +73,93 @@ def test_a_file_is_drawn(tmp_path):
     assert "suffix of a picture" in call("draw", tmp_path / "li.cif", tmp_path / "li.txt", code=1)
 
 
-def test_hosts_dopings_matches_cuts_and_references_are_listed(spec, tmp_path):
+def test_hosts_dopings_and_references_are_listed(spec, tmp_path):
     assert "16e      16 sites: S 1" in call("host", "Li6PS5Cl")
     crystals.argyrodite().write(tmp_path / "mine.cif")
-    assert "52 sites" in call("host", tmp_path / "mine.cif")
-    assert "Choose one of Li6PS5Cl" in call("host", "Li7PS6", code=1)
+    told = call("host", tmp_path / "mine.cif")
+    assert "52 sites" in told
+    assert "oxidation states: Cl 1-, S 2-, P 5+, Li 1+ assumed" in told
+    assert "Did you mean 'Li6PS5Cl'" in call("host", "Li7PS6", code=1)
     assert "33 distinct" in call("dopings", spec)
-    assert "1 matches up to 150 A2 and 3 %" in call("matches", "--max-area", 150)
-    assert "write them as 110" in call("matches", "--facet", "xyz", code=2)
-    assert "dipole_per_area" in call("cuts")
     listed = call("references", "-o", tmp_path / "phases")
     assert all(name in listed for name in crystals.REFERENCE_PHASES)
     assert read(tmp_path / "phases" / "Li2S.cif").get_chemical_formula() == "Li8S4"
+
+
+def test_a_name_a_file_and_a_specification_are_taken_everywhere(spec, tmp_path):
+    """The list that interface.cut and interface.match number is seen for a host of one's own too."""
+    crystals.argyrodite().write(tmp_path / "mine.cif")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "name: x\nhost: {file: mine.cif}\ndopings: [pristine]\ninterface: {electrolyte_facet: 1-10, facet: 110}\n"
+    )
+    for what in ("Li6PS5Cl", tmp_path / "mine.cif", spec, mine):
+        assert "sites, cell" in call("host", what)
+        assert "non-polar" in call("cuts", what)
+        assert "matches up to 150 A2 and 3 %" in call("matches", what, "--max-area", 150)
+        call("check", what)
+        call("draw", what, tmp_path / "picture.png")
+    assert "of (1-10) for interface.cut" in call("cuts", mine)
+    assert "of (1-10)" in call("cuts", "--electrolyte-facet", "1-10")
+    assert "0  non-polar, through a plane of Cl0.5S0.5" in call("cuts")
+    assert len(list(tmp_path.glob("picture_*.png"))) == 3  # one for each cell of the specification
+
+
+def test_the_same_facets_are_taken_and_refused_as_in_a_specification():
+    assert "210" in call("cuts", "--electrolyte-facet", "210")
+    assert "is not one of 100, 110, 111" in call("matches", "--facet", "211", code=1)
+    assert "is not a lattice plane" in call("matches", "--facet", "xyz", code=1)
+    assert "interface.max_strain: 0.5" in call("matches", "--max-strain", "0.5", code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["check", "half_li.cif"], "Li 0.5 at 48 sites; a cell with partial occupancies is no cell"),
+        (["draw", "mixed.cif", "x.png"], "Cl 0.375 and S 0.625 at 4 sites"),
+        (["host", "water.cif"], "names site Wat (OH2), which was not understood: 3 sites in the file, 2 read"),
+        (["check", "nocell.xyz"], "cell: failed"),
+        (["check", "structure.data"], "--format lammps-data"),
+        (["check", "structure.data", "--format", "lammps-data"], "--elements 'Li P S'"),
+        (["check", "li3p.cif", "--reach", "-5"], "reach: -5.0 is no distance"),
+        (["check", "li3p.cif", "--reach", "nan"], "reach: nan is no distance"),
+        (["check", "nowhere.cif"], "is not a file"),
+        (["host", "refined.cif"], "host: {round: true}, in this cell to"),
+    ],
+)
+def test_files_that_cannot_be_meant_are_refused_with_a_remedy(words, told):
+    words = [str(CRYSTALS / word) if "." in word and not word.startswith("x") else word for word in words]
+    assert told in call(*words, code=1)
+
+
+def test_files_of_other_people_are_shown_with_what_was_assumed(tmp_path):
+    told = call("host", CRYSTALS / "li3p.cif")
+    assert "! oxidation states: P 3-, Li 1+ from the file" in told
+    told = call("host", CRYSTALS / "bromide.cif")
+    assert "17 times as large" in told
+    assert "round it with host: {round: true}" in told
+    told = call("check", CRYSTALS / "structure.data", "--format", "lammps-data", "--elements", "Li")
+    assert "54 atoms" in told
+    crystals.argyrodite().write(tmp_path / "run.extxyz")
+    crystals.argyrodite().write(tmp_path / "run.extxyz", append=True)
+    assert "run.extxyz, frame 2 of 2" in call("check", tmp_path / "run.extxyz")
+
+
+def test_seeds_make_other_cells_of_one_label(tmp_path):
+    (tmp_path / "spec.yaml").write_text("name: x\ndopings: [pristine]\nreplicates: 2\n")
+    call("build", tmp_path / "spec.yaml", "-o", tmp_path / "cells", "-s", 1, "-s", 2)
+    first, second = (read(path) for path in sorted((tmp_path / "cells").glob("*.extxyz")))
+    assert first.get_chemical_formula() == second.get_chemical_formula()
+    assert first.positions.tobytes() != second.positions.tobytes()
+    told = call("check", tmp_path / "spec.yaml")
+    assert "! replicates: 2; 3 or more are recommended" in told
+    assert "reservoir: passed" in told
+
+
+def test_the_schema_is_printed():
+    result = CliRunner().invoke(haml, ["screen", "schema"])
+    assert result.exit_code == 0
+    assert json.loads(result.output)["properties"]["replicates"]["minimum"] == 1
 
 
 def test_stored_cells_have_a_creator(aiida_profile, spec):

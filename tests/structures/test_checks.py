@@ -7,20 +7,15 @@ import pytest
 from ase import Atoms
 from ase.io import write
 
-from aiida_haml.structures.checks import (
-    Finding,
-    check,
-    check_charge,
-    check_file,
-    check_packing,
-    check_side_density,
-    examine,
-    require,
-)
+from aiida_haml.structures.checks import check, check_charge, check_packing, check_reach, check_reservoir, examine
 from aiida_haml.structures.crystals import REFERENCE_PHASES, argyrodite, lithium, reference_phase
 from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.files import read_cell
+from aiida_haml.structures.findings import Finding, require
 from aiida_haml.structures.geometry import cell_heights, count_intact_tetrahedra, widest_void
-from aiida_haml.structures.interface.build import InterfaceSettings, build_interface
+from aiida_haml.structures.interface import SolidInterface, build_interface
+from aiida_haml.structures.interface.build import check_side_density, check_strain
+from aiida_haml.structures.reservoir import lithium_needed, reaction_in_words
 
 
 def broken():
@@ -41,7 +36,7 @@ def by_name(findings):
 
 
 def test_a_good_cell_passes():
-    check(argyrodite(), tetrahedra=4, strain=np.diag([0.01, -0.02]), neutral=True)
+    check(argyrodite(), tetrahedra=4, neutral=True)
 
 
 def test_overlap_names_the_pair_and_the_distance():
@@ -92,8 +87,8 @@ def test_coordinates_that_are_no_numbers_are_refused(bad):
 def test_strain_above_the_limit_is_refused():
     shear = np.array([[0.0, 0.05], [0.05, 0.0]])  # principal strains of 0.05, nothing on the diagonal
     with pytest.raises(StructureError, match=r"0\.05 is the largest principal strain"):
-        check(argyrodite(), strain=shear)
-    check(argyrodite(), strain=shear, max_strain=0.06)
+        require(check_strain(shear, 0.03))
+    require(check_strain(shear, 0.06))
 
 
 def test_nothing_and_no_volume_are_refused():
@@ -109,7 +104,7 @@ def test_charge_counts_the_ions_and_not_the_metal():
     del atoms[np.flatnonzero(atoms.symbols == "Li")[0]]
     with pytest.raises(StructureError, match=r"charge: -1 e is the sum"):
         check(atoms, neutral=True)
-    interface, _ = build_interface(argyrodite(), InterfaceSettings())
+    interface, _ = build_interface(argyrodite(), SolidInterface(layers=2))
     assert check_charge(interface).passed
     del interface.arrays["sites"]
     unlabelled = check_charge(interface)
@@ -146,13 +141,60 @@ def test_a_vacuum_is_left_out_of_the_packing():
     assert "vacuum" in finding.problem
 
 
+# -- the reservoir ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("counts", "needed", "words"),
+    [
+        ({"Li": 6, "P": 1, "S": 5, "Cl": 1}, 8, "8 Li -> Li3P + 5 Li2S + LiCl"),
+        ({"Li": 6, "P": 1, "S": 4, "O": 1, "F": 1}, 8, "8 Li -> Li3P + 4 Li2S + Li2O + LiF"),
+        ({"Li": 3, "P": 1, "S": 4}, 8, "8 Li -> Li3P + 4 Li2S"),
+        ({"Li": 10, "Ge": 1, "P": 2, "S": 12}, 2 * 8 + 8.25, "24.25 Li -> Li4.25Ge + 2 Li3P + 12 Li2S"),
+        ({"Li": 3, "Y": 1, "Cl": 6}, 3, "3 Li -> Y + 6 LiCl"),
+        ({"Li": 1, "Cl": 1}, 0, "0 Li -> LiCl"),
+    ],
+)
+def test_lithium_that_a_compound_can_take_up(counts, needed, words):
+    assert lithium_needed(counts) == needed
+    assert reaction_in_words(counts, 1) == words
+
+
+def test_a_dry_cell_and_a_thin_metal_are_told_apart():
+    dry, _ = build_interface(argyrodite(), SolidInterface(layers=2, electrolyte_cells=1))
+    finding = check_reservoir(dry)
+    assert finding.passed is False
+    assert "16 Li of the metal for the 32" in finding.problem
+    assert "1.8 Angstrom thick (results need 10)" in finding.problem
+    thick, _ = build_interface(argyrodite(), SolidInterface(layers=7, electrolyte_cells=2))
+    assert "thick" not in check_reservoir(thick).problem
+    assert "0.88" in check_reservoir(thick).problem
+    assert check_reservoir(argyrodite()).passed is None
+
+
+def test_metal_across_the_cells_face_is_as_thick():
+    atoms, _ = build_interface(argyrodite(), SolidInterface(layers=7))
+    wanted = check_reservoir(atoms).problem
+    for shift in (3.0, 9.0, 15.0):
+        moved = atoms.copy()
+        moved.positions[:, 2] += shift
+        moved.wrap()
+        assert check_reservoir(moved).problem == wanted
+
+
+@pytest.mark.parametrize("reach", [-5.0, 0.0, float("nan"), float("inf")])
+def test_a_reach_that_is_no_distance_is_refused(reach):
+    with pytest.raises(StructureError, match="is no distance"):
+        check_reach(argyrodite(), reach)
+
+
 # -- all findings -------------------------------------------------------------------------------------------
 
 
 def test_an_interface_passes_all_that_can_be_told():
-    atoms, _ = build_interface(argyrodite(), InterfaceSettings(layers=3))
+    atoms, _ = build_interface(argyrodite(), SolidInterface())
     findings = examine(atoms)
-    assert [finding.passed for finding in findings] == [True] * 6
+    assert [finding.passed for finding in findings] == [True] * 8
     assert all(any(character.isdigit() for character in finding.problem) for finding in findings)
     for finding in findings:
         require(finding)
@@ -191,28 +233,22 @@ def test_files_of_several_formats_are_examined(tmp_path, suffix):
     path = tmp_path / f"cell.{suffix}"
     atoms = argyrodite()
     write(path, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True))
-    findings = check_file(path)
-    assert [finding.passed for finding in findings] == [True] * 6
+    findings = examine(read_cell(path).atoms)
+    assert [finding.passed for finding in findings] == [True] * 7 + [None]  # nothing tells a metal
     json.dumps([finding.to_dict() for finding in findings])
 
 
 def test_labels_in_a_file_tell_the_metal(tmp_path):
-    atoms, _ = build_interface(argyrodite(), InterfaceSettings())
+    atoms, _ = build_interface(argyrodite(), SolidInterface(layers=2))
     write(tmp_path / "labelled.extxyz", atoms)
-    assert by_name(check_file(tmp_path / "labelled.extxyz"))["charge"].passed
-
-
-def test_a_frame_of_a_trajectory_can_be_chosen(tmp_path):
-    write(tmp_path / "run.extxyz", [argyrodite(), broken()])
-    assert by_name(check_file(tmp_path / "run.extxyz"))["PS4 units"].passed is False
-    assert by_name(check_file(tmp_path / "run.extxyz", index=0))["PS4 units"].passed
+    assert by_name(examine(read_cell(tmp_path / "labelled.extxyz").atoms))["charge"].passed
 
 
 def test_a_file_with_nothing_in_it_is_one_finding(tmp_path):
     atoms = argyrodite()
     atoms.positions[3] = np.nan
     write(tmp_path / "bad.extxyz", atoms)
-    findings = check_file(tmp_path / "bad.extxyz")
+    findings = examine(read_cell(tmp_path / "bad.extxyz").atoms)
     assert [(finding.check, finding.passed) for finding in findings] == [("numbers", False)]
 
 
@@ -221,6 +257,6 @@ def test_files_that_are_no_structures_are_refused(tmp_path, name, text):
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(StructureError) as caught:
-        check_file(tmp_path / name)
+        read_cell(tmp_path / name)
     assert caught.value.field == "file"
     assert name in str(caught.value)

@@ -10,11 +10,11 @@ from ase import units
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from aiida_haml.structures.charges import formal_charge
 from aiida_haml.structures.crystals import (
     HOSTS,
     REFERENCE_PHASES,
     argyrodite,
-    formal_charge,
     host,
     lithium,
     reference_phase,

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.interface.build import InterfaceSettings, build_interface
+from aiida_haml.structures.interface import SolidInterface, build_interface
 from aiida_haml.structures.pictures import BANDS, METAL_COLOUR, OUTLINE, draw
 
 HOST = argyrodite()
@@ -19,7 +19,7 @@ HOST = argyrodite()
 
 @pytest.fixture(scope="module")
 def small():
-    return build_interface(HOST, InterfaceSettings(layers=1))
+    return build_interface(HOST, SolidInterface(layers=1))
 
 
 def share_of(image, colour):
@@ -49,7 +49,7 @@ def test_every_atom_is_drawn_in_both_views_and_large_cells_stay_light(small, tmp
         if group.get("id", "").startswith("PathCollection"):
             circles += len(group.findall(".//svg:use", space)) or len(group.findall("svg:path", space))
     assert circles == 2 * 60
-    large, big = build_interface(HOST, InterfaceSettings(repeat=(2, 2), electrolyte_cells=3, layers=12))
+    large, big = build_interface(HOST, SolidInterface(repeat=(2, 2), electrolyte_cells=3, layers=12))
     draw(large, big.regions, tmp_path / "large.svg")
     assert (tmp_path / "large.svg").stat().st_size < 1_000_000
 
@@ -75,7 +75,7 @@ def test_dopants_alone_are_outlined(small, tmp_path):
 
 
 def test_a_vacuum_is_white_and_takes_the_room_that_it_has(tmp_path):
-    atoms, report = build_interface(HOST, InterfaceSettings(layers=2, vacuum_A=30.0))
+    atoms, report = build_interface(HOST, SolidInterface(layers=2, vacuum_A=30.0))
     draw(atoms, report.regions, tmp_path / "open.png")
     image = imread(tmp_path / "open.png")
     bands = share_of(image, BANDS["electrolyte"]), share_of(image, BANDS["metal"])
@@ -92,7 +92,7 @@ def test_the_metal_has_a_colour_of_its_own(small, tmp_path):
 
 
 def test_a_thousand_atoms_and_other_regions_are_drawn(tmp_path):
-    atoms, report = build_interface(HOST, InterfaceSettings(repeat=(2, 2), electrolyte_cells=3, layers=12))
+    atoms, report = build_interface(HOST, SolidInterface(repeat=(2, 2), electrolyte_cells=3, layers=12))
     assert len(atoms) == 1008
     regions = {"liquid": report.regions["electrolyte"], "metal": report.regions["metal"], "nothing": []}
     draw(atoms, regions, tmp_path / "large.PNG")

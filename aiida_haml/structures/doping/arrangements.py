@@ -255,7 +255,7 @@ def distinct_draws(permutations: IntArray, choices: Sequence[Choice], seed: int)
             yield colours
 
 
-def race(degeneracies: IntArray, seed: int) -> IntArray:
+def order_of_first_draws(degeneracies: IntArray, seed: int) -> IntArray:
     """Return the order in which uniform draws meet the distinct arrangements for the first time.
 
     An arrangement of degeneracy g waits for an exponential time of mean 1/g: the order of arrival is that of drawing

@@ -103,7 +103,9 @@ def repeat_in_plane(atoms: Atoms, cell: NDArray[np.int64]) -> Atoms:
     matrix[:2, :2] = cell
     if (matrix == np.eye(3)).all():
         return atoms.copy()
-    return make_supercell(atoms, matrix, order="atom-major")
+    repeated = make_supercell(atoms, matrix, order="atom-major")
+    repeated.info = dict(atoms.info)
+    return repeated
 
 
 def deformed(slab: Atoms, in_plane: FloatArray, normal: float) -> Atoms:
@@ -238,6 +240,7 @@ def joined(parts: Sequence[Atoms]) -> Atoms:
     positions = np.concatenate([part.positions for part in parts])
     atoms = Atoms(symbols, positions, cell=parts[0].cell, pbc=parts[0].pbc)
     atoms.set_array("sites", np.concatenate([part.arrays["sites"] for part in parts]))
+    atoms.info = dict(parts[0].info)
     return atoms
 
 

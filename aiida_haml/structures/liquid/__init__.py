@@ -1,23 +1,22 @@
 """Liquid electrolytes: species, their mixture, and cells packed beside a metal."""
 
-from aiida_haml.structures.liquid.build import build_liquid
-from aiida_haml.structures.liquid.molecules import (
-    TABLE,
-    check_molecules,
-    fragment_keys,
-    molecule,
-    molecule_key,
-    read_molecule,
-)
-from aiida_haml.structures.liquid.settings import LiquidInterface
+from aiida_haml.structures.liquid.build import build_liquid, liquid_elements, liquid_label
+from aiida_haml.structures.liquid.filling import plan_filling
+from aiida_haml.structures.liquid.graphs import check_molecules, fragment_keys, molecule_key
+from aiida_haml.structures.liquid.settings import Liquid, LiquidInterface, Molecule
+from aiida_haml.structures.liquid.species import TABLE, molecule
 
 __all__ = [
     "TABLE",
+    "Liquid",
     "LiquidInterface",
+    "Molecule",
     "build_liquid",
     "check_molecules",
     "fragment_keys",
+    "liquid_elements",
+    "liquid_label",
     "molecule",
     "molecule_key",
-    "read_molecule",
+    "plan_filling",
 ]

@@ -6,6 +6,7 @@ replaces the sum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ SIZE_WEIGHT = 0.2
 class Component:
     """What the arithmetic needs to know of a solvent or of a salt's formula unit.
 
-    ``share``: parts of a solvent, 0 for the salt; ``mass`` in g/mol; ``density`` in g/cm^3, None where not known;
+    ``share``: parts of a solvent, mol/L of a salt; ``mass`` in g/mol; ``density`` in g/cm^3, None where not known;
     ``atoms`` of a molecule or formula unit.
     """
 
@@ -52,57 +53,53 @@ class Component:
 
 
 def amounts(
-    solvents: list[Component], salt: Component | None, molarity: float, parts: str, density: float | None
+    solvents: Sequence[Component], salts: Sequence[Component], parts: str, density: float | None
 ) -> dict[str, float]:
     """Return what a litre of solution holds, mol, by name.
 
     Parameters
     ----------
-    solvents, salt : Component
-    molarity : float
-        mol/L of the salt.
+    solvents, salts : sequence of Component
     parts : str
-        ``volume`` (before mixing) or ``mole``.
+        ``volume`` (before mixing) or ``mole``: what the solvents' shares are of.
     density : float, optional
         Of the solution, g/cm^3; volumes add up where left out.
 
     Raises
     ------
     StructureError
-        If the salt leaves no room for a solvent.
+        If the salts leave no room for a solvent.
     """
     shares = np.array([c.share / c.volume if parts == "volume" else c.share for c in solvents])
     shares = shares / shares.sum()
     if density is None:
-        left = 1000.0 - (molarity * salt.volume if salt else 0.0)
+        left = 1000.0 - sum(salt.share * salt.volume for salt in salts)
         total = left / float(shares @ [c.volume for c in solvents])
     else:
-        left = 1000.0 * density - (molarity * salt.mass if salt else 0.0)
+        left = 1000.0 * density - sum(salt.share * salt.mass for salt in salts)
         total = left / float(shares @ [c.mass for c in solvents])
-    if left <= 0 and salt is not None:
-        raise StructureError(
-            "liquid.molarity_M", molarity, f"of {salt.name} leaves no room for a solvent", "Lower the molarity."
-        )
+    if left <= 0:
+        named = " and ".join(f"{salt.share:g} M {salt.name}" for salt in salts)
+        raise StructureError("liquid.molarity_M", named, "leaves no room for a solvent", "Lower the molarity.")
     found = {c.name: float(share * total) for c, share in zip(solvents, shares, strict=True)}
-    return found | ({salt.name: molarity} if salt else {})
+    return found | {salt.name: salt.share for salt in salts}
 
 
 def choose_counts(
-    solvents: list[Component],
-    salt: Component | None,
-    molarity: float,
+    solvents: Sequence[Component],
+    salts: Sequence[Component],
     target_atoms: float,
     parts: str = "volume",
     density: float | None = None,
 ) -> dict[str, int]:
     """Return whole numbers of molecules and formula units that come nearest to a composition and a size.
 
-    Every solvent and the salt have one at least. Of all sizes within ``SIZE_TOLERANCE`` that is taken for which the
-    relative errors of molarity and solvent shares, and ``SIZE_WEIGHT`` times that of the size, add up to the least.
+    Every solvent and salt has one at least. Of all sizes within ``SIZE_TOLERANCE`` that is taken for which the
+    relative errors of molarities and solvent shares, and ``SIZE_WEIGHT`` times that of the size, add up to the least.
 
     Parameters
     ----------
-    solvents, salt, molarity, parts, density
+    solvents, salts, parts, density
         As in `amounts`.
     target_atoms : float
         Atoms of the liquid.
@@ -110,29 +107,31 @@ def choose_counts(
     Raises
     ------
     StructureError
-        If whole molecules miss the molarity by more than ``MOLARITY_TOLERANCE``, or a solvent's share by more than
+        If whole molecules miss a molarity by more than ``MOLARITY_TOLERANCE``, or a solvent's share by more than
         ``SHARE_TOLERANCE``.
     """
-    wanted = amounts(solvents, salt, molarity, parts, density)
-    components = [*solvents, *([salt] if salt else [])]
+    wanted = amounts(solvents, salts, parts, density)
+    components = [*solvents, *salts]
     ideal = np.array([wanted[c.name] for c in components])
     atoms = np.array([c.atoms for c in components])
     scales = target_atoms / float(atoms @ ideal) * np.linspace(1 - SIZE_TOLERANCE, 1 + SIZE_TOLERANCE, SIZES)
     tried = np.unique(np.maximum(1, np.rint(scales[:, None] * ideal)).astype(int), axis=0)
-    reached = np.array([molarity_of(row, components, salt, density) for row in tried])
-    off_molarity = np.abs(np.log(reached / molarity)) if salt else np.zeros(len(tried))
+    reached = np.array([molarities(row, components, density)[len(solvents) :] for row in tried])
+    off_molarity = np.abs(np.log(reached / [salt.share for salt in salts])) if salts else np.zeros((len(tried), 0))
     off_shares = _share_errors(tried[:, : len(solvents)], ideal[: len(solvents)])
     off_size = np.abs(tried @ atoms / target_atoms - 1)
-    best = int(np.round(off_molarity + off_shares.sum(axis=1) + SIZE_WEIGHT * off_size, 9).argmin())
-    if salt and off_molarity[best] > np.log(1 + MOLARITY_TOLERANCE):
-        raise StructureError(
-            "liquid.molarity_M",
-            molarity,
-            f"is not reached with whole ions in about {target_atoms:.0f} atoms of liquid: the nearest is "
-            f"{reached[best]:.2f} M",
-            f"One formula unit of {salt.name} needs {int(np.ceil((atoms @ ideal) / molarity))} atoms of liquid: raise "
-            "n_atoms or thickness_A, or the molarity.",
-        )
+    errors = off_molarity.sum(axis=1) + off_shares.sum(axis=1) + SIZE_WEIGHT * off_size
+    best = int(np.round(errors, 9).argmin())
+    for salt, off, molarity in zip(salts, off_molarity[best], reached[best], strict=True):
+        if off > np.log(1 + MOLARITY_TOLERANCE):
+            raise StructureError(
+                "liquid.molarity_M" if len(salts) == 1 else f"liquid.salt.{salt.name}",
+                salt.share,
+                f"is not reached with whole ions in about {target_atoms:.0f} atoms of liquid: the nearest is "
+                f"{molarity:.2f} M",
+                f"One formula unit of {salt.name} needs {int(np.ceil((atoms @ ideal) / salt.share))} atoms of liquid: "
+                "raise n_atoms or thickness_A, or the molarity.",
+            )
     worst = int(off_shares[best].argmax())
     if off_shares[best, worst] > np.log(SHARE_TOLERANCE) + 1e-9:
         raise StructureError(
@@ -151,14 +150,14 @@ def _share_errors(tried: NDArray[np.int64], ideal: NDArray[np.float64]) -> NDArr
     return np.asarray(np.abs(np.log(shares / (ideal / ideal.sum()))))
 
 
-def molarity_of(
-    counts: NDArray[np.int64], components: list[Component], salt: Component | None, density: float | None
-) -> float:
-    """Return mol/L of the salt, which is the last component; 0 without one."""
-    return 1000.0 * float(counts[-1]) / molar_volume(counts, components, density) if salt else 0.0
+def molarities(
+    counts: NDArray[np.int64], components: Sequence[Component], density: float | None
+) -> NDArray[np.float64]:
+    """Return mol/L of each component."""
+    return np.asarray(1000.0 * counts / molar_volume(counts, components, density))
 
 
-def molar_volume(counts: NDArray[np.int64], components: list[Component], density: float | None) -> float:
+def molar_volume(counts: NDArray[np.int64], components: Sequence[Component], density: float | None) -> float:
     """Return the volume of a mol of such cells, cm^3."""
     if density is not None:
         return float(counts @ [c.mass for c in components]) / density

@@ -21,7 +21,7 @@ from aiida_haml.structures.doping.arrangements import (
     distinct_draws,
     draw,
     generators,
-    race,
+    order_of_first_draws,
     symmetry_permutations,
 )
 
@@ -190,6 +190,6 @@ def test_draws_end_where_all_arrangements_were_met():
 
 def test_the_race_meets_arrangements_as_uniform_draws_do():
     degeneracies = np.array([90, 10])
-    first = np.mean([race(degeneracies, seed)[0] for seed in range(2000)])
+    first = np.mean([order_of_first_draws(degeneracies, seed)[0] for seed in range(2000)])
     assert first == pytest.approx(0.1, abs=0.02)
-    assert sorted(race(np.arange(1, 50), 3).tolist()) == list(range(49))
+    assert sorted(order_of_first_draws(np.arange(1, 50), 3).tolist()) == list(range(49))

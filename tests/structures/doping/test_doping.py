@@ -1,5 +1,6 @@
 """Dopings: composition, charge, arrangements, labels, supercells and refusals, in the argyrodite and other hosts."""
 
+from collections import Counter
 from math import comb
 
 import numpy as np
@@ -10,26 +11,23 @@ from hypothesis import strategies as st
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from aiida_haml.structures.charges import FORMAL_CHARGES, formal_charge
 from aiida_haml.structures.checks import check
-from aiida_haml.structures.crystals import FORMAL_CHARGES, argyrodite, formal_charge
+from aiida_haml.structures.crystals import argyrodite
+from aiida_haml.structures.doping import Lattice, Sample, dope, read_doping, smallest_supercell
 from aiida_haml.structures.doping.arrangements import count_arrangements
-from aiida_haml.structures.doping.lattice import (
-    CORNER_BONDS,
-    DOPANTS,
-    MAX_ARRANGEMENTS,
-    Lattice,
-    Substitution,
-    dope,
-    formula,
-    smallest_supercell,
-)
+from aiida_haml.structures.doping.bonds import CENTRE_BONDS, CORNER_BONDS
+from aiida_haml.structures.doping.formula import formula
+from aiida_haml.structures.doping.lattice import MAX_ARRANGEMENTS
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
-from aiida_haml.structures.host.sites import parent
+from aiida_haml.structures.host import parent
 
 HOST = argyrodite()
 LATTICE = Lattice(HOST)
-HALF = Lattice(parent({"name": "Li6PS5Cl", "lithium": "48h"}))
+HALF = Lattice(parent({"exchange": 0}))
+#: The ordered argyrodite, in settings.
+ORDERED = {"lithium": "24g", "exchange": 0}
 
 
 def thiophosphate():
@@ -62,7 +60,11 @@ THIOPHOSPHATE = Lattice(parent(thiophosphate()))
 
 def substitution(dopant, site, count, lattice=LATTICE):
     n_sites = sum(len(lattice.members[label]) for label in lattice.labels_of(site))
-    return Substitution(dopant, site, count / n_sites)
+    return one(dopant, site, count / n_sites)
+
+
+def one(dopant, site, fraction):
+    return read_doping({"dopant": dopant, "site": site, "fraction": fraction})[0]
 
 
 # -- what is made -------------------------------------------------------------------------------------------
@@ -95,8 +97,8 @@ def test_composition_charge_and_determinism_hold(parts, sample, seed, disordered
     plan = host.plan(parts, compensation)
     if count_arrangements(plan.choices) <= MAX_ARRANGEMENTS:
         sample %= len(host.enumerate(plan))
-    doped = dope(host, parts, {"sample": sample}, seed, compensation)
-    again = dope(host, list(reversed(parts)), {"sample": sample}, seed, compensation)
+    doped = dope(host, parts, Sample(sample=sample), seed, compensation)
+    again = dope(host, list(reversed(parts)), Sample(sample=sample), seed, compensation)
     assert doped.atoms.positions.tobytes() == again.atoms.positions.tobytes()
     assert doped.label == again.label
     symbols = doped.atoms.get_chemical_symbols()
@@ -111,9 +113,9 @@ def test_composition_charge_and_determinism_hold(parts, sample, seed, disordered
     assert symbols.count("Li") == 24 - charge
     assert len(doped.atoms) == 52 - charge
     assert count_intact_tetrahedra(doped.atoms) == 4
-    placed = {(symbols[i], doped.atoms.arrays["sites"][i]) for i in doped.substituted}
+    placed = {(symbols[i], doped.atoms.arrays["sites"][i]) for i in doped.dopants}
     assert placed <= {(p.dopant, p.site) for p in parts}
-    assert len(doped.substituted) == len(doped.arrangement.dopants)
+    assert len(doped.dopants) == len(doped.arrangement.dopants)
     arrangement = doped.arrangement
     if arrangement.index is not None:
         # What the seed drew is reached by its index too.
@@ -155,7 +157,7 @@ def test_distinct_arrangements_are_different_crystals_and_equivalent_ones_the_sa
 @pytest.mark.parametrize("dopant", ["O", "Se", "F"])
 def test_substituted_corners_lie_at_their_own_bond_length(dopant):
     compensation = "vacancies" if dopant == "F" else None
-    doped = dope(HOST, [Substitution(dopant, "16e", 0.25)], 2, compensation=compensation)
+    doped = dope(HOST, [one(dopant, "16e", 0.25)], 2, compensation=compensation)
     symbols = np.array(doped.atoms.get_chemical_symbols())
     pairs = pairs_within(doped.atoms, 2.5)
     bonds = (symbols[pairs.i] == "P") & (symbols[pairs.j] == dopant)
@@ -167,7 +169,7 @@ def test_substituted_corners_lie_at_their_own_bond_length(dopant):
 
 
 def test_corners_of_any_host_are_found_by_their_bond_to_phosphorus():
-    doped = dope(THIOPHOSPHATE, [substitution("O", "S", 2, THIOPHOSPHATE)], {"sample": 1})
+    doped = dope(THIOPHOSPHATE, [substitution("O", "S", 2, THIOPHOSPHATE)], Sample(sample=1))
     symbols = np.array(doped.atoms.get_chemical_symbols())
     pairs = pairs_within(doped.atoms, 2.5)
     bonds = (symbols[pairs.i] == "P") & (symbols[pairs.j] == "O")
@@ -195,7 +197,7 @@ def test_interstitials_take_empty_sites_of_a_host_that_has_them():
         site["occupancy"] = shares.get(site["label"], site["occupancy"])
     lattice = Lattice(parent(host))
     assert sum(c.get("Li", 0) for c in lattice.counts.values()) == 8
-    doped = dope(lattice, [Substitution("S", "4c_d", 0.5)], compensation="interstitials")
+    doped = dope(lattice, [one("S", "4c_d", 0.5)], compensation="interstitials")
     assert doped.atoms.symbols.count("Li") == 10
     assert formal_charge(doped.atoms) == 0
     assert pairs_within(doped.atoms[doped.atoms.symbols == "Li"], 2.0).i.size == 0
@@ -216,7 +218,7 @@ def test_vacancies_are_shared_out_over_the_lithium_sublattices():
 
 
 def test_dopants_beside_exchanged_anions_keep_the_counts_of_both():
-    lattice = Lattice(parent({"name": "Li6PS5Cl", "exchange": 0.25}))
+    lattice = Lattice(parent({"lithium": "24g", "exchange": 0.25}))
     doped = dope(lattice, [substitution("O", "4d", 2, lattice), substitution("F", "4a", 3, lattice)], 0)
     sites = doped.atoms.arrays["sites"]
     symbols = np.array(doped.atoms.get_chemical_symbols())
@@ -230,21 +232,21 @@ def test_dopants_beside_exchanged_anions_keep_the_counts_of_both():
 
 
 def test_samples_of_a_large_cell_are_distinct_and_repeatable():
-    lattice = Lattice(parent({"name": "Li6PS5Cl", "supercell": [1, 1, 2]}), [1, 1, 2])
-    parts = [Substitution("O", "16e", 0.25), Substitution("F", "4a", 0.25)]
-    late = lattice.arrange(lattice.plan(parts), {"sample": 5}, 3).dopants
-    fresh = Lattice(parent({"name": "Li6PS5Cl", "supercell": [1, 1, 2]}), [1, 1, 2])
-    drawn = [fresh.arrange(fresh.plan(parts), {"sample": k}, 3).dopants for k in range(6)]
+    lattice = Lattice(parent(ORDERED | {"supercell": [1, 1, 2]}), [1, 1, 2])
+    parts = [one("O", "16e", 0.25), one("F", "4a", 0.25)]
+    late = lattice.arrange(lattice.plan(parts), Sample(sample=5), 3).dopants
+    fresh = Lattice(parent(ORDERED | {"supercell": [1, 1, 2]}), [1, 1, 2])
+    drawn = [fresh.arrange(fresh.plan(parts), Sample(sample=k), 3).dopants for k in range(6)]
     assert drawn[5] == late
     assert len({tuple(sorted(dopants.items())) for dopants in drawn}) == 6
-    assert dope(lattice, parts, {"sample": 5}, 3).label == "Li6PS4OCl0.75F0.25#16e+4a-s05"
+    assert dope(lattice, parts, Sample(sample=5), 3).label == "Li6PS4OCl0.75F0.25#16e+4a-s05"
 
 
 def test_samples_of_a_small_cell_go_once_through_all_arrangements():
     plan = LATTICE.plan([substitution("O", "S", 2)])
-    drawn = [LATTICE.arrange(plan, {"sample": k}, 11).index for k in range(7)]
+    drawn = [LATTICE.arrange(plan, Sample(sample=k), 11).index for k in range(7)]
     assert sorted(drawn) == list(range(7))
-    assert drawn != [LATTICE.arrange(plan, {"sample": k}, 12).index for k in range(7)]
+    assert drawn != [LATTICE.arrange(plan, Sample(sample=k), 12).index for k in range(7)]
 
 
 def test_the_quasirandom_arrangement_is_labelled_and_reported():
@@ -275,7 +277,7 @@ def test_the_quasirandom_arrangement_is_labelled_and_reported():
     ],
 )
 def test_labels(parts, configuration, label):
-    assert dope(LATTICE, [Substitution(*part) for part in parts], configuration).label == label
+    assert dope(LATTICE, [one(*part) for part in parts], configuration).label == label
 
 
 def test_labels_of_distinct_dopings_differ():
@@ -302,22 +304,21 @@ def test_formulas_put_cations_ahead_of_anions():
 @pytest.mark.parametrize(
     ("host", "parts", "cell"),
     [
-        ("Li6PS5Cl", [("O", "16e", 0.25)], [1, 1, 1]),
-        ("Li6PS5Cl", [("O", "16e", 0.05)], [1, 1, 5]),
-        ("Li6PS5Cl", [("O", "16e", 0.125), ("F", "4a", 0.125)], [1, 1, 2]),
-        ("Li6PS5Cl", [("O", "16e", 1 / 64)], [1, 2, 2]),
-        ("Li6PS5Cl", [("O", "16e", 1 / 128)], [2, 2, 2]),
-        ({"name": "Li6PS5Cl", "exchange": 0.125}, [("O", "16e", 0.25)], [1, 1, 2]),
+        (ORDERED, [("O", "16e", 0.25)], [1, 1, 1]),
+        (ORDERED, [("O", "16e", 0.05)], [1, 1, 5]),
+        (ORDERED, [("O", "16e", 0.125), ("F", "4a", 0.125)], [1, 1, 2]),
+        (ORDERED, [("O", "16e", 1 / 64)], [1, 2, 2]),
+        (ORDERED, [("O", "16e", 1 / 128)], [2, 2, 2]),
+        ({"lithium": "24g", "exchange": 0.125}, [("O", "16e", 0.25)], [1, 1, 2]),
         # 12.8 x 8.2 x 6.1: the shortest axis is repeated first.
         (thiophosphate(), [("O", "4c_c", 0.125)], [1, 1, 2]),
         (thiophosphate(), [("O", "4c_c", 0.0625)], [1, 2, 2]),
     ],
 )
 def test_the_smallest_supercell_makes_fractions_whole(host, parts, cell):
-    wanted = [Substitution(*part) for part in parts]
+    wanted = [one(*part) for part in parts]
     assert smallest_supercell(host, wanted) == cell
-    settings_of = {"name": host} if isinstance(host, str) else host
-    Lattice(parent({**settings_of, "supercell": cell}), cell).plan(wanted)  # and so it does
+    Lattice(parent({**host, "supercell": cell}), cell).plan(wanted)  # and so it does
 
 
 @given(fraction=st.floats(0, 1))
@@ -325,10 +326,10 @@ def test_the_smallest_supercell_makes_fractions_whole(host, parts, cell):
 def test_a_fraction_is_a_whole_number_of_sites_or_refused(fraction):
     count = round(fraction * 4)
     if abs(fraction * 4 - count) <= 1e-6 * 4 and (count or not fraction):
-        assert len(dope(LATTICE, [Substitution("F", "4a", fraction)]).substituted) == count
+        assert len(dope(LATTICE, [one("F", "4a", fraction)]).dopants) == count
     else:
         with pytest.raises(StructureError, match="nearest fractions"):
-            LATTICE.plan([Substitution("F", "4a", fraction)])
+            LATTICE.plan([one("F", "4a", fraction)])
 
 
 # -- refusals -----------------------------------------------------------------------------------------------
@@ -337,11 +338,13 @@ def test_a_fraction_is_a_whole_number_of_sites_or_refused(fraction):
 @pytest.mark.parametrize(
     ("parts", "settings_", "field", "value", "words"),
     [
-        ([("Xx", "16e", 0.25)], {}, "doping.dopant", "Xx", "Choose one of S, O, Se"),
-        ([("Na", "16e", 0.25)], {}, "doping.dopant", "Na", "known dopant"),
+        ([("Xx", "16e", 0.25)], {}, "doping.dopant", "Xx", "is no element"),
+        ([("Na", "16e", 0.25)], {}, "doping.site", "16e", r"Na is a cation. Choose one of 24g \(Li\), 4b \(P\)"),
+        ([("Fe", "24g", 0.25)], {}, "host.charges", "Fe", r"charges: \{Fe: 3\}"),
+        ([("Al", "4b", 0.25)], {}, "doping.site", "4b", "no length of a Al-S bond.*Put Al on 24g"),
         ([("O", "8c", 0.25)], {}, "doping.site", "8c", r"Choose one of 16e \(S\), 4d \(S\), 4a \(Cl\)"),
-        ([("O", "24g", 0.25)], {}, "doping.site", "24g", "holds Li 1"),
-        ([("O", "P", 0.25)], {}, "doping.site", "P", "not a site of the host"),
+        ([("O", "24g", 0.25)], {}, "doping.site", "24g", "holds Li, and O is an anion"),
+        ([("O", "P", 0.25)], {}, "doping.site", "P", "holds P, and O is an anion"),
         ([("S", "16e", 0.25)], {}, "doping.dopant", "S", "holds already"),
         ([("Br", "16e", 0.25)], {}, "doping.site", "16e", "no length of a P-Br bond.*Put Br on 4d or 4a"),
         ([("O", "16e", -0.25)], {}, "doping.fraction", -0.25, "0 to 1"),
@@ -384,19 +387,14 @@ def test_a_fraction_is_a_whole_number_of_sites_or_refused(fraction):
         ),
         ([("O", "4a", 0.25)], {"compensation": "interstitials"}, "compensation", "interstitials", "24 Li on 24 24g"),
         ([("O", "16e", 0.25)], {"compensation": "vacancies"}, "compensation", "vacancies", "not needed"),
-        ([("O", "16e", 0.25)], {"compensation": "holes"}, "compensation", "holes", "vacancies or interstitials"),
-        ([("O", "16e", 0.25)], {"configuration": -1}, "configuration", -1, "from 0 on"),
-        ([("O", "16e", 0.25)], {"configuration": 1.5}, "configuration", 1.5, "from 0 on"),
-        ([("O", "16e", 0.25)], {"configuration": "random"}, "configuration", "random", '"sqs"'),
         ([("O", "16e", 0.25)], {"configuration": 33}, "configuration", 33, "from 0 to 32"),
-        ([("O", "16e", 0.25)], {"configuration": {"sample": 33}}, "configuration", {"sample": 33}, "from 0 to 32"),
-        ([("O", "16e", 0.25)], {"configuration": {"k": 3}}, "configuration", {"k": 3}, "sample"),
+        ([("O", "16e", 0.25)], {"configuration": Sample(sample=33)}, "configuration", {"sample": 33}, "from 0 to 32"),
         ([], {"configuration": 1}, "configuration", 1, "the pristine host"),
     ],
 )
 def test_what_cannot_be_built_is_refused(parts, settings_, field, value, words):
     with pytest.raises(StructureError, match=words) as caught:
-        dope(LATTICE, [Substitution(*part) for part in parts], **settings_)
+        dope(LATTICE, [one(*part) for part in parts], **settings_)
     assert caught.value.field == field
     assert caught.value.value == value
     assert str(caught.value).endswith(caught.value.remedy)
@@ -408,15 +406,65 @@ def test_interstitials_are_refused_where_empty_sites_lie_beside_taken_ones():
 
 
 def test_too_many_arrangements_are_refused_and_samples_proposed():
-    lattice = Lattice(parent({"name": "Li6PS5Cl", "supercell": [1, 1, 2]}))
-    plan = lattice.plan([Substitution("O", "16e", 0.25)])
+    lattice = Lattice(parent(ORDERED | {"supercell": [1, 1, 2]}))
+    plan = lattice.plan([one("O", "16e", 0.25)])
     with pytest.raises(StructureError, match=f'^configuration: {comb(32, 8)}.*"sample": k.*"sqs"'):
         lattice.arrange(plan, 0, 0)
 
 
-def test_every_dopant_is_an_anion_that_can_be_placed_somewhere():
-    assert {"O", "Se", "F", "Br", "I", "Cl", "S"} <= set(DOPANTS)
-    for dopant in set(DOPANTS) - {"Cl"}:
-        charge = FORMAL_CHARGES[dopant] - FORMAL_CHARGES["Cl"]
-        if charge == 0:
-            check(dope(LATTICE, [Substitution(dopant, "4a", 0.5)]).atoms, neutral=True)
+# -- cations ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dopant", ["As", "Sb"])
+def test_an_isovalent_centre_takes_the_bonds_of_its_own_and_leaves_the_other_units_whole(dopant):
+    doped = dope(HALF, [one(dopant, "4b", 0.25)], 0)
+    symbols = np.array(doped.atoms.get_chemical_symbols())
+    pairs = pairs_within(doped.atoms, 2.6)
+    bonds = (symbols[pairs.i] == dopant) & (symbols[pairs.j] == "S")
+    np.testing.assert_allclose(pairs.distances[bonds], [CENTRE_BONDS[dopant]] * 4, atol=1e-9)
+    assert count_intact_tetrahedra(doped.atoms) == doped.tetrahedra == 3
+    assert doped.label == f"Li6P0.75{dopant}0.25S5Cl#4b-00".replace("P0.75As0.25", "As0.25P0.75")
+
+
+def test_a_centre_and_its_corners_can_be_doped_together():
+    doped = dope(HALF, [one("Sb", "4b", 1), one("O", "16e", 0.25)], 0)
+    pairs = pairs_within(doped.atoms, 2.6)
+    symbols = np.array(doped.atoms.get_chemical_symbols())
+    bonds = pairs.distances[(symbols[pairs.i] == "Sb") & (symbols[pairs.j] == "O")]
+    np.testing.assert_allclose(bonds, [CORNER_BONDS["O"] + CENTRE_BONDS["Sb"] - CENTRE_BONDS["P"]] * 4, atol=1e-9)
+
+
+def test_silicon_needs_a_charge_that_something_else_brings():
+    with pytest.raises(StructureError, match=r"Si \+4 for P \+5.*interstitials"):
+        HALF.plan([one("Si", "4b", 0.25)])
+    with pytest.raises(StructureError, match=r"25 Li where 24 at most find room.*host: \{file"):
+        HALF.plan([one("Si", "4b", 0.25)], "interstitials")
+    doped = dope(HALF, [one("Si", "P", 0.25), one("Cl", "4d", 0.25)])
+    assert doped.atoms.get_chemical_formula() == "Cl5Li24P3S19Si"
+    assert formal_charge(doped.atoms) == 0
+
+
+def test_a_cation_on_full_lithium_sites_is_arranged_and_balanced():
+    plan = LATTICE.plan([one("Mg", "24g", 1 / 12)], "vacancies")
+    assert LATTICE.enumerate(plan).degeneracies.sum() == comb(24, 2)
+    doped = dope(LATTICE, [one("Mg", "24g", 1 / 12)], 1, compensation="vacancies")
+    assert doped.atoms.get_chemical_formula() == "Cl4Li20Mg2P4S20"
+    assert formal_charge(doped.atoms) == 0
+
+
+@pytest.mark.parametrize(("dopant", "lithium"), [("Zn", 20), ("Al", 18), ("Ca", 20)])
+def test_a_cation_on_lithium_sites_filled_in_part_is_drawn(dopant, lithium):
+    """The fraction is one of the lithium, 24 in a cell; which sites it takes is drawn by the seed."""
+    cells = [dope(HALF, [one(dopant, "48h", 1 / 12)], 0, seed, "vacancies").atoms for seed in range(3)]
+    for atoms in cells:
+        assert Counter(atoms.symbols) == {"Li": lithium, dopant: 2, "P": 4, "S": 20, "Cl": 4}
+        assert formal_charge(atoms) == 0
+        check(atoms, tetrahedra=4, neutral=True)
+    assert len({atoms.positions[atoms.symbols == dopant].tobytes() for atoms in cells}) > 1
+
+
+@pytest.mark.parametrize(
+    ("dopant", "label"), [("O", "4d"), ("Se", "4d"), ("Te", "4d"), ("F", "4a"), ("Br", "4a"), ("I", "4a")]
+)
+def test_isovalent_anions_are_placed(dopant, label):
+    check(dope(LATTICE, [one(dopant, label, 0.5)]).atoms, neutral=True)

@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_haml.structures.checks import check, check_charge
+from aiida_haml.structures.charges import formal_charges
+from aiida_haml.structures.checks import check, check_charge, examine
 from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
 from aiida_haml.structures.host.sites import parent
-from aiida_haml.structures.interface.build import (
-    CONTACTS,
-    InterfaceSettings,
-    build_interface,
-    list_cuts,
-    list_matches,
-)
-from aiida_haml.structures.interface.polarity import formal_charges
+from aiida_haml.structures.interface import SolidInterface, build_interface, list_cuts, list_matches
+from aiida_haml.structures.interface.stacking import CONTACTS
 
 HOST = argyrodite()
 A = 9.859
 GRAMS = 1.66053906660
+
+
+def face(**wanted):
+    """Return settings with two layers of metal where nothing else is asked for."""
+    return SolidInterface.read({"layers": 2, **wanted}, "interface")
 
 
 def doped(bulk, symbol, label, count, seed=0):
@@ -46,7 +46,7 @@ def assert_in_contact(report):
 
 
 def test_default_cell_is_small_whole_neutral_and_in_contact():
-    atoms, report = build_interface(HOST, InterfaceSettings())
+    atoms, report = build_interface(HOST, face())
     assert (len(atoms), report.n_electrolyte, report.n_metal) == (68, 52, 16)
     assert atoms.pbc.all()
     assert report.tetrahedra_intact == report.tetrahedra_expected == 4
@@ -59,21 +59,21 @@ def test_default_cell_is_small_whole_neutral_and_in_contact():
 
 
 def test_the_same_settings_give_the_same_bytes():
-    first, report = build_interface(HOST, InterfaceSettings(layers=3))
-    second, again = build_interface(HOST.copy(), InterfaceSettings(layers=3))
+    first, report = build_interface(HOST, face(layers=3))
+    second, again = build_interface(HOST.copy(), face(layers=3))
     assert first.positions.tobytes() == second.positions.tobytes()
     assert first.cell.array.tobytes() == second.cell.array.tobytes()
     assert report == again
 
 
 def test_settings_come_back_from_plain_values():
-    wanted = InterfaceSettings(facet=(1, 1, 0), electrolyte_facet=[1, 1, 0], repeat=(2, 1), strained=0.5)
+    wanted = face(facet=(1, 1, 0), electrolyte_facet=[1, 1, 0], repeat=(2, 1), strained=0.5)
     assert wanted.electrolyte_facet == "110"
-    assert InterfaceSettings(**json.loads(json.dumps(wanted.to_dict()))) == wanted
+    assert SolidInterface.read(json.loads(json.dumps(wanted.to_dict()))) == wanted
 
 
 def test_regions_are_ordered_along_the_normal():
-    atoms, report = build_interface(HOST, InterfaceSettings(layers=1))
+    atoms, report = build_interface(HOST, face(layers=1))
     z = atoms.positions[:, 2]
     assert len(atoms) == 60
     assert z[report.regions["electrolyte"]].max() < z[report.regions["metal"]].min()
@@ -117,7 +117,7 @@ def measured_densities(atoms, report, cells, layers):
 )
 @settings(max_examples=40, deadline=None)
 def test_whatever_is_built_is_sound(electrolyte_facet, facet, layers, cells, max_strain, strained, supercell, cut):
-    wanted = InterfaceSettings(
+    wanted = face(
         electrolyte_facet=electrolyte_facet,
         facet=facet,
         layers=layers,
@@ -159,7 +159,7 @@ def test_whatever_is_built_is_sound(electrolyte_facet, facet, layers, cells, max
 
 @pytest.mark.parametrize("layers", [2, 5])
 def test_the_metal_keeps_its_density_and_its_neighbours(layers):
-    atoms, report = build_interface(HOST, InterfaceSettings(layers=layers))
+    atoms, report = build_interface(HOST, face(layers=layers))
     metal = atoms[report.regions["metal"]]
     planes = np.unique(metal.positions[:, 2].round(6))
     assert len(planes) == layers
@@ -173,8 +173,8 @@ def test_the_metal_keeps_its_density_and_its_neighbours(layers):
 
 
 def test_a_strained_electrolyte_answers_by_its_poisson_ratio():
-    free, _ = build_interface(HOST, InterfaceSettings(electrolyte_cells=2))
-    atoms, report = build_interface(HOST, InterfaceSettings(electrolyte_cells=2, strained="electrolyte"))
+    free, _ = build_interface(HOST, face(electrolyte_cells=2))
+    atoms, report = build_interface(HOST, face(electrolyte_cells=2, strained="electrolyte"))
     strain = np.array(report.electrolyte_strain)
     np.testing.assert_allclose(np.diag(strain)[:2], 1 / 0.993072 - 1, atol=1e-5)
     assert strain[2, 2] == pytest.approx(-0.37 / 0.63 * 2 * strain[0, 0], rel=1e-6)
@@ -183,24 +183,21 @@ def test_a_strained_electrolyte_answers_by_its_poisson_ratio():
     copies = np.flatnonzero(np.array(report.bulk_index) == 7)
     ratio = np.ptp(atoms.positions[copies, 2]) / np.ptp(free.positions[copies, 2])
     assert ratio == pytest.approx(1 + strain[2, 2])
-    stiff = InterfaceSettings(electrolyte_cells=2, strained="electrolyte", electrolyte_poisson=0.5)
+    stiff = face(electrolyte_cells=2, strained="electrolyte", electrolyte_poisson=0.4999)
     kept = build_interface(HOST, stiff)[1].densities["electrolyte"]
     assert kept["built"] == pytest.approx(kept["bulk"], rel=2e-4)
 
 
 def test_shares_lie_between_the_extremes_and_stiffness_leaves_most_to_soft_lithium():
-    areas = {
-        s: build_interface(HOST, InterfaceSettings(strained=s))[1].area
-        for s in ("metal", "stiffness", 0.5, "electrolyte")
-    }
+    areas = {s: build_interface(HOST, face(strained=s))[1].area for s in ("metal", "stiffness", 0.5, "electrolyte")}
     assert areas["metal"] == pytest.approx(A**2)
     assert areas["metal"] < areas["stiffness"] < areas[0.5] < areas["electrolyte"]
     assert areas[0.5] ** 2 == pytest.approx(areas["metal"] * areas["electrolyte"])
-    assert InterfaceSettings(strained="stiffness").metal_share == pytest.approx(35.08 / (35.08 + 5.69), abs=1e-3)
+    assert face(strained="stiffness").metal_share == pytest.approx(35.08 / (35.08 + 5.69), abs=1e-3)
 
 
 def test_a_density_off_its_bulks_is_refused_with_the_number():
-    wanted = InterfaceSettings(metal_a_A=3.70, max_strain=0.09, strained="electrolyte")
+    wanted = face(metal_a_A=3.70, max_strain=0.09, strained="electrolyte")
     with pytest.raises(StructureError, match=r"electrolyte, -.*%.*1\.86") as caught:
         build_interface(HOST, wanted)
     assert caught.value.field == "density.electrolyte"
@@ -214,7 +211,7 @@ def test_a_density_off_its_bulks_is_refused_with_the_number():
     [("110", (1, 1, 0), 137.5), ("111", (1, 0, 0), 336.7), ("100", (1, 1, 0), 388.8)],
 )
 def test_other_facets_build_whole_interfaces(electrolyte_facet, facet, area):
-    wanted = InterfaceSettings(electrolyte_facet=electrolyte_facet, facet=facet, layers=4, max_area_A2=400.0)
+    wanted = face(electrolyte_facet=electrolyte_facet, facet=facet, layers=4, max_area_A2=400.0)
     atoms, report = build_interface(HOST, wanted)
     assert report.area == pytest.approx(area, abs=0.1)
     assert report.tetrahedra_intact == report.n_electrolyte // 13
@@ -227,20 +224,20 @@ def test_other_facets_build_whole_interfaces(electrolyte_facet, facet, area):
 
 
 def test_every_cut_of_the_list_can_be_built():
-    rows = list_cuts(HOST, InterfaceSettings())
-    assert [(row["cut"], row["polar"]) for row in rows] == [(0, False), (1, True)]
-    for row in rows:
-        atoms, report = build_interface(HOST, InterfaceSettings(cut=row["cut"]))
+    cuts = list_cuts(HOST, face())
+    assert [cut.polar for cut in cuts] == [False, True]
+    for index, cut in enumerate(cuts):
+        atoms, report = build_interface(HOST, face(cut=index))
         assert len(atoms) == 68
-        assert report.cut_shift == row["shift"]
-        assert report.dipole_per_area == pytest.approx(row["dipole_per_area"], abs=1e-6)
+        assert report.cut_shift == cut.shift
+        assert report.dipole_per_area == pytest.approx(cut.dipole_per_area, abs=1e-6)
     assert report.dipole == pytest.approx(-0.2029 * A**2, abs=0.01)
 
 
 def test_a_symmetric_slab_has_two_equal_gaps():
-    _, report = build_interface(HOST, InterfaceSettings(symmetric=True, electrolyte_facet="110", facet=(1, 1, 0)))
+    _, report = build_interface(HOST, face(symmetric=True, electrolyte_facet="110", facet=(1, 1, 0)))
     assert report.cut_alike
-    _, split = build_interface(HOST, InterfaceSettings(symmetric=True))
+    _, split = build_interface(HOST, face(symmetric=True))
     assert split.gap_below_metal == pytest.approx(split.gap_above_metal, abs=1e-6)
     assert split.cut_faces[0] == split.cut_faces[1]
 
@@ -252,7 +249,7 @@ def test_a_symmetric_slab_has_two_equal_gaps():
 @pytest.mark.parametrize(("symbol", "label"), [("Se", "4d"), ("O", "16e"), ("F", "4a")])
 def test_two_dopings_differ_in_their_dopant_alone(electrolyte_facet, symbol, label):
     facet = (1, 0, 0) if electrolyte_facet == "100" else (1, 1, 0)
-    wanted = InterfaceSettings(electrolyte_facet=electrolyte_facet, facet=facet)
+    wanted = face(electrolyte_facet=electrolyte_facet, facet=facet)
     bulk = doped(HOST, symbol, label, 2)
     pristine, first = build_interface(HOST, wanted)
     other, second = build_interface(bulk, wanted, HOST)
@@ -268,7 +265,7 @@ def test_two_dopings_differ_in_their_dopant_alone(electrolyte_facet, symbol, lab
 
 
 def test_orderings_of_the_lithium_share_cut_match_and_place():
-    sites = parent({"name": "Li6PS5Cl", "lithium": "48h", "supercell": [2, 1, 1]})
+    sites = parent({"exchange": 0, "supercell": [2, 1, 1]})
     is_lithium = np.array(sites.get_chemical_symbols()) == "Li"
     lithium = np.flatnonzero(is_lithium)
     partner = pairs_within(sites[is_lithium], 1.7)
@@ -279,7 +276,7 @@ def test_orderings_of_the_lithium_share_cut_match_and_place():
         taken = [k for k, other in zip(partner.i, partner.j, strict=True) if coin[k] < coin[other]]
         bulk = sites[np.sort(np.concatenate([np.flatnonzero(~is_lithium), lithium[taken]]))]
         assert check_charge(bulk).passed
-        atoms, report = build_interface(bulk, InterfaceSettings(), sites)
+        atoms, report = build_interface(bulk, face(), sites)
         reports.append(report)
         electrolyte = atoms[report.regions["electrolyte"]]
         frame = electrolyte[np.array(electrolyte.get_chemical_symbols()) != "Li"].positions
@@ -298,8 +295,8 @@ def test_orderings_of_the_lithium_share_cut_match_and_place():
 
 
 def test_a_supercell_of_the_host_gives_the_hosts_interface_repeated():
-    small, first = build_interface(HOST, InterfaceSettings(repeat=(2, 1)))
-    large, second = build_interface(HOST.repeat((2, 1, 1)), InterfaceSettings())
+    small, first = build_interface(HOST, face(repeat=(2, 1)))
+    large, second = build_interface(HOST.repeat((2, 1, 1)), face())
     assert len(small) == len(large) == 136
     np.testing.assert_allclose(small.cell.lengths(), large.cell.lengths(), atol=1e-8)
     assert first.shortest_by_pair == pytest.approx(second.shortest_by_pair, abs=1e-6)
@@ -318,10 +315,10 @@ def test_a_supercell_of_the_host_gives_the_hosts_interface_repeated():
     ],
 )
 def test_cells_of_several_sizes_are_the_same_interface(size, wanted):
-    chosen = InterfaceSettings(**wanted)
+    chosen = face(**wanted)
     atoms, report = build_interface(HOST, chosen)
     assert len(atoms) == size
-    assert list_matches(HOST, InterfaceSettings(**wanted), limit=1)[0]["atoms"] == size
+    assert list_matches(HOST, face(**wanted), limit=1)[0]["atoms"] == size
     assert report.tetrahedra_intact == report.n_electrolyte // 13
     index = np.array(report.bulk_index)
     assert (HOST.numbers[index] == atoms.numbers[: report.n_electrolyte]).all()
@@ -331,12 +328,12 @@ def test_cells_of_several_sizes_are_the_same_interface(size, wanted):
 
 
 def test_a_vacuum_leaves_one_interface_and_a_symmetric_one_two():
-    atoms, report = build_interface(HOST, InterfaceSettings(vacuum_A=12.0, layers=3))
+    atoms, report = build_interface(HOST, face(vacuum_A=12.0, layers=3))
     z = np.sort(atoms.positions[:, 2])
     assert z[0] + atoms.cell[2, 2] - z[-1] == pytest.approx(12.0)
     assert report.gap_above_metal is None
     assert report.n_metal == 24
-    both, two = build_interface(HOST, InterfaceSettings(vacuum_A=12.0, layers=3, symmetric=True))
+    both, two = build_interface(HOST, face(vacuum_A=12.0, layers=3, symmetric=True))
     assert two.n_metal == 48
     z = both.positions[:, 2]
     metal = np.sort(z[two.regions["metal"]])
@@ -349,16 +346,50 @@ def test_a_vacuum_leaves_one_interface_and_a_symmetric_one_two():
 
 def test_a_polar_face_is_not_left_to_a_vacuum():
     with pytest.raises(StructureError, match=r"polar.*-0\.203 e/Angstrom") as caught:
-        build_interface(HOST, InterfaceSettings(vacuum_A=12.0, cut=1))
+        build_interface(HOST, face(vacuum_A=12.0, cut=1))
     assert caught.value.field == "interface.vacuum_A"
 
 
 def test_a_gap_asked_for_is_kept_or_refused():
-    _, wide = build_interface(HOST, InterfaceSettings(gap_A=3.0))
+    _, wide = build_interface(HOST, face(gap_A=3.0))
     assert (wide.gap_below_metal, wide.gap_above_metal) == (3.0, 3.0)
     assert wide.shortest_distance >= 3.0
     with pytest.raises(StructureError, match="apart, below"):
-        build_interface(HOST, InterfaceSettings(gap_A=0.6))
+        build_interface(HOST, face(gap_A=0.6))
+
+
+# -- the reservoir ------------------------------------------------------------------------------------------
+
+
+def test_the_default_holds_lithium_and_metal_enough_for_results():
+    """Li6PS5Cl + 8 Li -> 5 Li2S + Li3P + LiCl: 32 for the four units of the cell, half as much again beside them."""
+    atoms, report = build_interface(HOST, SolidInterface())
+    assert report.reservoir["needed"] == 32
+    assert report.reservoir["ratio"] >= 1.5
+    assert report.metal_thickness >= 10.0
+    fewer = build_interface(HOST, face(layers=report.metal_layers - 1))[1].reservoir
+    assert not fewer["enough"]
+    assert {finding.check: finding.passed for finding in examine(atoms)}["reservoir"]
+
+
+@pytest.mark.parametrize("wanted", [{"electrolyte_cells": 3}, {"repeat": (2, 1)}, {"facet": "110", "max_area_A2": 400}])
+def test_layers_follow_the_electrolyte(wanted):
+    _, report = build_interface(HOST, SolidInterface.read(wanted))
+    reservoir = report.reservoir
+    assert reservoir["needed"] == report.n_electrolyte / 13 * 8
+    assert reservoir["metal"] == report.n_metal
+    assert reservoir["enough"]
+    one_less = reservoir["metal"] * (1 - 1 / report.metal_layers) / reservoir["needed"] < 1.5
+    assert one_less or report.metal_thickness * (1 - 1 / (report.metal_layers - 1)) < 10.0
+
+
+def test_two_slabs_of_metal_share_it():
+    _, report = build_interface(HOST, SolidInterface.read({"vacuum_A": 12.0, "symmetric": True}))
+    assert report.reservoir["ratio"] >= 1.5
+    assert report.metal_thickness >= 10.0
+    atoms, _ = build_interface(HOST, face(vacuum_A=12.0, symmetric=True, layers=8))
+    finding = {finding.check: finding for finding in examine(atoms)}["reservoir"]
+    assert "12.5 Angstrom thick" in finding.problem  # of one slab, not of both
 
 
 # -- refusals -----------------------------------------------------------------------------------------------
@@ -369,7 +400,7 @@ def test_a_gap_asked_for_is_kept_or_refused():
     [
         ({"metal": "Na"}, "interface.metal"),
         ({"facet": (2, 1, 0)}, "interface.facet"),
-        ({"facet": 100}, "interface.facet"),
+        ({"facet": 10}, "interface.facet"),
         ({"layers": 0}, "interface.layers"),
         ({"layers": 1.5}, "interface.layers"),
         ({"layers": True}, "interface.layers"),
@@ -390,16 +421,16 @@ def test_a_gap_asked_for_is_kept_or_refused():
         ({"electrolyte_cells": 0}, "interface.electrolyte_cells"),
         ({"electrolyte_poisson": 0.6}, "interface.electrolyte_poisson"),
         ({"repeat": 2}, "interface.repeat"),
-        ({"repeat": [0, 1]}, "interface.repeat"),
+        ({"repeat": [0, 1]}, "interface.repeat[0]"),
         ({"vacuum_A": 3.0}, "interface.vacuum_A"),
         ({"vacuum_A": -9.0}, "interface.vacuum_A"),
-        ({"symmetric": "yes"}, "interface.symmetric"),
+        ({"symmetric": "maybe"}, "interface.symmetric"),
         ({"max_angle_degrees": 0.0}, "interface.max_angle_degrees"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wanted, field):
     with pytest.raises(StructureError) as caught:
-        InterfaceSettings(**wanted)
+        face(**wanted)
     assert caught.value.field == field
     assert caught.value.remedy
 
@@ -420,10 +451,10 @@ def test_settings_that_make_no_sense_are_refused(wanted, field):
 )
 def test_wishes_that_cannot_be_had_say_what_can(wanted, field, words):
     with pytest.raises(StructureError, match=words) as caught:
-        build_interface(HOST, InterfaceSettings(**wanted))
+        build_interface(HOST, face(**wanted))
     assert caught.value.field == field
 
 
 def test_a_parent_of_another_cell_is_refused():
     with pytest.raises(StructureError, match="parent"):
-        build_interface(HOST, InterfaceSettings(), argyrodite(10.2))
+        build_interface(HOST, face(), argyrodite(10.2))

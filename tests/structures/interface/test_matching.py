@@ -8,8 +8,10 @@ from pymatgen.analysis.interfaces.zsl import ZSLGenerator
 
 from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.interface.build import InterfaceSettings, interface_match, list_matches, metal_slab
-from aiida_haml.structures.interface.matching import Limits, choose_match, find_matches, smallest_match
+from aiida_haml.structures.interface import SolidInterface, list_matches, make_layout
+from aiida_haml.structures.interface.layout import metal_slab
+from aiida_haml.structures.interface.match import Limits
+from aiida_haml.structures.interface.matching import choose_match, find_matches, smallest_match
 
 HOST = argyrodite()
 A = 9.859
@@ -22,8 +24,13 @@ SURFACES = {
 METAL_FACETS = [(1, 0, 0), (1, 1, 0), (1, 1, 1)]
 
 
+def face(**wanted):
+    """Return settings with two layers of metal where nothing else is asked for."""
+    return SolidInterface.read({"layers": 2, **wanted}, "interface")
+
+
 def metal_surface(facet, a=None):
-    return metal_slab(InterfaceSettings(facet=facet, metal_a_A=a)).cell.array[:2, :2]
+    return metal_slab(face(facet=facet, metal_a_A=a)).cell.array[:2, :2]
 
 
 def zsl_matches(electrolyte, metal, max_area, tolerance):
@@ -128,7 +135,7 @@ def test_equal_lattices_match_without_strain_however_they_are_turned(turn):
 
 @pytest.mark.parametrize(("a", "strain"), [(3.51, -0.0069), (3.44, +0.0133)])
 def test_turned_lithium_on_the_argyrodite_has_the_known_strain(a, strain):
-    match = interface_match(HOST, InterfaceSettings(metal_a_A=a))
+    match = make_layout(HOST, face(metal_a_A=a)).match
     assert match.n_metal_cells == 8
     assert abs(match.rotation_degrees) == pytest.approx(45)
     np.testing.assert_allclose(match.strain, np.eye(2) * strain, atol=1e-4)
@@ -137,35 +144,35 @@ def test_turned_lithium_on_the_argyrodite_has_the_known_strain(a, strain):
 
 @pytest.mark.parametrize(("facet", "least", "area"), [((1, 1, 0), 0.0637, 388.8), ((1, 1, 1), 0.1118, 583.2)])
 def test_a_refusal_names_the_least_strain_and_the_area_that_would_do(facet, least, area):
-    wanted = InterfaceSettings(facet=facet)
+    wanted = face(facet=facet)
     with pytest.raises(StructureError, match=rf"{least}.*{area}.*max_area_A2") as caught:
-        interface_match(HOST, wanted)
+        make_layout(HOST, wanted)
     assert caught.value.field == "interface.max_strain"
-    wider = InterfaceSettings(facet=facet, max_area_A2=area + 0.1)
-    assert interface_match(HOST, wider).largest_strain <= 0.03
+    wider = face(facet=facet, max_area_A2=area + 0.1)
+    assert make_layout(HOST, wider).match.largest_strain <= 0.03
     with pytest.raises(StructureError):
-        interface_match(HOST, InterfaceSettings(facet=facet, max_area_A2=area - 1))
-    assert interface_match(HOST, InterfaceSettings(facet=facet, max_strain=least + 1e-3)).area < 200.0
+        make_layout(HOST, face(facet=facet, max_area_A2=area - 1))
+    assert make_layout(HOST, face(facet=facet, max_strain=least + 1e-3)).match.area < 200.0
 
 
 def test_one_cell_of_the_electrolyte_is_tried_however_large():
-    match = interface_match(HOST.repeat((2, 2, 1)), InterfaceSettings())
+    match = make_layout(HOST.repeat((2, 2, 1)), face()).match
     assert match.area == pytest.approx(4 * A**2)
     assert match.largest_strain == pytest.approx(0.00693, abs=1e-5)
 
 
 def test_matches_are_chosen_by_their_index_in_the_list():
-    wanted = InterfaceSettings(max_area_A2=420.0, layers=3)
+    wanted = face(max_area_A2=420.0, layers=3)
     rows = list_matches(HOST, wanted)
     assert [row["match"] for row in rows] == list(range(len(rows)))
     assert rows[0]["atoms"] == 52 + 24
     for row in rows[:6]:
-        match = interface_match(HOST, InterfaceSettings(max_area_A2=420.0, match=row["match"]))
+        match = make_layout(HOST, face(max_area_A2=420.0, match=row["match"])).match
         assert match.area == pytest.approx(row["area"], abs=1e-3)
         assert match.rotation_degrees == pytest.approx(row["rotation_degrees"], abs=1e-3)
     assert list_matches(HOST, wanted, limit=2) == rows[:2]
     with pytest.raises(StructureError, match=f"there are {len(rows)}"):
-        interface_match(HOST, InterfaceSettings(max_area_A2=420.0, match=len(rows)))
+        make_layout(HOST, face(max_area_A2=420.0, match=len(rows)))
 
 
 def test_a_long_search_tells_how_far_it_is():

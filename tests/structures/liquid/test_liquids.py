@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from aiida_haml.spec import load_spec
+from aiida_haml.structures.candidates import build, candidate_elements, candidate_label, read_candidate, validate
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.liquid.build import build_liquid, liquid_elements, liquid_label, plan_liquid, validate_liquid
+from aiida_haml.structures.liquid import plan_filling
 from aiida_haml.structures.liquid.mixtures import (
     MOLARITY_TOLERANCE,
     SIZE_TOLERANCE,
@@ -24,12 +26,15 @@ from aiida_haml.structures.liquid.mixtures import (
     amounts,
     choose_counts,
 )
-from aiida_haml.structures.liquid.molecules import SOLVENTS, molecule
 from aiida_haml.structures.liquid.packing import find_packmol, pack, packing_radii
-from aiida_haml.structures.liquid.settings import LiquidSpec
+from aiida_haml.structures.liquid.species import SOLVENTS, molecule
 
 A = 3.51  # of lithium, Angstrom
-ETHER = {"liquid": {"solvents": {"DME": 1.0}, "salt": "LiFSI", "molarity_M": 1.0}, "interface": {}, "seed": 1}
+ETHER = {
+    "liquid": {"solvents": {"DME": 1.0}, "salt": "LiFSI", "molarity_M": 1.0},
+    "interface": {"layers": 4},
+    "seed": 1,
+}
 CARBONATE = {
     "liquid": {"solvents": {"EC": 1.0, "DMC": 1.0}, "salt": "LiPF6", "molarity_M": 1.0},
     "interface": {"layers": 2},
@@ -43,7 +48,7 @@ SMALL = {
 
 @pytest.fixture(scope="module", params=["ether", "carbonate", "small"])
 def built(request):
-    return build_liquid({"ether": ETHER, "carbonate": CARBONATE, "small": SMALL}[request.param])
+    return build({"ether": ETHER, "carbonate": CARBONATE, "small": SMALL}[request.param])
 
 
 def liquid_of(atoms):
@@ -70,11 +75,10 @@ def test_density_is_that_of_the_volume_which_the_bulk_metal_leaves(built):
 )
 def test_ideal_mixing_meets_measured_densities(solvents, salt, measured):
     parts = [component(name, share) for name, share in solvents.items()]
-    unit = {"LiPF6": Component("LiPF6", 0, 151.90, 2.84, 8), "LiTFSI": Component("LiTFSI", 0, 287.09, 2.15, 16)}.get(
-        salt
-    )
-    litre = amounts(parts, unit, 1.0 if salt else 0.0, "volume", None)
-    mass = sum(litre[c.name] * c.mass for c in [*parts, *([unit] if unit else [])])
+    units = {"LiPF6": Component("LiPF6", 1.0, 151.90, 2.84, 8), "LiTFSI": Component("LiTFSI", 1.0, 287.09, 2.15, 16)}
+    salts = [units[salt]] if salt else []
+    litre = amounts(parts, salts, "volume", None)
+    mass = sum(litre[c.name] * c.mass for c in [*parts, *salts])
     assert mass / 1000 == pytest.approx(measured, rel=0.02)
 
 
@@ -141,12 +145,12 @@ def test_molecules_touch_and_do_not_overlap(built):
 
 
 def test_the_same_specification_gives_the_same_atoms_and_another_seed_others():
-    one, first = build_liquid(SMALL)
-    two, second = build_liquid(SMALL)
+    one, first = build(SMALL)
+    two, second = build(SMALL)
     assert first == second
     assert one.positions.tobytes() == two.positions.tobytes()
     assert one.cell.array.tobytes() == two.cell.array.tobytes()
-    other, _ = build_liquid({**SMALL, "seed": 1})
+    other, _ = build({**SMALL, "seed": 1})
     assert other.get_chemical_formula() == one.get_chemical_formula()
     np.testing.assert_array_equal(other.cell.array, one.cell.array)
     assert np.abs(other.positions - one.positions).max() > 1.0
@@ -155,16 +159,16 @@ def test_the_same_specification_gives_the_same_atoms_and_another_seed_others():
 def test_molarity_and_size_are_near_what_was_asked_for(built):
     _, report = built
     wanted = report["spec"]["liquid"]
-    assert abs(report["n_atoms"] / wanted["n_atoms"] - 1) < SIZE_TOLERANCE
-    if wanted["salt"]:
-        assert report["molarity"] == pytest.approx(1.0, rel=0.05)
+    assert abs(report["n_atoms"] / (wanted["n_atoms"] or 200) - 1) < SIZE_TOLERANCE
+    for molarity in report["molarity"].values():
+        assert molarity == pytest.approx(1.0, rel=0.05)
         volume = report["liquid_volume"] * 6.02214e-4  # litres in a mol of cells
-        assert report["molecules"]["Li"] / volume == pytest.approx(report["molarity"], rel=1e-4)
+        assert report["molecules"]["Li"] / volume == pytest.approx(molarity, rel=1e-4)
 
 
 def test_bulk_without_a_metal_and_a_given_density():
     liquid = {"solvents": {"DME": 1.0}, "n_atoms": 100, "density_g_cm3": 0.80}
-    atoms, report = build_liquid({"liquid": liquid})
+    atoms, report = build({"liquid": liquid})
     assert report["interface"] is None
     assert report["regions"]["metal"] == []
     assert atoms.get_masses().sum() / atoms.get_volume() / 0.602214 == pytest.approx(0.80, rel=1e-4)
@@ -175,7 +179,7 @@ def test_thickness_and_gap_set_the_cell():
         "liquid": {"solvents": {"EC": 1.0}, "thickness_A": 9.0},
         "interface": {"area_A2": 60.0, "layers": 2, "gap_A": 3.2},
     }
-    atoms, report = build_liquid(spec)
+    atoms, report = build(spec)
     interface = report["interface"]
     assert interface["liquid_thickness"] == pytest.approx(9.0, rel=0.2)
     assert interface["gap_above_metal"] == 3.2
@@ -190,24 +194,45 @@ def test_own_solvent_and_own_salt():
         "OTf": {"smiles": "FC(F)(F)S(=O)(=O)[O-]", "density": 1.9},
     }
     liquid = {"solvents": {"THF": 1.0}, "salt": "LiOTf", "molarity_M": 2.0, "molecules": own, "n_atoms": 110}
-    atoms, report = build_liquid({"liquid": liquid})
+    atoms, report = build({"liquid": liquid})
     assert report["label"] == "2M LiOTf in THF, 110 atoms"
     assert report["molecules"]["Li"] == report["molecules"]["OTf"] >= 1
     assert set(atoms.arrays["sites"]) == {"solvent:THF", "cation", "anion:OTf"}
-    assert liquid_elements({"liquid": liquid}) == ["C", "F", "H", "Li", "O", "S"]
+    assert candidate_elements({"liquid": liquid}) == ["C", "F", "H", "Li", "O", "S"]
 
 
 def test_a_dianion_brings_two_lithium():
     own = {"SO4": {"smiles": "[O-]S(=O)(=O)[O-]", "density": 2.2}}
     liquid = {"solvents": {"EC": 1.0}, "salt": "Li2SO4", "molarity_M": 2.0, "molecules": own, "n_atoms": 80}
-    _, report = build_liquid({"liquid": liquid})
+    _, report = build({"liquid": liquid})
     assert report["molecules"]["Li"] == 2 * report["molecules"]["SO4"]
     assert report["formal_charge"] == 0
+
+
+def test_two_salts_share_their_lithium():
+    liquid = {"solvents": {"DME": 1}, "salt": {"LiFSI": 2.0, "LiNO3": 1.0}, "n_atoms": 250}
+    _, report = build({"liquid": liquid})
+    counts = report["molecules"]
+    assert counts["Li"] == counts["FSI"] + counts["NO3"]
+    assert counts["FSI"] == 2 * counts["NO3"]
+    assert report["formal_charge"] == 0
+    assert report["molarity"] == pytest.approx({"LiFSI": 2.0, "LiNO3": 1.0}, rel=0.1)
+    with pytest.raises(StructureError, match=r"0.01.*One formula unit of LiNO3 needs \d+ atoms"):
+        validate({"liquid": liquid | {"salt": {"LiFSI": 1.0, "LiNO3": 0.01}}})
+
+
+def test_metal_is_thick_enough_for_results_by_default():
+    _, report = build({**SMALL, "interface": {"area_A2": 60.0}})
+    assert report["interface"]["metal_thickness"] >= 10.0
+    assert report["interface"]["reservoir"]["enough"]
+    _, thin = build(SMALL)
+    assert not thin["interface"]["reservoir"]["enough"]
 
 
 @pytest.mark.parametrize(
     ("liquid", "label"),
     [
+        ({"solvents": {"EC": 1}, "salt": {"LiTFSI": 1.0, "LiNO3": 0.2}}, "1M LiTFSI + 0.2M LiNO3 in EC"),
         ({"solvents": {"DME": 1}, "salt": "LiFSI"}, "1M LiFSI in DME"),
         ({"solvents": {"EC": 1, "DMC": 1}, "salt": "LiPF6", "molarity_M": 1.2}, "1.2M LiPF6 in EC:DMC 1:1"),
         ({"solvents": {"EC": 3, "EMC": 7}, "parts": "mole"}, "EC:EMC 3:7 mol"),
@@ -217,14 +242,14 @@ def test_a_dianion_brings_two_lithium():
     ],
 )
 def test_labels_are_what_chemists_say(liquid, label):
-    assert liquid_label({"liquid": liquid, "interface": {}}) == label
+    assert candidate_label({"liquid": liquid, "interface": {}}) == label
 
 
 @pytest.mark.parametrize("spec", [ETHER, CARBONATE, SMALL])
 def test_a_checked_specification_is_complete_and_checks_again(spec):
-    checked = validate_liquid(spec)
-    assert validate_liquid(checked) == checked
-    assert liquid_label(checked) == liquid_label(spec)
+    checked = validate(spec)
+    assert validate(checked) == checked
+    assert candidate_label(checked) == candidate_label(spec)
     assert {"parts", "density_g_cm3", "molecules"} <= set(checked["liquid"])
     assert {"facet", "layers", "area_A2", "gap_A"} <= set(checked["interface"])
 
@@ -235,7 +260,8 @@ def test_interface_areas_come_near_and_hold_even_numbers_of_metal_atoms():
         for layers in (1, 3):
             spec = {**ETHER, "interface": {"facet": facet, "layers": layers}}
             spec["liquid"] = {**ETHER["liquid"], "n_atoms": 250}
-            plan = plan_liquid(LiquidSpec.from_dict(spec))
+            checked = read_candidate(spec)
+            plan = plan_filling(checked.liquid, checked.interface)
             assert len(plan.metal) % 2 == 0
             assert plan.lengths[0] * plan.lengths[1] == pytest.approx(110.0, rel=0.35)
             assert max(plan.lengths[:2]) / min(plan.lengths[:2]) < 1.45
@@ -271,7 +297,7 @@ def test_a_missing_packmol_is_said_at_once(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(StructureError, match="pip install packmol"):
-        validate_liquid(ETHER)
+        validate(ETHER)
 
 
 # -- arithmetic ---------------------------------------------------------------------------------------------
@@ -284,12 +310,12 @@ def component(name, share):
 
 
 COMPONENTS = {name: component(name, 1.0) for name in SOLVENTS}
-SALT = Component("LiPF6", 0.0, 151.90, 2.84, 8)
+SALT = Component("LiPF6", 1.0, 151.90, 2.84, 8)
 
 
 def test_volume_parts_are_volumes_before_mixing():
     parts = [component("EC", 1.0), component("DMC", 3.0)]
-    litre = amounts(parts, SALT, 1.5, "volume", None)
+    litre = amounts(parts, [replace(SALT, share=1.5)], "volume", None)
     volumes = [litre[c.name] * c.mass / c.density for c in parts]
     assert volumes[1] / volumes[0] == pytest.approx(3.0)
     assert sum(volumes) + 1.5 * SALT.mass / SALT.density == pytest.approx(1000.0)
@@ -298,7 +324,7 @@ def test_volume_parts_are_volumes_before_mixing():
 
 def test_mole_parts_and_a_given_density():
     parts = [component("EC", 1.0), component("DMC", 3.0)]
-    litre = amounts(parts, SALT, 1.0, "mole", 1.25)
+    litre = amounts(parts, [SALT], "mole", 1.25)
     assert litre["DMC"] / litre["EC"] == pytest.approx(3.0)
     assert sum(litre[c.name] * c.mass for c in parts) + SALT.mass == pytest.approx(1250.0)
 
@@ -308,7 +334,7 @@ def test_what_whole_molecules_can_meet_is_met_exactly():
     ec, dmc = COMPONENTS["EC"], COMPONENTS["DMC"]
     volume = 8 * ec.volume + 5 * dmc.volume + 2 * SALT.volume
     parts = [Component(c.name, n, c.mass, c.density, c.atoms) for c, n in ((ec, 8), (dmc, 5))]
-    found = choose_counts(parts, SALT, 2000 / volume, 8 * 10 + 5 * 12 + 2 * 8, "mole")
+    found = choose_counts(parts, [replace(SALT, share=2000 / volume)], 8 * 10 + 5 * 12 + 2 * 8, "mole")
     assert found == {"EC": 8, "DMC": 5, "LiPF6": 2}
 
 
@@ -325,10 +351,11 @@ def test_whole_numbers_stay_near_the_mixture(names, shares, molarity, target, pa
         Component(n, s, COMPONENTS[n].mass, COMPONENTS[n].density, COMPONENTS[n].atoms)
         for n, s in zip(names, shares, strict=False)
     ]
-    ideal = amounts(solvents, SALT, molarity, parts, None)
+    salt = replace(SALT, share=molarity)
+    ideal = amounts(solvents, [salt], parts, None)
     litres = target / sum(ideal[c.name] * c.atoms for c in [*solvents, SALT])
     try:
-        found = choose_counts(solvents, SALT, molarity, target, parts)
+        found = choose_counts(solvents, [salt], target, parts)
     except StructureError:
         # Only where some component has fewer than two molecules' worth of room.
         assert min(value * litres for value in ideal.values()) < 2
@@ -354,14 +381,15 @@ def with_liquid(**changes):
 @pytest.mark.parametrize(
     ("spec", "field", "remedy"),
     [
-        (with_liquid(solvents={"DMEE": 1}), "liquid.solvents.DMEE", "Did you mean DME?"),
+        (with_liquid(solvents={"DMEE": 1}), "liquid.solvents.DMEE", "Did you mean 'DME'?"),
         (with_liquid(solvents={}), "liquid.solvents", "parts"),
-        (with_liquid(solvents={"DME": 0}), "liquid.solvents.DME", "above 0"),
-        (with_liquid(solvents={"DME": True}), "liquid.solvents.DME", "number"),
+        (with_liquid(solvents={"DME": 0}), "liquid.solvents.DME", "parts"),
+        (with_liquid(solvents={"DME": True}), "liquid.solvents.DME", "parts"),
         (with_liquid(solvents={"FSI": 1}), "liquid.solvents.FSI", "Choose one of"),
-        (with_liquid(salt="LiFSO"), "liquid.salt", "Did you mean LiFSI?"),
+        (with_liquid(salt="LiFSO"), "liquid.salt", "Did you mean 'LiFSI'?"),
         (with_liquid(salt=None), "liquid.molarity_M", "Name the salt"),
-        (with_liquid(molarity_M=-1), "liquid.molarity_M", "above 0"),
+        (with_liquid(salt={"LiFSI": 1.0}), "liquid.molarity_M", "leave it out"),
+        (with_liquid(molarity_M=-1), "liquid.molarity_M", "litre"),
         (with_liquid(molarity_M=0.05), "liquid.molarity_M", "atoms of liquid"),
         (with_liquid(solvents={"DME": 1, "FEC": 0.01}), "liquid.solvents.FEC", "atoms of liquid"),
         (with_liquid(solvents={"X": 1}, molecules={"X": {"smiles": "C1CC", "density": 1.0}}), "X.smiles", "Correct"),
@@ -370,20 +398,19 @@ def with_liquid(**changes):
         (with_liquid(molecules={"Li": {"smiles": "CC"}}), "liquid.molecules.Li", "cation"),
         (with_liquid(molecules={"a:b": {"smiles": "CC"}}), "liquid.molecules.a:b", "letters"),
         (with_liquid(molecules=["CC"]), "liquid.molecules", "name"),
-        (with_liquid(parts="weight"), "liquid.parts", "volume or mole"),
-        (with_liquid(density_g_cm3=30), "liquid.density_g_cm3", "up to 3"),
+        (with_liquid(parts="weight"), "liquid.parts", "volume, mole"),
+        (with_liquid(density_g_cm3=30), "liquid.density_g_cm3", "Density"),
         (with_liquid(n_atoms=40), "liquid.n_atoms", "fewer layers"),
         (with_liquid(n_atoms=0), "liquid.n_atoms", "100000"),
         (with_liquid(n_atoms=200, thickness_A=20.0), "liquid.thickness_A", "one of the two"),
-        (with_liquid(solvent="DME"), "liquid.solvent", "Did you mean solvents?"),
-        ({"interface": {}}, "liquid", "Give liquid"),
-        ({**ETHER, "seed": -1}, "seed", "whole number"),
-        ({**ETHER, "seed": 1.5}, "seed", "whole number"),
+        (with_liquid(solvent="DME"), "liquid.solvent", "Did you mean 'solvents'?"),
+        ({**ETHER, "seed": -1}, "seed", "Expected"),
+        ({**ETHER, "seed": 1.5}, "seed", "Expected"),
         ({**ETHER, "interface": {"metal": "Na"}}, "interface.metal", "Li"),
-        ({**ETHER, "interface": {"facet": [2, 1, 0]}}, "interface.facet", "[1, 1, 0]"),
-        ({**ETHER, "interface": {"layers": 0}}, "interface.layers", "1 or more"),
-        ({**ETHER, "interface": {"repeat": [3]}}, "interface.repeat", "two whole numbers"),
-        ({**ETHER, "interface": {"gap_A": 0.1}}, "interface.gap_A", "above 1"),
+        ({**ETHER, "interface": {"facet": [2, 1, 0]}}, "interface.facet", "110"),
+        ({**ETHER, "interface": {"layers": 0}}, "interface.layers", "Atomic layers"),
+        ({**ETHER, "interface": {"repeat": [3]}}, "interface.repeat", "surface cells"),
+        ({**ETHER, "interface": {"gap_A": 0.1}}, "interface.gap_A", "Angstrom"),
         ({**ETHER, "interface": {"repeat": [9, 9], "max_area_A2": 200.0}}, "interface.max_area_A2", "Repeat less"),
         (
             {"liquid": {"solvents": {"DME": 1}, "n_atoms": 460}, "interface": {"repeat": [10, 10]}},
@@ -394,7 +421,7 @@ def with_liquid(**changes):
 )
 def test_bad_specifications_are_refused_with_a_remedy(spec, field, remedy):
     with pytest.raises(StructureError) as caught:
-        validate_liquid(spec)
+        validate(spec)
     assert field in caught.value.field
     assert remedy in caught.value.remedy
 

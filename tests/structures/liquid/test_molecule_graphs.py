@@ -11,24 +11,18 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.liquid.molecules import (
-    IONS,
-    SOLVENTS,
-    TABLE,
+from aiida_haml.structures.liquid import Molecule, molecule, molecule_key
+from aiida_haml.structures.liquid.geometry import read_molecule
+from aiida_haml.structures.liquid.graphs import (
     bond_limit,
     bonds,
     check_molecules,
-    conformers,
     count_intact,
-    find_species,
     fragment_keys,
     fragments,
     graph_key,
-    molecule,
-    molecule_key,
-    own_species,
-    read_molecule,
 )
+from aiida_haml.structures.liquid.species import IONS, SOLVENTS, TABLE, conformers, find_species
 
 #: Formulas and molar masses (g/mol) as the chemical literature has them.
 KNOWN = {
@@ -182,7 +176,7 @@ def test_names_smiles_and_files_mean_the_same(tmp_path):
 def test_own_coordinates_are_kept(tmp_path):
     molecule("DMC").write(tmp_path / "mine.xyz", format="xyz")
     given_ = read_molecule(tmp_path / "mine.xyz", charge=0) | {"density": 1.07}
-    species = own_species("mine", given_)
+    species = Molecule.read(given_).species("mine")
     assert (species.density, species.charge) == (1.07, 0)
     assert Formula.from_list(list(species.formula)).format("hill") == "C3H6O3"
     shapes = conformers(species, 2, seed=9)
@@ -192,22 +186,22 @@ def test_own_coordinates_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("call", "field", "remedy"),
     [
-        (lambda: molecule("DMEE"), "molecule", "Did you mean DME?"),
+        (lambda: molecule("DMEE"), "molecule", "Did you mean 'DME'?"),
         (lambda: molecule("ethylene carbonate!"), "molecule", "SMILES"),
         (lambda: molecule(""), "molecule", "Choose one of"),
         (lambda: molecule("EC", charge=1), "charge", "Correct one"),
-        (lambda: molecule("nowhere.xyz", charge=0), "molecule", "path"),
-        (lambda: own_species("x", {"smiles": "C1CC"}), "smiles", "Correct the string"),
-        (lambda: own_species("x", {"smiles": "[Li+].[F-]"}), "smiles", "alone"),
-        (lambda: own_species("x", {"smiles": "CC", "densty": 1.0}), "densty", "Did you mean density?"),
-        (lambda: own_species("x", {"smiles": "CC", "density": 90}), "density", "g/cm"),
-        (lambda: own_species("x", {"smiles": "CC", "charge": 0.5}), "charge", "whole number"),
-        (lambda: own_species("x", {"smiles": "[O-]C", "charge": 0}), "charge", "Correct one"),
-        (lambda: own_species("x", {"charge": 0}), "x", "symbols and positions"),
-        (lambda: own_species("x", {"symbols": ["C", "O"], "positions": [[0, 0, 0]]}), "positions", "three finite"),
-        (lambda: own_species("x", {"symbols": ["Xx"], "positions": [[0, 0, 0]]}), "positions", "one symbol"),
-        (lambda: own_species("x", {"symbols": ["C", "O"], "positions": [[0, 0, 0], [9, 0, 0]]}), "x", "alone"),
-        (lambda: own_species("x", "CC"), "x", "smiles"),
+        (lambda: molecule("nowhere.xyz", charge=0), "file", "path"),
+        (lambda: Molecule.read({"smiles": "C1CC"}, "x"), "smiles", "Correct the string"),
+        (lambda: Molecule.read({"smiles": "[Li+].[F-]"}, "x"), "smiles", "alone"),
+        (lambda: Molecule.read({"smiles": "CC", "densty": 1.0}, "x"), "densty", "Did you mean 'density'?"),
+        (lambda: Molecule.read({"smiles": "CC", "density": 90}, "x"), "density", "g/cm"),
+        (lambda: Molecule.read({"smiles": "CC", "charge": 0.5}, "x"), "charge", "whole number"),
+        (lambda: Molecule.read({"smiles": "[O-]C", "charge": 0}, "x"), "charge", "Correct one"),
+        (lambda: Molecule.read({"charge": 0}, "x"), "x", "symbols and positions"),
+        (lambda: Molecule.read({"symbols": ["C", "O"], "positions": [[0, 0, 0]]}, "x"), "positions", "three finite"),
+        (lambda: Molecule.read({"symbols": ["Xx"], "positions": [[0, 0, 0]]}, "x"), "symbols", "Elements"),
+        (lambda: Molecule.read({"symbols": ["C", "O"], "positions": [[0, 0, 0], [9, 0, 0]]}, "x"), "x", "alone"),
+        (lambda: Molecule.read("CC", "x"), "x", "reference"),
     ],
 )
 def test_what_is_no_molecule_is_refused_with_a_remedy(call, field, remedy):

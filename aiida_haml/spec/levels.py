@@ -1,0 +1,62 @@
+"""The level of theory of a screen, and the codes that do the work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Discriminator, Field, Tag, field_validator
+
+from aiida_haml.engines.calculators import complaint
+from aiida_haml.structures.settings import Settings
+
+#: The teacher of liquids; that of solids is in the preset of the name.
+MOLECULES_TEACHER = "aiida_haml.engines.toy_molecules:ToyMolecules"
+LevelName = Literal["gfn1-xtb", "pbe-szv", "pbe-dzvp", "chgnet", "teacher"]
+
+
+class Codes(Settings):
+    """The codes that do the work, by their AiiDA labels; those of `aiida-haml setup` where they are left out."""
+
+    cp2k: str | None = Field(default=None, description="CP2K, such as cp2k@localhost; not needed by a teacher screen.")
+    engine: str | None = Field(default=None, description="haml-engine: training, evaluation, analysis.")
+    lammps: str | None = Field(default=None, description="haml-lammps, or a LAMMPS binary with ML-IAP.")
+
+    @field_validator("*")
+    @classmethod
+    def _full_label(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
+            raise ValueError("is not the full label of a code, such as cp2k@localhost")
+        return value
+
+
+class Teacher(Settings):
+    """An ASE calculator that is taken as ab initio: a rehearsal, whose numbers decide nothing."""
+
+    calculator: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="`module:Class` of an ASE calculator."
+    )
+    parameters: dict[str, Any] = Field(default={}, description="Keywords that the class is called with.")
+
+    @field_validator("calculator")
+    @classmethod
+    def _trusted(cls, value: str) -> str:
+        if refusal := complaint(value):
+            raise ValueError(refusal)
+        return value
+
+
+class TeacherLevel(Settings):
+    """A level of theory with a chosen teacher."""
+
+    teacher: Teacher = Field(description="The calculator and its parameters.")
+
+
+def _level_tag(value: Any) -> str:
+    return "custom" if isinstance(value, Mapping | BaseModel) else "preset"
+
+
+Level = Annotated[
+    Annotated[LevelName, Tag("preset")] | Annotated[TeacherLevel, Tag("custom")], Discriminator(_level_tag)
+]

@@ -38,7 +38,7 @@ def cells() -> dict[str, list[Frames]]:
     def crystal(name: str) -> Frames:
         return _frames([disordered(phases[name], 300.0, rng) for _ in range(SNAPSHOTS)])
 
-    interface, _ = build({"interface": {"layers": 2}})
+    interface, _ = build({"host": {"lithium": "24g", "exchange": 0}, "interface": {"layers": 2}})
     return {
         "Li2S": [crystal("Li2S")],
         "Li6PS5Cl on Li, as built": [_frames([interface])],

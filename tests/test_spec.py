@@ -66,6 +66,7 @@ BROKEN = {
     "too little metal": (GOOD + "interface: {layers: 2}\n", ["interface.layers: 2", "0.50", "demonstration"]),
     "metal too thin": (liquid("interface: {layers: 4}\n"), ["interface.layers: 4", "5.3 Angstrom", "demonstration"]),
     "cut that is not there": (GOOD + "interface: {cut: 99}\n", ["interface.cut", "99", "non-polar"]),
+    "lattice that nothing relaxes": (GOOD + "lattice: relaxed\n", ["lattice: 'relaxed'", "host.a_A"]),
     "replicates and seeds": (GOOD + "seeds: [1, 2]\nreplicates: 3\n", ["replicates: 3", "one of the two"]),
     "host's file missing": (GOOD + "host: {file: nowhere.cif}\n", ["host.file", "nowhere.cif"]),
     "exchange above one": (GOOD + "host: {exchange: 1.5}\n", ["host.exchange", "1.5", "0 to 1"]),

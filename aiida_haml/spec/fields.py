@@ -37,6 +37,11 @@ class ScreenSpec(Settings):
     interface: SolidInterface | LiquidInterface = Field(
         default={}, validate_default=True, description="The metal and how it meets the electrolyte."
     )
+    lattice: Literal["measured", "relaxed"] = Field(
+        default="measured",
+        description="Lattice constants of the host, doped, and of the metal, where `host.a_A` and "
+        "`interface.metal_a_A` give none: as measured, or relaxed at the level of theory, once each.",
+    )
     demonstration: bool = Field(
         default=False,
         description="Whether this shows how it works, so that cells may hold too little metal for results.",

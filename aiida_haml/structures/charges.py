@@ -51,7 +51,7 @@ def require_charges(elements: Iterable[str], charges: Mapping[str, int]) -> None
             "host.charges",
             ", ".join(unknown),
             f"ha{'s' if len(unknown) == 1 else 've'} no oxidation state here, and the file gives none",
-            f"Give it in the specification, as host: {{charges: {{{unknown[0]}: 3}}}}.",
+            f"Give it in the specification, as host: {{charges: {{{unknown[0]}: N}}}} with its charge for N.",
         )
 
 

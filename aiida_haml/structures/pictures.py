@@ -14,8 +14,6 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from ase import Atoms
-from ase.data import covalent_radii
-from ase.data.colors import jmol_colors
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
@@ -25,27 +23,11 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from aiida_haml.structures.checks import VACUUM
+from aiida_haml.structures.colours import BANDS, OTHER_BAND, OUTLINE, colour_of, looks_of, rim_of
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.geometry import PHOSPHORUS_BOND, TETRAHEDRON_ANIONS
 
 FloatArray = NDArray[np.float64]
-
-#: Colours of the elements, told apart by colour-blind readers too; others have those of Jmol.
-COLOURS = {
-    "Li": "#8E7CC3", "P": "#D55E00", "S": "#F0C419", "Cl": "#2E9E6B", "O": "#C0392B", "F": "#56B4E9",
-    "Se": "#8B5E3C", "Br": "#7B4B2A", "I": "#5E2A84", "C": "#4A4A4A", "H": "#E8E8E8", "N": "#3B5BA5",
-}  # fmt: skip
-METAL_COLOUR = "#AEB4BD"
-OUTLINE = "#C2185B"
-
-#: Bands behind the regions.
-BANDS = {"electrolyte": "#E4EEFA", "metal": "#ECECEC", "liquid": "#E0F3EE"}
-OTHER_BAND = "#F6EFE3"
-
-#: Radii of the circles, Angstrom: small enough that bonds and depth can be seen. Others have 0.6 of the covalent
-#: radius.
-RADII = {"Li": 0.55, "P": 0.62, "S": 0.78, "Cl": 0.78, "Se": 0.86, "Br": 0.86, "O": 0.55, "F": 0.55, "H": 0.28}
-METAL_RADIUS = 0.85
 
 #: How far a region's band reaches beyond its atoms, and a view beyond the cell, Angstrom.
 MARGIN = 1.0
@@ -145,7 +127,7 @@ def _figure(
     height = scale * sizes[:, 1].max() + above + below
     figure = Figure(figsize=(width, height))
     left = (width - scale * sizes[:, 0].sum() - between) / 2
-    looks = _looks(atoms, regions)
+    looks = looks_of(atoms, regions)
     for view, box, size in zip(views, boxes, sizes, strict=True):
         bottom = below + scale * (sizes[:, 1].max() - size[1])
         axes = figure.add_axes((left / width, bottom / height, scale * size[0] / width, scale * size[1] / height))
@@ -184,30 +166,6 @@ def _cell(axes: Axes, atoms: Atoms, view: _View) -> None:
     axes.add_collection(
         LineCollection([corners[list(edge)] for edge in edges], colors="#333333", linewidths=0.7, zorder=1)
     )
-
-
-def _looks(atoms: Atoms, regions: Mapping[str, Sequence[int]]) -> tuple[FloatArray, FloatArray]:
-    """Return the (N, 3) colours and the (N,) radii of the atoms, Angstrom."""
-    symbols = atoms.get_chemical_symbols()
-    colours = np.array([_colour(symbol, False) for symbol in symbols])
-    radii = np.array([RADII.get(s, 0.6 * covalent_radii[n]) for s, n in zip(symbols, atoms.numbers, strict=True)])
-    for i in regions.get("metal", ()):
-        colours[i], radii[i] = _colour(symbols[i], True), METAL_RADIUS
-    return colours, radii
-
-
-def _colour(symbol: str, metal: bool) -> tuple[float, float, float]:
-    if metal:
-        return to_rgb(METAL_COLOUR)
-    if symbol in COLOURS:
-        return to_rgb(COLOURS[symbol])
-    red, green, blue = jmol_colors[Atoms(symbol).numbers[0]]
-    return float(red), float(green), float(blue)
-
-
-def _rim(colour: tuple[float, float, float]) -> tuple[float, float, float]:
-    red, green, blue = colour
-    return 0.62 * red, 0.62 * green, 0.62 * blue
 
 
 def _atoms(
@@ -312,14 +270,14 @@ def _legend(figure: Figure, atoms: Atoms, regions: Mapping[str, Sequence[int]], 
     marked = {str(symbol) for symbol in symbols[outlined]}
     counts = {str(s): int((symbols[~metal] == s).sum()) for s in np.unique(symbols[~metal])}
     entries = [
-        (f"{symbol}{' (ion)' if symbol in symbols[metal] else ''}", _colour(symbol, False), symbol in marked)
+        (f"{symbol}{' (ion)' if symbol in symbols[metal] else ''}", colour_of(symbol, False), symbol in marked)
         for symbol, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-    entries += [(f"{symbol} (metal)", _colour(symbol, True), False) for symbol in np.unique(symbols[metal])]
+    entries += [(f"{symbol} (metal)", colour_of(symbol, True), False) for symbol in np.unique(symbols[metal])]
     handles = [
         Line2D(
             [], [], linestyle="", marker="o", markersize=8, label=f"{label}, dopant" if outline else label,
-            markerfacecolor=colour, markeredgecolor=to_rgb(OUTLINE) if outline else _rim(colour),
+            markerfacecolor=colour, markeredgecolor=to_rgb(OUTLINE) if outline else rim_of(colour),
             markeredgewidth=1.8 if outline else 0.6,
         )
         for label, colour, outline in entries

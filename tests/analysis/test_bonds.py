@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from aiida_haml.analysis.bonds import CUTOFFS, BondTracker, bond_series, compositions, cutoff, frame_bonds
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
-from aiida_haml.structures.doping import Substitution, dope
+from aiida_haml.structures.doping import dope, read_doping
 from tests.analysis.motion import pair, run, vibrations, walk
 
 
@@ -32,7 +32,7 @@ def test_every_phosphorus_of_the_electrolyte_holds_four_chalcogens():
 
 @pytest.mark.parametrize(("dopant", "s_bonds"), [("O", 3), ("Se", 3)])
 def test_a_substituted_corner_leaves_the_unit_whole(dopant, s_bonds):
-    doped = dope(crystals.argyrodite(), [Substitution(dopant, "16e", 0.25)]).atoms
+    doped = dope(crystals.argyrodite(), read_doping({"dopant": dopant, "site": "16e", "fraction": 0.25})).atoms
     found = bonds_of(doped)
     assert found["ps4_fraction"] == 1
     assert found["p_chalcogen_bonds"] == 4
@@ -169,7 +169,7 @@ def standardized(atoms):
 
 
 def disordered(seed, dopant="O"):
-    atoms = dope(crystals.argyrodite(), [Substitution(dopant, "16e", 0.25)]).atoms
+    atoms = dope(crystals.argyrodite(), read_doping({"dopant": dopant, "site": "16e", "fraction": 0.25})).atoms
     return run(atoms, vibrations(4, len(atoms), 0.35, 3.0, seed))
 
 
@@ -207,7 +207,7 @@ def test_every_phosphorus_is_in_one_unit(seed):
 
 
 def test_substituted_units_are_told_apart_by_composition():
-    doped = dope(crystals.argyrodite(), [Substitution("O", "16e", 0.25)]).atoms
+    doped = dope(crystals.argyrodite(), read_doping({"dopant": "O", "site": "16e", "fraction": 0.25})).atoms
     found = bonds_of(doped)
     oxygens = sum(n * found[f"units_{unit}"] for n, unit in enumerate(["PS4", "PS3O", "PS2O2", "PSO3", "PO4"]))
     assert oxygens == pytest.approx(doped.symbols.count("O") / 4)  # each O of a 16e site is at a P

@@ -214,7 +214,7 @@ def test_a_host_of_ones_own_is_the_electrolyte_that_atoms_are_compared_with(tmp_
     places = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0)]
     cell = crystal(["Cl", "O", "Li"], places, spacegroup=221, cellpar=[3.91] * 3 + [90] * 3)
     cell.write(tmp_path / "mine.cif")
-    host = {"name": "Li3OCl", "crystal": read_crystal(tmp_path / "mine.cif")}
+    host = {"name": "Li3OCl", "crystal": read_crystal(tmp_path / "mine.cif").to_dict()}
     own = DescriptionSettings(elements=("Cl", "Li", "O", "P", "S"), host=json.dumps(host))
     foreign = DescriptionSettings(elements=own.elements)
     shaken = disordered(ReferencePhase("Li3OCl", "electrolyte", cell.repeat(3)), 300, np.random.default_rng(4))

@@ -24,7 +24,7 @@ from aiida_haml.analysis.transport import (
 )
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
-from aiida_haml.structures.interface import METAL_SITE, InterfaceSettings, build_interface
+from aiida_haml.structures.interface import METAL_SITE, SolidInterface, build_interface
 from tests.analysis.motion import run, vibrations, walk
 
 STEP = 20.0
@@ -149,7 +149,7 @@ def test_lithium_ions_are_told_from_the_metal():
 
 @pytest.mark.parametrize("layers", [2, 4])
 def test_metal_in_contact_with_the_electrolyte_stays_metal(layers):
-    atoms, _ = build_interface(crystals.argyrodite(), InterfaceSettings(layers=layers))
+    atoms, _ = build_interface(crystals.argyrodite(), SolidInterface(layers=layers))
     electrolyte = atoms.arrays["sites"][atoms.numbers == 3] != METAL_SITE
     assert 0 < electrolyte.sum() < len(electrolyte)
     np.testing.assert_array_equal(lithium_ions(Frames.from_ase(atoms)), electrolyte)

@@ -32,6 +32,7 @@ MAX_STRAIN = 0.03
 
 SWEEP = """
 name: sweep
+host: {lithium: 24g, exchange: 0}
 dopings:
   - pristine
   - {dopant: [O, Se], site: [16e, S], fraction: [0.25], configuration: {sample: 20}}
@@ -47,7 +48,7 @@ def specification(doping: dict[str, Any], size: int) -> dict[str, Any]:
     """Return the specification of one cell of the table; large cells take one arrangement drawn by the seed."""
     supercell, layers = SIZES[size]
     configuration: Any = 0 if size == min(SIZES) or doping["doping"] is None else {"sample": 0}
-    host: dict[str, Any] = {"name": "Li6PS5Cl", "supercell": supercell}
+    host: dict[str, Any] = {"lithium": "24g", "exchange": 0, "supercell": supercell}
     interface = {"layers": layers, "max_strain": MAX_STRAIN}
     return {"host": host, **doping, "configuration": configuration, "interface": interface, "seed": 0}
 

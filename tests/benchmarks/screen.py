@@ -20,6 +20,7 @@ dopings:
   - {{dopant: Se, site: 16e, fraction: 0.25}}
   - {{dopant: F, site: 4a, fraction: 0.25}}
 interface: {{layers: 1}}
+demonstration: true
 temperature_K: 300
 seeds: {seeds}
 protocol: quick

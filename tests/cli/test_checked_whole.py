@@ -84,7 +84,7 @@ REFUSED = {
         SOLID + "codes: {cp2k: haml-engine@localhost}\n",
         ["codes.cp2k: 'haml-engine@localhost' is a code for 'haml.learn', not the cp2k of a screen"],
     ),
-    "cut that is not there": (SOLID + "interface: {cut: 99}\n", ["interface.cut: 99", "0: at"]),
+    "cut that is not there": (SOLID + "interface: {cut: 99}\n", ["interface.cut: 99", "0: non-polar"]),
     "too short to be ranked": (
         SOLID + "protocol: moderate\noverrides: {hybrid: {simulated_fs: 1000}}\n",
         ["hybrid.simulated_fs: 1000 fs is less than ranking.min_simulated_fs (50000)"],
@@ -133,7 +133,7 @@ def test_a_weight_of_nothing_is_a_weight(submit):
 def test_cells_are_built_and_counted(submit):
     code, output = submit(SOLID)
     assert code == 0
-    assert "c000_Li6PS5Cl_300K_s1  Li6PS5Cl, 68 atoms, 300 K, seed 1" in output
+    assert "c000_Li6PS5Cl_300K_s1  Li6PS5Cl, 108 atoms, 300 K, seed 1" in output
 
 
 def test_hydrogen_at_a_long_step_is_warned_of(submit):

@@ -113,19 +113,19 @@ CASES = [
     *[
         (("structure", "check", name), 1, "")
         for name in ("empty.xyz", "negative.xyz", "claims.xyz", "short.xyz", "nan.xyz", "element.xyz", "flat.xyz",
-                     "bad.cif", "escape.cif", "binary.cif", "good.yaml")
+                     "bad.cif", "escape.cif", "binary.cif", "empty.yaml")
     ],
-    (("structure", "check", "nothing.cif"), 2, "does not exist"),
+    (("structure", "check", "nothing.cif"), 1, "is not a file"),
     (("structure", "check", "good.xyz", "--reach", "far"), 2, "not a valid float"),
     (("structure", "draw", "good.xyz", "no/such/x.png"), 1, "no folder"),
     (("structure", "draw", "good.xyz", "x.exe"), 1, ""),
     (("structure", "draw", "binary.cif", "x.png"), 1, "cannot be read"),
     (("structure", "host", "bad.cif"), 1, ""),
     (("structure", "host", ESC), 1, "Li6PS5Cl"),
-    (("structure", "matches", "--facet", "999999"), 2, "Miller"),
+    (("structure", "matches", "--facet", "999999"), 1, "lattice plane"),
     (("structure", "matches", "--max-strain", "nan"), 1, "max_strain"),
     (("structure", "matches", "--electrolyte-facet", "000"), 1, "electrolyte_facet"),
-    (("structure", "cuts", "--host", "../../etc"), 1, ""),
+    (("structure", "cuts", "../../etc"), 1, ""),
     # -- frames, labels, potentials
     (("frames", "import", "claims.xyz"), 1, "frame 1"),
     (("frames", "import", "negative.xyz"), 1, "frame"),

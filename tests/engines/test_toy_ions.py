@@ -14,7 +14,13 @@ from aiida_haml.structures.candidates import build
 from aiida_haml.structures.crystals import lithium
 from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
 
-DOPED = {"doping": {"dopant": "O", "site": "16e", "fraction": 0.25}, "interface": {"layers": 1}}
+ORDERED = {"lithium": "24g", "exchange": 0}
+PRISTINE = {"host": ORDERED, "interface": {"layers": 2}}
+DOPED = {
+    "host": ORDERED,
+    "doping": {"dopant": "O", "site": "16e", "fraction": 0.25},
+    "interface": {"layers": 1},
+}
 
 
 def rattled(spec=DOPED, amplitude=0.08):
@@ -131,7 +137,7 @@ def with_velocities(spec, temperature):
     return atoms
 
 
-@pytest.mark.parametrize("spec", [{"interface": {}}, DOPED])
+@pytest.mark.parametrize("spec", [PRISTINE, DOPED])
 def test_thermostatted_interface_stays_in_bounds(spec):
     atoms = with_velocities(spec, 300)
     dynamics = Bussi(atoms, 1.0 * units.fs, 300, taut=20 * units.fs, rng=np.random.RandomState(0))
@@ -148,7 +154,7 @@ def test_thermostatted_interface_stays_in_bounds(spec):
 def test_energy_is_conserved_and_errors_fall_with_the_step_squared():
     spreads = []
     for step in (1.0, 0.5):
-        atoms = with_velocities({"interface": {}}, 300)
+        atoms = with_velocities(PRISTINE, 300)
         dynamics = VelocityVerlet(atoms, step * units.fs)
         totals = []
         for _ in range(50):

@@ -12,18 +12,19 @@ from ase.optimize import FIRE
 from aiida_haml.engines.toy_ions import BONDS as ION_BONDS
 from aiida_haml.engines.toy_molecules import ATOM_ENERGIES, COVALENT, ELEMENTS, ToyMolecules
 from aiida_haml.frames import maxwell_boltzmann
+from aiida_haml.structures.candidates import build
 from aiida_haml.structures.crystals import lithium
-from aiida_haml.structures.liquid import TABLE, build_liquid, fragment_keys, molecule, molecule_key
+from aiida_haml.structures.liquid import TABLE, fragment_keys, molecule, molecule_key
 
 SPECS = {
-    "ether": {"liquid": {"solvents": {"DME": 1.0}, "salt": "LiFSI"}, "interface": {}},
+    "ether": {"liquid": {"solvents": {"DME": 1.0}, "salt": "LiFSI"}, "interface": {"layers": 4}},
     "carbonate": {"liquid": {"solvents": {"EC": 1.0, "DMC": 1.0}, "salt": "LiPF6"}, "interface": {"layers": 2}},
 }
 
 
 @pytest.fixture(scope="module")
 def cells():
-    return {name: build_liquid(spec)[0] for name, spec in SPECS.items()}
+    return {name: build(spec)[0] for name, spec in SPECS.items()}
 
 
 @pytest.fixture(params=list(SPECS))

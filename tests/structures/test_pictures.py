@@ -9,10 +9,11 @@ from ase import Atoms
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
+from aiida_haml.structures.colours import BANDS, METAL_COLOUR, OUTLINE
 from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.interface import SolidInterface, build_interface
-from aiida_haml.structures.pictures import BANDS, METAL_COLOUR, OUTLINE, draw
+from aiida_haml.structures.pictures import draw
 
 HOST = argyrodite()
 

@@ -24,6 +24,7 @@ SPEC = """
 name: rehearsal
 dopings: [pristine, {{dopant: O, site: 16e, fraction: 0.25}}]
 interface: {{layers: 1}}
+demonstration: true
 temperature_K: 300
 protocol: quick
 level_of_theory: teacher

@@ -340,7 +340,7 @@ def test_a_fraction_is_a_whole_number_of_sites_or_refused(fraction):
     [
         ([("Xx", "16e", 0.25)], {}, "doping.dopant", "Xx", "is no element"),
         ([("Na", "16e", 0.25)], {}, "doping.site", "16e", r"Na is a cation. Choose one of 24g \(Li\), 4b \(P\)"),
-        ([("Fe", "24g", 0.25)], {}, "host.charges", "Fe", r"charges: \{Fe: 3\}"),
+        ([("Fe", "24g", 0.25)], {}, "host.charges", "Fe", r"charges: \{Fe: N\}"),
         ([("Al", "4b", 0.25)], {}, "doping.site", "4b", "no length of a Al-S bond.*Put Al on 24g"),
         ([("O", "8c", 0.25)], {}, "doping.site", "8c", r"Choose one of 16e \(S\), 4d \(S\), 4a \(Cl\)"),
         ([("O", "24g", 0.25)], {}, "doping.site", "24g", "holds Li, and O is an anion"),

@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from aiida_haml.spec import load_spec
-from aiida_haml.structures.candidates import build, candidate_elements, candidate_label, read_candidate, validate
+from aiida_haml.structures.candidates import build, candidate_elements, candidate_label, validate
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.liquid import plan_filling
 from aiida_haml.structures.liquid.mixtures import (
@@ -28,6 +28,7 @@ from aiida_haml.structures.liquid.mixtures import (
 )
 from aiida_haml.structures.liquid.packing import find_packmol, pack, packing_radii
 from aiida_haml.structures.liquid.species import SOLVENTS, molecule
+from aiida_haml.structures.specification import read_candidate
 
 A = 3.51  # of lithium, Angstrom
 ETHER = {

@@ -81,6 +81,7 @@ KNOWN_HARMLESS = {
     ("potential", "list"),
     ("structure", "references"),
     ("screen", "list"),
+    ("screen", "schema"),
     ("labels", "collect"),
 }
 

@@ -252,7 +252,8 @@ class HybridWorkChain(MovingWorkChain):
             for name in names
             if name in self.ctx.trajectories[slug]["round"]
         }
-        known = {"tests": self.ctx.tests, "calibration": self.ctx.calibration}
+        learned = self.ctx.records[f"learning_{self.ctx.round:04d}"]
+        known = {"tests": self.ctx.tests, "calibration": self.ctx.calibration, "learning": learned}
         nodes |= {name: node for name, node in known.items() if node is not None}
         judged = judge_round(orm.Dict(self.ctx.settings["rounds"]), **nodes, metadata=self.named("judge"))
         self.ctx.calibration, self.ctx.verdicts = judged["calibration"], judged["verdicts"]

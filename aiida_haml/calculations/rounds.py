@@ -61,7 +61,8 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
     settings : Dict
         Of `RoundSettings`.
     **nodes
-        ``tests`` (errors of the driving potential, where there was one), ``calibration`` (of the round before), and by
+        ``tests`` (errors of the driving potential, where there was one), ``calibration`` (of the round before),
+        ``learning`` (what the learner found; where a challenger won, the old one's calibration is forgotten), and by
         candidate, as ``SLUG__NAME``: ``start`` (what the round went on from), ``burst``, and where there are any
         ``stretch``, and ``probes`` with ``why`` (each was chosen, and its time) and ``parameters`` (of the job).
 
@@ -84,6 +85,8 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
         end = _end(of["stretch"]) if "stretch" in of else None
         verdict = judge(chosen, end, probes, burst)
         verdicts[slug] = verdict.to_dict() | _progress(of, verdict)
+    if "learning" in nodes:
+        calibration = _renewed(calibration, nodes["learning"].get_dict())
     limit = calibration.threshold(chosen.max_force_error)
     told = calibration.to_dict() | {
         "threshold": limit,
@@ -96,6 +99,13 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
 
 def _calibration(content: Mapping[str, Any]) -> Calibration:
     return Calibration.from_dict({name: content[name] for name in ("deviations", "errors") if name in content})
+
+
+def _renewed(calibration: Calibration, learning: Mapping[str, Any]) -> Calibration:
+    """Begin anew where another committee will drive, with what it says of labels that it has not learned from."""
+    if learning.get("verdict", {}).get("winner") != "challenger":
+        return calibration
+    return Calibration().extended((d, e) for d, e in learning["largest"])
 
 
 def _shorten(shortest: dict[str, float], of: Mapping[str, Any]) -> None:

@@ -268,6 +268,7 @@ def _judge(
     return results | {
         "verdict": verdict.to_dict(),
         "calibration": calibration(winner),
+        "largest": [[float(one.deviations.max()), float(one.errors.max())] for one in winner],
         "examined_on": sorted(label.key for label in unseen if label.part == "held_out"),
     }
 

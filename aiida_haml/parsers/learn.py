@@ -15,8 +15,8 @@ from aiida_haml.parsers.base import EngineParser
 
 #: Entries of the results that say what was learned; the others say how long it took.
 _ERRORS = (
-    "calibration", "challenger", "champion", "examined_on", "gate", "held_out", "members", "parity", "reason",
-    "trained", "trained_on", "valid", "verdict",
+    "calibration", "challenger", "champion", "examined_on", "gate", "held_out", "largest", "members", "parity",
+    "reason", "trained", "trained_on", "valid", "verdict",
 )  # fmt: skip
 #: Parts whose errors a potential carries along.
 _PARTS = ("valid", "held_out")

@@ -9,7 +9,7 @@ import click
 
 from aiida_haml.cli.messages import echo
 from aiida_haml.cli.root import with_profile
-from aiida_haml.cli.screen import failure, find_screen, screen
+from aiida_haml.cli.screen import NO_DAEMON, daemon_runs, failure, find_screen, screen
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
@@ -90,7 +90,7 @@ def _event(state: ProcessState, seen: dict[int, str]) -> str | None:
 
 def _running(now: Progress) -> str:
     parts = [f"{c.slug} {', '.join(c.running)} ({c.simulated_fs:.0f} fs)" for c in now.candidates if c.running]
-    return "; ".join(parts) or "preparing the next step"
+    return "; ".join(parts) or ("preparing the next step" if daemon_runs() else NO_DAEMON)
 
 
 def _clock(seconds: float) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from aiida_haml.queries.screens import ScreenEntry
     from aiida_haml.spec import ScreenSpec
 
+#: What a person reads who waits where nobody works.
+NO_DAEMON = "nothing: no daemon runs on this machine; 'verdi daemon start' starts one, and what waited goes on"
+
 
 @click.group()
 def screen() -> None:
@@ -105,16 +108,22 @@ def start(builder: Any, in_process: bool) -> Any:
     return node
 
 
+def daemon_runs() -> bool:
+    """Whether a daemon of the profile runs on this machine."""
+    from aiida.engine.daemon.client import get_daemon_client
+
+    return get_daemon_client().is_daemon_running
+
+
 def _require_daemon() -> None:
     """Refuse to submit where nobody can take it up; a broker of its own host's daemon keeps no messages."""
-    from aiida.engine.daemon.client import get_daemon_client
     from aiida.manage import get_manager
 
     profile = get_manager().get_profile()
     broker = profile.process_control_backend if profile is not None else None
     if broker is None:
         raise Refusal(f"Profile '{profile_name()}' has no broker, and so no daemon; add --run to run here and now.")
-    if not get_daemon_client().is_daemon_running:
+    if not daemon_runs():
         remedy = f"start it with 'verdi -p {profile_name()} daemon start', or add --run to run here and now."
         if broker == "core.zeromq":
             raise Refusal(f"The daemon of profile '{profile_name()}' does not run; {remedy}")

@@ -47,6 +47,7 @@ ROUNDS = RoundSettings(
 )
 SPEC = """
 name: judge {plant}
+demonstration: true
 dopings: [pristine]
 interface: {{layers: 1}}
 temperature_K: 300

@@ -2,7 +2,7 @@
 # make test       everything needed, then all tests, real engines included
 # make test-anew  the tests that draw their examples, with draws that no run has seen; SEED=N repeats one
 # make check      ruff, mypy and the tests that need no engine
-# make study      the long studies;  make bench NAME=handover [ARGS=--quick]  one measurement
+# make study      the long studies;  make bench NAME=continuity [ARGS=--quick]  one measurement
 # make wheel      what a user installs: the wheel of the sdist in a fresh environment, every plugin loaded
 # make docs       the documentation, warnings as errors
 # make bare RELEASE=trixie [TARGET=demo]   the same on a bare Debian in a folder of its own, as root

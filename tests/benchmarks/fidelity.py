@@ -1,7 +1,7 @@
 """Does the hybrid trajectory tell AIMD's story? Uninterrupted dynamics and HAML from the same start, side by side.
 
 The level is `chgnet` (a universal potential that reacts; its weights lie in the wheel of `chgnet`), the cell 100 atoms
-of Li | Li6PS5Cl(100) interface of six planes of lithium, relaxed, at 300 K (CSVR, 50 fs; 1 fs a step), pristine and with a
+of Li | Li6PS5Cl(100) with six planes of lithium, relaxed, at 300 K (CSVR, 50 fs; 1 fs a step), pristine and with a
 quarter of the sulfur on 16e replaced by oxygen; a seed draws velocities and noise.
 
     python tests/benchmarks/fidelity.py direct NAME SEED [--ps 5]   uninterrupted, with ASE: 20 minutes of one core

@@ -1,4 +1,6 @@
-"""Teachers that fail on purpose."""
+"""Teachers that fail on purpose, or take their time."""
+
+import time
 
 import numpy as np
 from ase.calculators.emt import EMT
@@ -41,3 +43,15 @@ class RefusesContacts(EMT):
         distances = self.atoms.get_all_distances(mic=True)
         if np.min(distances[~np.eye(len(distances), dtype=bool)]) < self.distance:
             self.results["energy"] = np.nan
+
+
+class SlowIons(ToyIons):
+    """Takes its time without taking a core, as a code on another machine does."""
+
+    def __init__(self, seconds: float, **kwargs):
+        super().__init__(**kwargs)
+        self.seconds = seconds
+
+    def calculate(self, *args, **kwargs):
+        time.sleep(self.seconds)
+        super().calculate(*args, **kwargs)

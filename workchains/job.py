@@ -48,10 +48,21 @@ class JobWorkChain(BaseRestartWorkChain):
         inputs["metadata"] = {**inputs.get("metadata", {}), "options": dict(inputs["metadata"].get("options", {}))}
         return inputs
 
+    def inspect_process(self) -> Any:
+        """Have a failure dealt with by its handler; a job that broke in AiiDA's own hands starts anew.
+
+        Its disk was full, say, when its results were to be stored. AiiDA shows handlers no such job.
+        """
+        node = self.ctx.children[self.ctx.iteration - 1]
+        if not node.is_excepted:
+            return super().inspect_process()
+        report = self.try_anew(node)
+        return report.exit_code if report.exit_code.status else None
+
     def again(self, node: orm.CalcJobNode, what: str) -> ProcessHandlerReport:
         """Report that a failure was dealt with, and see to it that the failed job is not found in the cache."""
         node.base.caching.is_valid_cache = False
-        self.report(f"{node.process_label}<{node.pk}> failed ({node.exit_status}: {node.exit_message}); {what}.")
+        self.report(f"{node.process_label}<{node.pk}> failed ({failure(node)}); {what}.")
         return ProcessHandlerReport(do_break=True)
 
     def try_anew(self, node: orm.CalcJobNode, what: str = "starting it anew") -> ProcessHandlerReport:
@@ -59,7 +70,7 @@ class JobWorkChain(BaseRestartWorkChain):
         self.ctx.tries += 1
         if self.ctx.tries > MAX_TRIES:
             node.base.caching.is_valid_cache = False
-            code = self.exit_codes.ERROR_TRIES_EXHAUSTED.format(tries=self.ctx.tries, message=node.exit_message)
+            code = self.exit_codes.ERROR_TRIES_EXHAUSTED.format(tries=self.ctx.tries, message=failure(node))
             return ProcessHandlerReport(do_break=True, exit_code=code)
         return self.again(node, what)
 
@@ -78,6 +89,13 @@ class JobWorkChain(BaseRestartWorkChain):
             options["max_memory_kb"] = MORE_MEMORY * limit
             return self.try_anew(node, f"starting it anew with {options['max_memory_kb']} kB of memory")
         return self.try_anew(node)
+
+
+def failure(node: orm.CalcJobNode) -> str:
+    """Return how a job failed: its exit code, or the last line of what was raised."""
+    if node.is_excepted:
+        return (node.exception or "an exception").strip().splitlines()[-1]
+    return f"{node.exit_status}: {node.exit_message}"
 
 
 def fill(builder: Any, inputs: Mapping[str, Any]) -> None:

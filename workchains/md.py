@@ -91,6 +91,17 @@ class MdWorkChain(JobWorkChain):
         """Run the steps that are left from the last trusted frame, with a seed of their own."""
         if node.exit_status not in (OUT_OF_WALLTIME, _CODES.ERROR_OUT_OF_WALLTIME.status):
             return None
+        return self._go_on(node)
+
+    @process_handler(priority=195)
+    def start_anew_where_killed(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start a killed run anew: with its own noise it gives the same numbers. Killed again, it goes on instead."""
+        if node.exit_status != _CODES.ERROR_KILLED.status:
+            return None
+        return self._go_on(node) if self.ctx.tries else self.try_anew(node)
+
+    def _go_on(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Keep the trusted frames of a run that was cut short and run what is left."""
         done = node.outputs.output_parameters.get_dict().get("trusted_steps", 0) if _has_frames(node) else 0
         if not done:
             return self.try_anew(node)

@@ -230,6 +230,11 @@ def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
         message="The wall time ended the stretch; the trusted frames are kept. {message}",
     )
     spec.exit_code(
+        401,
+        "ERROR_KILLED",
+        message="Something killed the stretch; the trusted frames are kept. {message}",
+    )
+    spec.exit_code(
         410,
         "ERROR_LOST_ATOMS",
         message="Atoms were lost; the trusted frames are kept. {message}",

@@ -25,7 +25,7 @@ from aiida_haml.frames import Frames
 #: How a run can end that is a failure, and the label of the exit code.
 FAILURES = {
     "wall_time": "ERROR_OUT_OF_WALLTIME",
-    "killed": "ERROR_OUT_OF_WALLTIME",
+    "killed": "ERROR_KILLED",
     "lost_atoms": "ERROR_LOST_ATOMS",
     "not_finite": "ERROR_NOT_FINITE",
     "model_refused": "ERROR_MODEL_REFUSED",

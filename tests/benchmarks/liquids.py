@@ -1,8 +1,8 @@
 """Do liquids go through the same machinery as dopings? Two liquids of about 200 atoms against lithium.
 
-Runs examples/liquid_screen.yaml with the teacher (at least two cycles each; --quick ends there) and one burst of five
+Runs examples/liquid_screen.yaml with the teacher (at least two rounds each; --quick ends there) and one burst of five
 steps at gfn1-xtb, and prints, along time, the share of the molecules that are intact and the bonds that have broken.
-Exits 1 if a candidate fails, a trajectory has fewer than two cycles, or a cell starts with a broken molecule.
+Exits 1 if a candidate fails, a trajectory has fewer than two rounds, or a cell starts with a broken molecule.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _workplace import hybrids, run_screen, workplace
+from _workplace import run_screen, trajectories, workplace
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "liquid_screen.yaml"
-#: A short run: at least two cycles.
+#: A short run: at least two rounds.
 SHORT = {
     "overrides": {
         "dynamics": {"timestep_fs": 0.5},
         "equilibration": {"relax_steps": 30, "warm_up_steps": 10, "warm_up_stages": 2},
         "hybrid": {"simulated_fs": 40.0},
-        "controller": {"n_burst_first": 8, "min_burst": 4, "n_stretch_first": 30, "min_stretch": 20},
-        "training": {"num_channels": 4, "max_epochs": 12, "fine_tune_epochs": 8},
+        "rounds": {"n_burst_first": 8, "min_burst": 4, "n_stretch_first": 30, "min_stretch": 20},
+        "learning": {"num_channels": 4, "steps_first": 200, "steps_per_round": 100},
         "ranking": {"min_simulated_fs": 20.0},
     }
 }
@@ -36,7 +36,7 @@ BURST = {
         "dynamics": {"timestep_fs": 0.5},
         "equilibration": {"relax_steps": 0, "warm_up_steps": 0},
         "hybrid": {"simulated_fs": 2.5},
-        "controller": {"n_burst_first": 5, "min_burst": 5},
+        "rounds": {"n_burst_first": 5, "min_burst": 5},
         "ranking": {"min_simulated_fs": 1.0},
     },
 }
@@ -49,8 +49,8 @@ def along_time(screen: Any) -> dict[str, Any]:
     from aiida_haml.analysis.joining import join_descriptions
 
     found = {}
-    for slug, hybrid in hybrids(screen).items():
-        links = screen.base.links.get_outgoing(link_label_filter=f"describe_{slug}%").all()
+    for slug, outputs in trajectories(screen).items():
+        links = screen.base.links.get_outgoing(link_label_filter=f"{slug}%description%").all()
         parts = [link.node.outputs.series for link in sorted(links, key=lambda link: link.link_label)]
         series = join_descriptions([{name: p.get_array(name) for name in p.get_arraynames()} for p in parts])
         rows = np.unique(np.linspace(0, len(series["time"]) - 1, ROWS).astype(int))
@@ -58,8 +58,7 @@ def along_time(screen: Any) -> dict[str, Any]:
             name for name in ("time", "intact_molecules", "broken_atom_fraction", "broken_bonds") if name in series
         ]
         found[slug] = {
-            "ended_well": hybrid.is_finished_ok,
-            "cycles": len(hybrid.outputs.history["cycles"]),
+            "rounds": len(outputs["history"]["rounds"]),
             "table": {name: [round(float(series[name][i]), 4) for i in rows] for name in shown},
         }
     return found
@@ -89,7 +88,7 @@ def main() -> int:
     starts = [c["table"]["intact_molecules"][0] for r in results.values() for c in r["candidates"].values()]
     aims = {
         "ended_well": all(r["ended_well"] for r in results.values()),
-        "two_cycles": all(c["cycles"] >= 2 for c in rehearsed),
+        "two_rounds": all(c["rounds"] >= 2 for c in rehearsed),
         "whole_at_the_start": bool(starts) and min(starts) == 1,
     }
     print(json.dumps({**results, "aims": aims, "met": all(aims.values())}))

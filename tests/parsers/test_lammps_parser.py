@@ -166,7 +166,7 @@ def test_a_frame_of_a_check_ends_the_trusted_part_where_frames_are_saved_seldom(
 def test_a_killed_run_gives_back_its_whole_frames(parse, cut):
     trajectory = b"".join(map(block, EVERY_TEN[:3]))[:-cut]
     made, status = parse(trajectory, log(EVERY_TEN[:3], ending="30 0.0"), checks([0, 10]))
-    assert status == 400
+    assert status == 401
     assert made["frames"].frames.times[-1] == 105.0 if cut < len(block(0)) else 100.0
     parameters = made["output_parameters"].get_dict()
     assert parameters["stopped_by"] == "killed"

@@ -22,13 +22,22 @@ def job(entry_point, computer, exit_status=0, **outputs):
     node = orm.CalcJobNode(computer=computer, process_type=f"aiida.calculations:{entry_point}")
     node.set_option("resources", {"num_machines": 1, "num_mpiprocs_per_machine": 1})
     node.set_process_state(ProcessState.FINISHED)
-    node.set_exit_status(exit_status)
-    node.set_exit_message(f"planted failure {exit_status}")
+    if exit_status is not None:
+        node.set_exit_status(exit_status)
+        node.set_exit_message(f"planted failure {exit_status}")
     node.set_process_label("PlantedCalculation")
     node.store()
     for label, output in outputs.items():
         output.base.links.add_incoming(node, LinkType.CREATE, label)
         output.store()
+    return node
+
+
+def broken_job(entry_point, computer, exception):
+    """Make a CalcJob that AiiDA itself could not bring to its end."""
+    node = job(entry_point, computer, None)
+    node.set_process_state(ProcessState.EXCEPTED)
+    node.set_exception(exception)
     return node
 
 

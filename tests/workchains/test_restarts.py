@@ -13,7 +13,7 @@ from aiida_haml.workchains.label import LabelWorkChain
 from aiida_haml.workchains.md import MdWorkChain
 from tests.labels import emt_frames
 from tests.models import tiny_mace
-from tests.workchains.synthetic import frames_node, inspect, job, workchain
+from tests.workchains.synthetic import broken_job, frames_node, inspect, job, workchain
 
 MD = {"steps": 20, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 50.0, "seed": 7}
 LEVEL = {"engine": "cp2k", "name": "planted", "theory": {}, "solver": [{"DFT": {}}, {"DFT": {"SCF": {"MAX_SCF": 40}}}]}
@@ -108,6 +108,15 @@ def test_a_killed_burst_keeps_its_frames(burst, cp2k_code):
     assert burst.ctx.inputs["md"]["steps"] == 10
 
 
+def test_a_job_whose_results_could_not_be_stored_is_started_anew(burst, cp2k_code):
+    full = "Traceback\nOSError: [Errno 28] No space left on device"
+    nodes = [broken_job("haml.cp2k", cp2k_code.computer, full) for _ in range(MAX_TRIES + 1)]
+    codes = [inspect(burst, node) for node in nodes]
+    assert codes[:-1] == [None] * MAX_TRIES
+    assert codes[-1].status == 403
+    assert "No space left" in codes[-1].message
+
+
 def test_memory_is_raised_where_it_was_limited(burst, cp2k_code):
     burst.ctx.inputs["metadata"]["options"]["max_memory_kb"] = 1_000_000
     inspect(burst, cp2k(cp2k_code, 110))
@@ -154,6 +163,18 @@ def test_a_stretch_goes_on_after_its_wall_time(stretch, lammps_code, status):
     outputs = stretch.get_outputs(rest)
     assert np.array_equal(outputs["frames"].frames.times, np.arange(21.0))
     assert outputs["output_parameters"]["trusted_steps"] == 20
+
+
+def test_a_killed_stretch_gives_the_same_numbers_and_goes_on_where_it_is_killed_again(stretch, lammps_code):
+    assert inspect(stretch, lammps(lammps_code, 401, run_of(16))).status == 0
+    assert stretch.ctx.inputs["md"].get_dict() == stretch.inputs.job.md.get_dict()
+    assert stretch.ctx.inputs["initial"].pk == stretch.inputs.job.initial.pk
+    again = lammps(lammps_code, 401, run_of(16))
+    inspect(stretch, again)
+    assert stretch.ctx.inputs["md"]["steps"] == 5
+    rest = lammps(lammps_code, 0, run_of(6, start=15.0))
+    inspect(stretch, rest)
+    assert np.array_equal(stretch.get_outputs(rest)["frames"].frames.times, np.arange(21.0))
 
 
 @pytest.mark.parametrize("status", [410, 411])

@@ -1,0 +1,170 @@
+"""What is lost when something is killed, when a disk is full, when the wall time ends a job? Nothing is to be.
+
+A hybrid run of one cell (the teacher as level of theory; two rounds, with jobs of all kinds) is made without a
+disturbance, and then once for each row of the table, with no cache:
+
+nothing                        the control: a second run gives the same numbers
+label engine, training, LAMMPS SIGKILL of the engine of a job, at five seeded moments; --quick: at one
+worker                         the same of AiiDA's daemon worker
+whole tree                     the same of all that runs for the profile: daemon, broker, jobs
+scratch, repository            that disk is full while a job writes its results, or while they are retrieved
+wall time                      of one kind of job, too short for it
+
+A run ends well if its time line has its wanted length with no step twice and none missing, no job that had finished was
+computed again, and, but for wall times, its trajectory and labels are those of the undisturbed run to the last bit.
+
+    python tests/benchmarks/kill_table.py [--quick] [--only NAME ...]
+
+The last line is a JSON object; the exit code is 1 where a run did not end well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _mishaps import ENGINES, WORKER, full, kill_all, kill_engine, processes, small_disk
+from _repeated import Bench, Run
+from _workplace import daemon_stopped, shifts, workplace
+
+#: Wall times (s) that are too short for a kind of job.
+SHORT = {"label": 1, "md": 1, "learn": 4}
+MOMENTS = 5
+#: What a row is called, what happens during its run, and the scheduler options of its jobs.
+Row = tuple[str, Callable[[Any], bool], dict[str, Any]]
+
+
+def nothing(_: Any) -> bool:
+    """Let a run alone."""
+    return True
+
+
+def kills(bench: Bench, plain: Run, moments: int) -> Iterator[Row]:
+    """Yield what is killed, and when: the moments are drawn from the times of the undisturbed run."""
+    for (k, kind), i in itertools.product(enumerate([*ENGINES, "worker", "whole tree"]), range(moments)):
+        random = np.random.default_rng([k, i])
+        if kind in ENGINES:
+            number = int(random.integers(plain["starts"][kind])) + 1
+            delay = random.uniform(0, 0.8) * plain["lasts"][kind]
+            yield (
+                f"{kind} (job {number}, after {delay:.1f} s)",
+                partial(kill_engine, bench.folder, kind, number, delay),
+                {},
+            )
+        else:
+            delay = random.uniform(0.02, 0.9) * plain["seconds"]
+            kill = kill_worker if kind == "worker" else kill_tree
+            yield f"{kind} (after {delay:.1f} s)", partial(kill, bench, delay), {}
+
+
+def kill_worker(bench: Bench, delay: float, _: Any) -> bool:
+    """Kill the daemon's worker; the daemon starts another one."""
+    time.sleep(delay)
+    return kill_all(processes(bench.folder, WORKER)) > 0
+
+
+def kill_tree(bench: Bench, delay: float, _: Any) -> bool:
+    """Kill everything, as a power cut does, and start again."""
+    time.sleep(delay)
+    killed = kill_all(processes(bench.folder))
+    bench.take_up()
+    return killed > 0
+
+
+def full_disks(bench: Bench, disks: dict[str, Path]) -> Iterator[Row]:
+    """Yield which disk is full while the first labels are made, until something has failed by it."""
+    for name, path in disks.items():
+        yield f"{name} is full", partial(fill_disk, bench, path), {}
+
+
+def fill_disk(bench: Bench, path: Path, node: Any) -> bool:
+    """Fill a disk as soon as an engine runs, and free it when a job has failed, or AiiDA's own doing with it has."""
+    from aiida import orm
+
+    while not processes(bench.folder, ENGINES["label engine"]) and not node.is_terminated:
+        time.sleep(0.05)
+    since = {"ctime": {">": node.ctime}}
+    logs = orm.QueryBuilder().append(orm.CalcJobNode, filters=since, tag="job")
+    logs.append(orm.Log, with_node="job", filters={"levelname": {"in": ["ERROR", "WARNING"]}})
+    failed = orm.QueryBuilder().append(orm.CalcJobNode, filters={**since, "attributes.exit_status": {">": 0}})
+    with full(path):
+        while not (happened := bool(logs.count() or failed.count())) and not node.is_terminated:
+            time.sleep(0.1)
+    return happened
+
+
+def short_times() -> Iterator[Row]:
+    """Yield a kind of job whose wall time is too short."""
+    for kind, seconds in SHORT.items():
+        yield f"wall time of {seconds} s: {kind}", nothing, {kind: {"max_wallclock_seconds": seconds}}
+
+
+def undisturbed(bench: Bench) -> Run:
+    """Run without a disturbance, and note how many engines of each kind there were and how long they took."""
+    told = bench.run(nothing, {})
+    found: dict[str, list[float]] = {kind: [] for kind in ENGINES}
+    for script in shifts(bench.stamps):
+        text = (Path(script.folder) / "_aiidasubmit.sh").read_text()
+        for kind, words in ENGINES.items():
+            if all(f"{word}'" in text for word in words) and script.end is not None:
+                found[kind].append(script.end - script.start)
+    lasts = {kind: float(np.median(times)) for kind, times in found.items()}
+    return told | {"starts": {kind: len(times) for kind, times in found.items()}, "lasts": lasts}
+
+
+def verdict(row: Run, plain: Run, name: str) -> Run:
+    """Return a row of the table: a run without the content it is compared by, with what came of it."""
+    is_same = row["content"] == plain["content"]
+    well = row["ended"] and row["whole"] and not row["again"] and row["audit"]
+    told = {key: value for key, value in row.items() if key != "content"}
+    return {"what": name, **told, "same": is_same, "well": well and (is_same or name.startswith("wall time"))}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run all rows and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one moment instead of five")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="rows whose names begin so")
+    arguments = parser.parse_args(argv)
+    rows = []
+    with workplace() as folder, contextlib.ExitStack() as stack:
+        bench = Bench(folder)
+        places = {
+            "repository": next(folder.glob(".aiida/repository/*/container")),
+            "scratch": folder / ".aiida/scratch",
+        }
+        with daemon_stopped():
+            disks = {name: path for name, path in places.items() if stack.enter_context(small_disk(path))}
+        bench.label_atoms()
+        plain = undisturbed(bench)
+        moments = 1 if arguments.quick else MOMENTS
+        table = [("nothing", nothing, {}), *kills(bench, plain, moments), *full_disks(bench, disks), *short_times()]
+        for name, mishap, options in table:
+            if name.startswith(tuple(arguments.only)):
+                rows.append(verdict(bench.run(mishap, options), plain, name))
+                print(json.dumps(rows[-1]), flush=True)
+    missed = [row["what"] for row in rows if not row["well"]]
+    print(
+        json.dumps(
+            {
+                "undisturbed_s": plain["seconds"],
+                "not_mounted": sorted({*places} - {*disks}),
+                "rows": rows,
+                "missed": missed,
+            }
+        )
+    )
+    return 1 if missed or not plain["whole"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

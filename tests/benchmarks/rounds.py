@@ -31,6 +31,7 @@ SPEC = """
 name: rounds
 dopings: {dopings}
 interface: {{layers: 1}}
+demonstration: true
 temperature_K: 300
 seeds: {seeds}
 protocol: quick

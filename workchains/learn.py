@@ -11,6 +11,7 @@ from aiida_haml.calculations.learn import LearnCalculation
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.workchains.job import OUT_OF_WALLTIME, JobWorkChain, fill
 from aiida_haml.workchains.protocols import protocol_settings
 
@@ -103,14 +104,19 @@ class LearnWorkChain(JobWorkChain):
         self.ctx.inputs["settings"] = orm.Dict(settings | rates)
         return self.try_anew(node, "starting it anew with smaller learning rates")
 
+    @process_handler(priority=80)
+    def halve_the_batch(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Take fewer frames a step where a GPU's memory did not hold them."""
+        if node.exit_status != _CODES.ERROR_OUT_OF_MEMORY.status:
+            return None
+        settings = self.ctx.inputs["settings"].get_dict()
+        batch = settings.get("batch_size", LearnerSettings.batch_size)
+        self.ctx.inputs["settings"] = orm.Dict(settings | {"batch_size": max(batch // 2, 1)})
+        return self.try_anew(node, "starting it anew with half the batch")
+
     @process_handler(priority=70)
     def was_killed(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Start anew a training that left nothing: killed, or out of a GPU's memory, then with half the batch."""
+        """Start anew a training that left nothing."""
         if node.exit_status not in (_CODES.ERROR_NO_RESULTS.status, _CODES.ERROR_TRAINING_FAILED.status):
             return None
-        if "out of memory" in (node.exit_message or "").lower():
-            settings = self.ctx.inputs["settings"].get_dict()
-            settings["batch_size"] = max(settings.get("batch_size", 2) // 2, 1)
-            self.ctx.inputs["settings"] = orm.Dict(settings)
-            return self.try_anew(node, "starting it anew with half the batch")
         return self.try_anew(node)

@@ -73,9 +73,6 @@ class ScreenSpec(Settings):
         description="Labels of the codes; those that `aiida-haml setup` registered for you where they are left out.",
     )
     max_in_flight: Integer = Field(default=2, ge=1, le=1000, description="Candidates that run at the same time.")
-    share_learning: bool = Field(
-        default=True, description="Let later candidates start from the labels and potentials of earlier ones."
-    )
     overrides: dict[str, Any] = Field(
         default={},
         description="Settings merged recursively over the protocol's; see the protocol's file for the keys.",

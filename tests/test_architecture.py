@@ -18,6 +18,7 @@ BRIDGE = (
     "consent",
     "codes",
     "scheduling",
+    "starts",
     "storage",
     "data",
     "calculations",

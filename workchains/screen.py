@@ -12,9 +12,11 @@ from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.calculations.building import build_candidate
 from aiida_haml.calculations.describe import segments_ahead
 from aiida_haml.calculations.label_engines import label_engine
+from aiida_haml.calculations.levels import theory_key
 from aiida_haml.codes import find_code
 from aiida_haml.data.frames import FramesData
 from aiida_haml.spec import ScreenSpec
+from aiida_haml.starts import start_from
 from aiida_haml.workchains.analysis import DescribeWorkChain, RankWorkChain
 from aiida_haml.workchains.hybrid import HybridWorkChain
 from aiida_haml.workchains.inputs import SECTIONS, engine_inputs, settings_complaint
@@ -116,6 +118,8 @@ class ScreenWorkChain(SideBySideWorkChain):
         roles = {"label": label_engine(level["level"]["engine"]).role, "engine": "engine", "lammps": "lammps"}
         codes = {port: find_code(role, getattr(spec.codes, role)) for port, role in roles.items()}
         builder = cls._builder(spec.candidates(), codes, level, screen_settings(spec))
+        if spec.potential is not None:
+            fill(builder, start_from(spec.potential, theory_key(level["level"].get_dict()), spec.elements()))
         builder.max_in_flight = orm.Int(spec.max_in_flight)
         builder.specification = orm.Dict(spec.model_dump(mode="json"))
         builder.metadata.label = spec.name

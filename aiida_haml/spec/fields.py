@@ -68,6 +68,12 @@ class ScreenSpec(Settings):
         "exercises the pipeline and decides nothing; `pbe-szv` is DFT on a laptop; `pbe-dzvp` is production; "
         "`chgnet` and `teacher` rehearse.",
     )
+    potential: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(
+        default=None,
+        description="Committee that drives the first stretches: the pk or UUID of one of this database, or `own` for "
+        "its newest at this level of theory that knows the elements. Its labels are known from the start as well.",
+        coerce_numbers_to_str=True,
+    )
     codes: Codes = Field(
         default=Codes(),
         description="Labels of the codes; those that `aiida-haml setup` registered for you where they are left out.",

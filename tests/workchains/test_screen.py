@@ -190,6 +190,12 @@ def test_a_rerun_executes_nothing(screen, builder_of):
     assert outputs["ranking"].get_dict() == screen[0]["ranking"].get_dict()
 
 
+def test_a_later_screen_starts_from_what_this_database_learned(screen, builder_of):
+    builder = builder_of(SPEC + "potential: own\n")
+    assert builder.potential.uuid == dynamics(screen[1]).outputs.potential.uuid
+    assert builder.potential.creator.inputs.pool.uuid == builder.pool.uuid
+
+
 def test_a_screen_is_gone_on_with(screen, builder_of):
     """Longer: the old segments stay the beginning of the time lines, and no label is made twice."""
     lines = time_lines(screen[1])

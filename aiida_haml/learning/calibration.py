@@ -11,10 +11,12 @@ from aiida_haml.settings import Settings
 
 #: Frames that the calibration remembers: old ones speak of a potential that is no longer there.
 WINDOW = 200
-#: Share of frames whose largest error the scaled deviation has to cover.
-COVERAGE = 0.95
+#: Share of frames whose largest error the scaled deviation has to cover: at the limit a stretch is as likely wrong as
+#: right. A stricter one ends stretches that truth would have accepted, each at the price of a burst, and among hundreds of
+#: looks at a stretch there is always one that seems bad; what this one lets pass is found by the labels along the stretch.
+COVERAGE = 0.5
 #: Error over deviation before anything is known; committees that share their labels underestimate their errors.
-CAUTION = 5.0
+CAUTION = 3.0
 #: Fewest frames that say anything.
 MIN_FRAMES = 8
 #: Deviations that were met without harm are no reason to stop, and a little more neither.

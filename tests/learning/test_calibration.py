@@ -20,12 +20,12 @@ def test_nothing_known_is_answered_with_caution():
 
 
 def test_the_scaled_deviation_covers_what_it_promises():
-    """The share of new frames whose error is covered is 95 %, over many draws."""
+    """At the limit the next frame is as likely beyond the error that it stands for as below, over many draws."""
     covered = []
     for seed in range(60):
         known, new = drawn(100, 3.0, 0.4, seed), drawn(100, 3.0, 0.4, 1000 + seed)
         covered.append(np.mean(np.array(new.errors) <= known.ratio * np.array(new.deviations)))
-    assert 0.94 < np.mean(covered) < 0.98
+    assert 0.45 < np.mean(covered) < 0.56
 
 
 def test_a_committee_that_seems_too_modest_is_given_no_credit():

@@ -42,13 +42,19 @@ def after(action, held, previous=None, remaining=5000, labels=12, settings=SETTI
         ("cut", 30, 60, 8),
         ("cut", 3, 10, 8),
         ("revoke", 0, 50, 16),  # more truth beside a shorter stretch
-        ("absent", 0, 100, 8),
+        ("absent", 0, 100, 4),  # the watch ended it at once, and truth finds nothing wrong: a false alarm
     ],
 )
 def test_lengths_follow_the_verdict(action, held, stretch, burst):
     plan = after(action, held)
     assert (plan.n_stretch, plan.n_burst) == (stretch, burst)
     assert plan.n_labels == 62
+
+
+def test_a_watch_that_was_right_keeps_the_burst():
+    wrong = Verdict("absent", None, True, False, 0.3, 2.0, 9, "")
+    plan = next_plan(SETTINGS, Plan(100, 8, 50, 0), wrong, Progress(0, 5000, 12))
+    assert (plan.n_stretch, plan.n_burst) == (100, 8)
 
 
 def test_fruitless_rounds_are_bounded_and_say_so():

@@ -12,8 +12,8 @@ from aiida_haml.settings import Settings
 #: Frames that the calibration remembers: old ones speak of a potential that is no longer there.
 WINDOW = 200
 #: Share of frames whose largest error the scaled deviation has to cover: at the limit a stretch is as likely wrong as
-#: right. A stricter one ends stretches that truth would have accepted, each at the price of a burst, and among hundreds of
-#: looks at a stretch there is always one that seems bad; what this one lets pass is found by the labels along the stretch.
+#: right. A stricter one ends stretches that truth would have accepted, each at the price of a burst, as among hundreds
+#: of looks at a stretch one always seems bad; what this one lets pass is found by the labels along the stretch.
 COVERAGE = 0.5
 #: Error over deviation before anything is known; committees that share their labels underestimate their errors.
 CAUTION = 3.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiida_haml.learning.calibration import Calibration
+from aiida_haml.learning.calibration import CAUTION, Calibration
 from aiida_haml.learning.judge import Verdict
 from aiida_haml.learning.plan import (
     Plan,
@@ -117,4 +117,4 @@ def test_thresholds_are_relative_to_what_is_normal():
 
 def test_a_committee_of_one_has_no_deviation_to_watch():
     assert deviation_limit(SETTINGS, Calibration(), 1) is None
-    assert deviation_limit(SETTINGS, Calibration(), 2) == pytest.approx(SETTINGS.max_force_error / 5)
+    assert deviation_limit(SETTINGS, Calibration(), 2) == pytest.approx(SETTINGS.max_force_error / CAUTION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ def workplace(workers: int = 1) -> Iterator[Path]:
 @contextlib.contextmanager
 def bare_profile(*command: str) -> Iterator[Path]:
     """Make a profile called `bench` by a command in a temporary folder, load it, and remove the folder at the end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a benchmark that is ended ends its daemon
     folder = tempfile.mkdtemp(prefix="haml-bench-")
     os.environ |= {"AIIDA_PATH": folder, "OMP_NUM_THREADS": "1", "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
     # Teachers of the tests are no part of the package: jobs have to find them, and to trust them.

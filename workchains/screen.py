@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ToContext, while_
+from aiida.engine import ToContext, if_, while_
 
-from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.calculations.building import build_candidate
 from aiida_haml.calculations.describe import segments_ahead
 from aiida_haml.calculations.label_engines import label_engine
@@ -19,10 +17,12 @@ from aiida_haml.spec import ScreenSpec
 from aiida_haml.starts import start_from
 from aiida_haml.workchains.analysis import DescribeWorkChain, RankWorkChain
 from aiida_haml.workchains.hybrid import HybridWorkChain
-from aiida_haml.workchains.inputs import SECTIONS, engine_inputs, settings_complaint
+from aiida_haml.workchains.inputs import SECTIONS, engine_inputs
 from aiida_haml.workchains.job import fill
 from aiida_haml.workchains.label import level_inputs
+from aiida_haml.workchains.lattices import LatticesWorkChain, asks_for_relaxation
 from aiida_haml.workchains.protocols import protocol_settings
+from aiida_haml.workchains.screen_settings import screen_settings, validate_screen_settings
 from aiida_haml.workchains.side_by_side import SideBySideWorkChain, why
 
 #: Segments that one job describes: a trajectory that has grown is described anew from its last whole batch on.
@@ -58,6 +58,7 @@ class ScreenWorkChain(SideBySideWorkChain):
         spec.expose_outputs(HybridWorkChain)
         spec.outline(
             cls.setup,
+            if_(cls.wants_lattices)(cls.relax_lattices, cls.inspect_lattices),
             cls.build,
             cls.follow,
             cls.inspect_dynamics,
@@ -150,12 +151,38 @@ class ScreenWorkChain(SideBySideWorkChain):
         self.ctx.structures = {}
         self.ctx.parts = {}
         self.ctx.trajectories = {}
+        self.ctx.specifications = {
+            slug: orm.Dict(self.inputs.candidates[slug]["structure"]) for slug in self.inputs.candidates
+        }
+
+    def wants_lattices(self) -> bool:
+        """Whether the cells are built of lattice constants at the level of theory."""
+        return asks_for_relaxation(self.ctx.settings)
+
+    def relax_lattices(self) -> ToContext:
+        """Relax the electrolytes' bulk and the metal, or find them in the database."""
+        inputs = {
+            "label": self.exposed_inputs(HybridWorkChain)["label"],
+            "candidates": dict(self.inputs.candidates),
+            "settings": orm.Dict(self.ctx.settings["lattice"]),
+            "max_in_flight": self.inputs.max_in_flight,
+            "metadata": {"call_link_label": "lattices"},
+        }
+        return ToContext(lattices=self.submit(LatticesWorkChain, **inputs))
+
+    def inspect_lattices(self) -> None:
+        """Take the constants; a candidate without them has failed."""
+        child = self.ctx.lattices
+        found = child.outputs.specifications if "specifications" in child.outputs else {}
+        self.ctx.specifications = dict(found)
+        for slug in [slug for slug in self.ctx.active if slug not in found]:
+            self.ctx.failures = {**self.ctx.failures, slug: why(child)}
+            self.drop(slug)
 
     def build(self) -> Any:
-        """Build all cells before anything is computed; one that cannot be built is a failed candidate."""
+        """Build all cells before they are followed; one that cannot be built is a failed candidate."""
         for slug in list(self.ctx.active):
-            content: Any = self.inputs.candidates[slug].get_dict()
-            built, node = build_candidate.run_get_node(orm.Dict(content["structure"]))
+            built, node = build_candidate.run_get_node(self.ctx.specifications[slug])
             if built is not None and node.is_finished_ok:
                 self.ctx.structures[slug] = built["structure"]
                 continue
@@ -258,41 +285,3 @@ class ScreenWorkChain(SideBySideWorkChain):
 
 def _outputs(jobs: dict[str, dict[str, orm.ProcessNode]], port: str) -> dict[str, dict[str, orm.Data]]:
     return {slug: {part: job.outputs[port] for part, job in parts.items()} for slug, parts in jobs.items()}
-
-
-def screen_settings(spec: ScreenSpec) -> dict[str, Any]:
-    """Return the settings that a specification asks for: protocol, overrides, elements and weights.
-
-    Raises
-    ------
-    ValueError
-        If a setting is unknown or refused.
-    """
-    settings = protocol_settings(spec.protocol, spec.overrides)
-    elements = spec.elements()
-    settings["learning"]["elements"] = settings["learning"]["elements"] or elements
-    settings["analysis"]["elements"] = sorted({*settings["analysis"]["elements"], *elements})
-    if spec.is_liquid:
-        settings["analysis"]["reacted_by"] = "molecules"
-    elif spec.own_host is not None:
-        settings["analysis"]["host"] = json.dumps(spec.own_host, sort_keys=True)
-    settings["ranking"]["weights"] |= spec.weights
-    if complaint := _complaint(settings):
-        raise ValueError(complaint)
-    return settings
-
-
-def validate_screen_settings(node: orm.Dict | None, _: Any) -> str | None:
-    """Refuse settings that the dynamics, a description or a ranking would refuse hours later."""
-    return None if node is None else _complaint(node.get_dict())
-
-
-def _complaint(settings: dict[str, Any]) -> str | None:
-    if complaint := settings_complaint(settings):
-        return complaint
-    try:
-        DescriptionSettings.from_dict(settings.get("analysis"))
-        RankingSettings.from_dict(settings.get("ranking"))
-    except ValueError as error:
-        return str(error)
-    return None

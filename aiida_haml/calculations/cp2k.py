@@ -120,7 +120,13 @@ class Cp2kLabelCalculation(Cp2kCalculation):
         calcinfo.retrieve_list = ["aiida.out"]
         # What the frames node holds is not kept as text beside it. AiiDA fetches these again if it is stopped between
         # fetching and parsing.
-        calcinfo.retrieve_temporary_list = ["aiida-pos-1.xyz", "aiida-vel-1.xyz", "aiida-frc-1.xyz", "aiida-1.ener"]
+        calcinfo.retrieve_temporary_list = [
+            "aiida-pos-1.xyz",
+            "aiida-vel-1.xyz",
+            "aiida-frc-1.xyz",
+            "aiida-1.ener",
+            "aiida-1.cell",
+        ]
         return calcinfo
 
     def _parent_wave_function(self) -> PurePosixPath | None:

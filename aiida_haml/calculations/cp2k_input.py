@@ -10,6 +10,7 @@ from aiida_cp2k.utils import merge_dict
 from ase import units
 from ase.data import ground_state_magnetic_moments
 
+from aiida_haml.calculations.molecular_dynamics import relaxes_cell
 from aiida_haml.frames import Frames, maxwell_boltzmann
 
 #: Angstrom / fs in CP2K's unit of velocity, bohr per atomic unit of time.
@@ -91,6 +92,8 @@ def run_parameters(frames: Frames, md: dict[str, Any] | None, relax: dict[str, A
             "MOTION": {"MD": md_section(md), "PRINT": printed("MD")},
             "FORCE_EVAL": {"SUBSYS": {"VELOCITY": {" ": velocity_lines(frames[-1], md)}}},
         }
+    if relax is not None and relaxes_cell(relax):
+        return cell_relaxation(frames[-1], relax)
     if relax is not None:
         return {
             "GLOBAL": {"RUN_TYPE": "GEO_OPT"},
@@ -178,6 +181,29 @@ def relaxation_section(relax: dict[str, Any]) -> dict[str, Any]:
         "RMS_FORCE": met,
         "MAX_DR": met,
         "RMS_DR": met,
+    }
+
+
+def cell_relaxation(frame: Frames, relax: dict[str, Any]) -> dict[str, Any]:
+    """Return what CP2K is told for a relaxation of atoms and cell lengths, ended by the largest force and pressure."""
+    run = "CELL_OPT"
+    section = {
+        **relaxation_section(relax),
+        "TYPE": "DIRECT_CELL_OPT",
+        "KEEP_ANGLES": True,
+        "EXTERNAL_PRESSURE": 0.0,
+        "PRESSURE_TOLERANCE": float(relax["max_pressure_GPa"]) * units.GPa / units.bar,
+    }
+    # The grid stays that of the first cell: energies on different grids do not compare.
+    reference = {name: _row(vector) for name, vector in zip("ABC", frame.cells[0], strict=True)}
+    return {
+        "GLOBAL": {"RUN_TYPE": run},
+        "MOTION": {run: section, "PRINT": {**printed(run), "CELL": {"EACH": {run: 1}}}},
+        "FORCE_EVAL": {
+            "STRESS_TENSOR": "ANALYTICAL",
+            "PRINT": {"FORCES": {"_": "ON"}, "STRESS_TENSOR": {"_": "ON"}},
+            "SUBSYS": {"CELL": {"CELL_REF": reference}},
+        },
     }
 
 

@@ -12,6 +12,8 @@ from aiida_haml.data.frames import FramesData
 MD_SETTINGS = {"steps": 1, "timestep_fs": 1e-3, "temperature_K": 1e-3, "thermostat_time_fs": 1e-3, "seed": 1}
 #: Settings of a relaxation: at most so many steps, down to a largest force component in eV/Angstrom.
 RELAX_SETTINGS = {"steps": 1, "max_force": 1e-4}
+#: With this one, in GPa, the lengths of the cell are relaxed too, its angles held, until no normal stress exceeds it.
+RELAX_CELL_SETTINGS = {**RELAX_SETTINGS, "max_pressure_GPa": 1e-3}
 
 
 def validate_md(node: orm.Dict | None, _: Any) -> str | None:
@@ -28,7 +30,15 @@ def validate_md(node: orm.Dict | None, _: Any) -> str | None:
 
 def validate_relax(node: orm.Dict | None, _: Any) -> str | None:
     """Refuse settings that are missing, not numbers, or too small."""
-    return None if node is None else _complaint("relaxation", node.get_dict(), RELAX_SETTINGS)
+    if node is None:
+        return None
+    relax = node.get_dict()
+    return _complaint("relaxation", relax, RELAX_CELL_SETTINGS if relaxes_cell(relax) else RELAX_SETTINGS)
+
+
+def relaxes_cell(relax: dict[str, Any]) -> bool:
+    """Return whether a relaxation changes the cell."""
+    return "max_pressure_GPa" in relax
 
 
 def _complaint(what: str, settings: dict[str, Any], least: dict[str, float]) -> str | None:

@@ -70,7 +70,7 @@ def _settings(spec: ScreenSpec, codes: dict[str, Any]) -> tuple[dict[str, Any], 
     from aiida_haml.spec import Problem
     from aiida_haml.spec.consistency import consistency_problems
     from aiida_haml.workchains.protocols import bases, protocol_settings
-    from aiida_haml.workchains.screen import screen_settings
+    from aiida_haml.workchains.screen_settings import screen_settings
 
     settings: dict[str, Any] = {}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from importlib import metadata
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
+from ase.filters import FrechetCellFilter
 from ase.md.bussi import Bussi
-from ase.optimize import FIRE
+from ase.optimize import FIRE, LBFGS
+from ase.optimize.optimize import Optimizer
 
 from aiida_haml.engines.calculators import load_calculator
 from aiida_haml.engines.outcome import reports_errors, write_results
@@ -104,25 +107,45 @@ class BussiAtRest(Bussi):
 def relaxation(
     initial: Frames, calculator: Calculator, relax: dict[str, Any], recorder: Recorder, limit: float | None
 ) -> str | None:
-    """Relax a frame at fixed cell with FIRE; return why it stopped early, or None.
+    """Relax a frame; return why it stopped early, or None.
 
     Parameters
     ----------
     relax : dict
-        ``steps``, at most, and ``max_force``, eV / Angstrom.
+        ``steps``, at most, and ``max_force``, eV / Angstrom; with ``max_pressure_GPa`` the lengths of the cell too,
+        its angles held, until no normal stress exceeds it.
     limit : float or None
         Wall time in seconds.
     """
     atoms = _atoms(initial, calculator)
     begun = time.perf_counter()
-    for _ in FIRE(atoms, logfile=None).irun(fmax=relax["max_force"], steps=relax["steps"]):
+    # What has arrived is judged here: a filter mixes stress with forces, in units of its own.
+    for _ in _optimizer(atoms, relax).irun(fmax=0.0, steps=relax["steps"]):
         if not _is_finite(atoms):
             return "not_finite"
         recorder.record(atoms, None)
         recorder.seconds = time.perf_counter() - begun
+        if _is_relaxed(atoms, relax):
+            return None
         if limit is not None and recorder.seconds > limit:
             return "wall_time"
     return None
+
+
+def _optimizer(atoms: Atoms, relax: dict[str, Any]) -> Optimizer:
+    """Return FIRE, which survives the contacts of a built interface, or L-BFGS for crystals: a quarter of the steps."""
+    if "max_pressure_GPa" in relax:
+        lengths: Any = FrechetCellFilter(atoms, mask=[True, True, True, False, False, False])
+        return LBFGS(lengths, logfile=os.devnull)
+    return FIRE(atoms, logfile=os.devnull)
+
+
+def _is_relaxed(atoms: Atoms, relax: dict[str, Any]) -> bool:
+    largest_stress = np.abs(atoms.get_stress()[:3]).max() / units.GPa if "max_pressure_GPa" in relax else 0.0
+    return bool(
+        np.linalg.norm(atoms.get_forces(), axis=1).max() < relax["max_force"]
+        and largest_stress <= relax.get("max_pressure_GPa", 0.0)
+    )
 
 
 def single_points(

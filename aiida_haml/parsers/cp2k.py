@@ -11,6 +11,7 @@ from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
 from aiida_haml.calculations.levels import label_kind, level_key
+from aiida_haml.calculations.molecular_dynamics import relaxes_cell
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
 from aiida_haml.parsers.cp2k_harvest import (
@@ -65,17 +66,18 @@ class Cp2kLabelParser(Parser):
         evaluations = output.evaluations
         if evaluations and output.version is None:
             raise UnknownLayout("it does not say its version, which is part of the level of theory.")
-        if "STRESS_TENSOR" in inputs.level["theory"] and inputs.initial.kind != "isolated_atom":
+        moves_cell = "relax" in inputs and relaxes_cell(inputs.relax.get_dict())
+        if (moves_cell or "STRESS_TENSOR" in inputs.level["theory"]) and inputs.initial.kind != "isolated_atom":
             whole = next((i for i, e in enumerate(evaluations) if e.stress is None), len(evaluations))
-            if output.ended and whole < len(evaluations):
+            # A cell that has arrived is evaluated once more, without stress: that is no step.
+            if output.ended and whole < len(evaluations) - moves_cell:
                 raise UnknownLayout("no stress is found beside its energies, though the level of theory asks for it.")
             evaluations = evaluations[:whole]
         if "md" in inputs:
             return of_dynamics(self._read, evaluations, inputs.initial.read(-1), float(inputs.md["timestep_fs"]))
         if "relax" in inputs:
-            return of_relaxation(
-                self._read, evaluations, inputs.initial.read(-1), read_forces(text, inputs.initial.n_atoms)
-            )
+            first_forces = read_forces(text, inputs.initial.n_atoms)
+            return of_relaxation(self._read, evaluations, inputs.initial.read(-1), first_forces, moves_cell)
         return of_series(self._read, evaluations, inputs.initial.frames)
 
     def _jump(self, harvest: Harvest, key: str) -> tuple[int, float] | None:

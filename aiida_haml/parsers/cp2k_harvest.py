@@ -14,6 +14,7 @@ from aiida_haml.parsers.cp2k_output import (
     FORCE_UNITS,
     Evaluation,
     UnknownLayout,
+    read_cells,
     read_energies,
     read_energy_file,
     read_xyz,
@@ -71,16 +72,18 @@ def of_dynamics(read: Read, evaluations: list[Evaluation], initial: Frames, time
 
 
 def of_relaxation(
-    read: Read, evaluations: list[Evaluation], initial: Frames, first_forces: np.ndarray | None
+    read: Read, evaluations: list[Evaluation], initial: Frames, first_forces: np.ndarray | None, relaxes_cell: bool
 ) -> Harvest:
     """Return the start, whose forces (eV / Angstrom) stand in the main output alone, and the accepted steps.
 
-    A line search also evaluates points that it leaves again; they are no frames.
+    A line search also evaluates points that it leaves again; they are no frames. Nor is the last step of a cell once
+    more, which CP2K evaluates when it has arrived.
     """
     positions = read_xyz(read("aiida-pos-1.xyz"), initial.n_atoms)
     forces = read_xyz(read("aiida-frc-1.xyz"), initial.n_atoms)
     energies = read_energies(read("aiida-pos-1.xyz"))
-    found = accepted_evaluations(energies[: min(len(positions), len(forces), len(energies))], evaluations)
+    cells = read_cells(read("aiida-1.cell")) if relaxes_cell else np.broadcast_to(initial.cells, (len(positions), 3, 3))
+    found = accepted_evaluations(energies[: min(len(positions), len(forces), len(cells), len(energies))], evaluations)
     if not found or first_forces is None:
         return Harvest(None)
     moves = len(found) - 1
@@ -90,6 +93,7 @@ def of_relaxation(
             np.concatenate([initial.positions, positions[:moves]]),
             np.concatenate([first_forces[None] / FORCE_UNITS["a.u."], forces[:moves]]),
             found,
+            cells=np.concatenate([initial.cells, cells[:moves]]),
         )
     )
 
@@ -121,13 +125,14 @@ def _labelled(
     evaluations: list[Evaluation],
     times: np.ndarray | None = None,
     velocities: np.ndarray | None = None,
+    cells: np.ndarray | None = None,
 ) -> Frames:
-    """Return frames in the cells of ``system``, of which there is one or one a frame; ``forces`` in Hartree / bohr."""
+    """Return frames in ``cells``, or in those of ``system``, one or one a frame; ``forces`` in Hartree / bohr."""
     stresses = [e.stress for e in evaluations]
     return Frames(
         numbers=system.numbers,
         positions=positions,
-        cells=np.broadcast_to(system.cells, (len(positions), 3, 3)),
+        cells=np.broadcast_to(system.cells, (len(positions), 3, 3)) if cells is None else cells,
         pbc=system.pbc,
         times=times,
         velocities=velocities,

@@ -187,6 +187,30 @@ def read_energies(text: str) -> np.ndarray:
     return np.array(re.findall(r"^ i = .*\bE =\s*(\S+)", text, re.MULTILINE), dtype=float) * units.Hartree
 
 
+def read_cells(text: str) -> np.ndarray:
+    """Read the cells of CP2K's file of them, (F, 3, 3), Angstrom, up to the first row that is cut off or unreadable.
+
+    Raises
+    ------
+    UnknownLayout
+        If its columns are not the nine components, in Angstrom.
+    """
+    if not text:
+        return np.empty((0, 3, 3))
+    title, *lines = text.splitlines(keepends=True)
+    names = re.split(r"\s{2,}", title.strip("# \n"))
+    wanted = [f"{vector}{axis} [Angstrom]" for vector in "ABC" for axis in "xyz"]
+    if not set(wanted) <= set(names):
+        raise UnknownLayout(f"its file of cells has the columns {', '.join(names)}, not {', '.join(wanted)}.")
+    cells = []
+    for line in lines:
+        row = [_number(word) for word in line.split()]
+        if len(row) != len(names) or None in row or not line.endswith("\n"):
+            break
+        cells.append([row[names.index(name)] for name in wanted])
+    return np.array(cells, dtype=float).reshape(-1, 3, 3)
+
+
 def read_energy_file(text: str) -> tuple[np.ndarray, np.ndarray]:
     """Read CP2K's energy file up to the first row that is cut off or unreadable.
 

@@ -37,10 +37,11 @@ class ScreenSpec(Settings):
     interface: SolidInterface | LiquidInterface = Field(
         default={}, validate_default=True, description="The metal and how it meets the electrolyte."
     )
-    lattice: Literal["measured", "relaxed"] = Field(
-        default="measured",
+    lattice: Literal["measured", "relaxed"] | None = Field(
+        default=None,
         description="Lattice constants of the host, doped, and of the metal, where `host.a_A` and "
-        "`interface.metal_a_A` give none: as measured, or relaxed at the level of theory, once each.",
+        "`interface.metal_a_A` give none: relaxed at the level of theory, once each, or as measured; null: relaxed, "
+        "but measured in a demonstration.",
     )
     demonstration: bool = Field(
         default=False,
@@ -121,6 +122,11 @@ class ScreenSpec(Settings):
     def is_liquid(self) -> bool:
         """Whether liquid electrolytes are compared."""
         return bool(self.electrolytes)
+
+    @property
+    def relaxes_lattices(self) -> bool:
+        """Whether the cells are built of lattice constants at the level of theory."""
+        return (self.lattice or ("measured" if self.demonstration else "relaxed")) == "relaxed"
 
     @property
     def own_host(self) -> dict[str, Any] | None:

@@ -57,7 +57,7 @@ def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] 
     -------
     dict
         By section: ``dynamics``, ``watch``, ``rounds``, ``probes``, ``distortions``, ``hybrid``, ``learning``,
-        ``equilibration``, ``analysis``, ``ranking``, ``options``.
+        ``equilibration``, ``lattice``, ``analysis``, ``ranking``, ``options``.
 
     Raises
     ------

@@ -1,0 +1,83 @@
+"""Calcfunctions of lattice constants at a level of theory: from a component to its constant, and into a candidate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ExitCode, calcfunction
+from ase import units
+
+from aiida_haml.data.frames import FramesData
+from aiida_haml.frames import Frames
+from aiida_haml.structures.errors import StructureError
+from aiida_haml.structures.lattices import build_component, relaxed_constant, with_constants
+
+
+@calcfunction
+def build_bulk(component: orm.Dict) -> Any:
+    """Build the bulk cell of a component at its measured constant; exit code 400 where it cannot be built."""
+    try:
+        return FramesData.from_ase(build_component(component.get_dict()), kind="structure")
+    except StructureError as error:
+        return ExitCode(400, f"The bulk cell cannot be built: {error}", invalidates_cache=True)
+
+
+@calcfunction
+def lattice_constant(component: orm.Dict, relaxation: FramesData, relax: orm.Dict) -> Any:
+    """Read a lattice constant off a relaxation of a component's bulk cell.
+
+    Returns
+    -------
+    Dict
+        ``component``, ``level_of_theory``, ``constant_A``, ``measured_A``, ``frames``, ``max_force`` (eV / Angstrom),
+        and the pressures ``pressure_GPa`` at the end and ``pressure_as_measured_GPa`` at the measured constant.
+
+    A cell that is not at rest after all its steps ends with exit code 401, one of other atoms with 400.
+    """
+    frames = relaxation.frames
+    if frames.stresses is None or frames.forces is None:
+        return ExitCode(402, "The labels of the relaxation have no stress.", invalidates_cache=True)
+    first, last = relaxation.to_ase(0)[0], relaxation.to_ase(-1)[0]
+    pressure, force = pressures(frames), float(np.linalg.norm(frames.forces[-1], axis=1).max())
+    stress = float(np.abs(frames.stresses[-1, :3]).max() / units.GPa)
+    if stress > relax["max_pressure_GPa"]:
+        message = (
+            f"The cell is not at rest after {len(frames) - 1} steps: its largest normal stress is {stress:.2f} GPa; "
+            "raise `lattice.steps`, or give the constants with `host.a_A` and `interface.metal_a_A`."
+        )
+        return ExitCode(401, message, invalidates_cache=True)
+    try:
+        constant = relaxed_constant(component.get_dict(), first, last)
+        measured = relaxed_constant(component.get_dict(), first, first)
+    except StructureError as error:
+        return ExitCode(400, str(error), invalidates_cache=True)
+    return orm.Dict(
+        {
+            "component": component.get_dict(),
+            "level_of_theory": relaxation.level_of_theory,
+            "constant_A": constant,
+            "measured_A": measured,
+            "frames": len(frames),
+            "max_force": force,
+            "pressure_GPa": float(pressure[-1]),
+            "pressure_as_measured_GPa": float(pressure[0]),
+        }
+    )
+
+
+def pressures(frames: Frames) -> np.ndarray:
+    """Return the (F,) pressures of labelled frames without the atoms' motion, GPa; positive under compression."""
+    assert frames.stresses is not None
+    return np.asarray(-frames.stresses[:, :3].mean(axis=1) / units.GPa)
+
+
+@calcfunction
+def set_constants(specification: orm.Dict, **constants: orm.Dict) -> Any:
+    """Return a candidate's specification with constants by component (``electrolyte``, ``metal``) filled in."""
+    values = {name: node["constant_A"] for name, node in constants.items()}
+    try:
+        return orm.Dict(with_constants(specification.get_dict(), values))
+    except StructureError as error:
+        return ExitCode(400, f"The cell cannot have these lattice constants: {error}", invalidates_cache=True)

@@ -12,7 +12,7 @@ from aiida_haml.data.frames import FramesData
 MD_SETTINGS = {"steps": 1, "timestep_fs": 1e-3, "temperature_K": 1e-3, "thermostat_time_fs": 1e-3, "seed": 1}
 #: Settings of a relaxation: at most so many steps, down to a largest force component in eV/Angstrom.
 RELAX_SETTINGS = {"steps": 1, "max_force": 1e-4}
-#: With this one, in GPa, the lengths of the cell are relaxed too, its angles held, until no normal stress exceeds it.
+#: With this one, in GPa, the lengths of the cell are relaxed too, its angles held, until the pressure is below it.
 RELAX_CELL_SETTINGS = {**RELAX_SETTINGS, "max_pressure_GPa": 1e-3}
 
 

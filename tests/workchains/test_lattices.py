@@ -46,7 +46,7 @@ def test_a_teachers_cell_ends_where_its_energy_is_least(aiida_profile, engine_co
     frames = relax(engine_code, stretched, {"level": teacher()}, max_pressure_GPa=0.01)
     assert np.abs(frames.cells[-1].diagonal() / 2 - equilibrium_of_emt()).max() < 0.002
     assert np.allclose(frames.cells[-1] - np.diag(frames.cells[-1].diagonal()), 0, atol=1e-9), "angles are held"
-    assert np.abs(frames.stresses[-1, :3]).max() / units.GPa <= 0.01
+    assert abs(frames.stresses[-1, :3].mean()) / units.GPa <= 0.01
     assert frames.stresses[0, :3].mean() > 1 * units.GPa, "a stretched cell is under tension"
     assert np.linalg.norm(frames.forces[-1], axis=1).max() < RELAX["max_force"]
 
@@ -120,7 +120,7 @@ def test_cp2k_relaxes_a_cell_and_every_step_is_a_label(aiida_profile, cp2k_code)
     frames = relax(cp2k_code, salt, level, max_force=0.1, max_pressure_GPa=0.3)
     assert len(frames) > 2
     assert np.allclose(frames.cells[0], salt.cell.array)
-    assert np.abs(frames.stresses[-1, :3]).max() / units.GPa <= 0.3
+    assert abs(frames.stresses[-1, :3].mean()) / units.GPa <= 0.3
     assert frames.stresses[0, :3].mean() / units.GPa > 2, "the measured salt is under tension in GFN1-xTB"
     assert 5.0 < frames.cells[-1, 0, 0] < 5.25
     probes, node = run_get_node(LabelWorkChain, job={"code": cp2k_code, "initial": FramesData(frames), **level})

@@ -66,7 +66,7 @@ BROKEN = {
     "too little metal": (GOOD + "interface: {layers: 2}\n", ["interface.layers: 2", "0.50", "demonstration"]),
     "metal too thin": (liquid("interface: {layers: 4}\n"), ["interface.layers: 4", "5.3 Angstrom", "demonstration"]),
     "cut that is not there": (GOOD + "interface: {cut: 99}\n", ["interface.cut", "99", "non-polar"]),
-    "lattice that nothing relaxes": (GOOD + "lattice: relaxed\n", ["lattice: 'relaxed'", "host.a_A"]),
+    "lattice of neither kind": (GOOD + "lattice: guessed\n", ["lattice", "'guessed'", "relaxed"]),
     "replicates and seeds": (GOOD + "seeds: [1, 2]\nreplicates: 3\n", ["replicates: 3", "one of the two"]),
     "host's file missing": (GOOD + "host: {file: nowhere.cif}\n", ["host.file", "nowhere.cif"]),
     "exchange above one": (GOOD + "host: {exchange: 1.5}\n", ["host.exchange", "1.5", "0 to 1"]),
@@ -282,3 +282,10 @@ def test_every_field_is_described():
     for model in (schema, *schema["$defs"].values()):
         for name, field in model.get("properties", {}).items():
             assert field.get("description"), f"{model['title']}.{name}"
+
+
+def test_results_rest_on_relaxed_lattices_and_demonstrations_on_measured_ones():
+    assert parse_spec(GOOD).relaxes_lattices
+    assert not parse_spec(GOOD + "demonstration: true\n").relaxes_lattices
+    assert parse_spec(GOOD + "demonstration: true\nlattice: relaxed\n").relaxes_lattices
+    assert not parse_spec(GOOD + "lattice: measured\n").relaxes_lattices

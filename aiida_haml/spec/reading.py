@@ -85,9 +85,6 @@ def _unique(problems: Iterable[Problem]) -> list[Problem]:
 
 def _chemistry_problems(spec: ScreenSpec) -> Iterator[Problem]:
     """Let the structures judge what the types cannot: elements, sublattices, molecules, cells, duplicates."""
-    if spec.lattice == "relaxed":
-        remedy = "Give host.a_A and interface.metal_a_A; aiida_haml.structures.lattices says what to relax for them."
-        yield Problem("lattice", "'relaxed'", "is not done by a screen yet", remedy)
     first: dict[str, str] = {}
     for where, structures in spec.entries():
         yield from _entry_problems(spec, where, structures, first)

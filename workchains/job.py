@@ -68,11 +68,13 @@ class JobWorkChain(BaseRestartWorkChain):
     def try_anew(self, node: orm.CalcJobNode, what: str = "starting it anew") -> ProcessHandlerReport:
         """Start a job anew that left nothing, a bounded number of times."""
         self.ctx.tries += 1
-        if self.ctx.tries > MAX_TRIES:
-            node.base.caching.is_valid_cache = False
-            code = self.exit_codes.ERROR_TRIES_EXHAUSTED.format(tries=self.ctx.tries, message=failure(node))
-            return ProcessHandlerReport(do_break=True, exit_code=code)
-        return self.again(node, what)
+        return self.again(node, what) if self.ctx.tries <= MAX_TRIES else self.give_up(node)
+
+    def give_up(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """End without a result."""
+        node.base.caching.is_valid_cache = False
+        code = self.exit_codes.ERROR_TRIES_EXHAUSTED.format(tries=self.ctx.tries, message=failure(node))
+        return ProcessHandlerReport(do_break=True, exit_code=code)
 
     @process_handler(priority=90)
     def node_went_away(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:

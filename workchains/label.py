@@ -10,10 +10,10 @@ from aiida.engine import ProcessHandlerReport, process_handler
 from aiida_haml.calculations.label_engines import CP2K, label_engine, label_engines
 from aiida_haml.calculations.levels import pin
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
-from aiida_haml.calculations.trajectory import join_frames, join_parameters
 from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.seeds import derive
-from aiida_haml.workchains.job import OUT_OF_WALLTIME, JobWorkChain, fill
+from aiida_haml.workchains.continued import ContinuedWorkChain, n_frames
+from aiida_haml.workchains.job import OUT_OF_WALLTIME, fill
 from aiida_haml.workchains.protocols import level_of_theory, md_settings, protocol_settings
 
 #: Ports that one label engine has and another has not.
@@ -26,7 +26,7 @@ KILLED = (300, 303, 304)
 RUNS_IN_TIME = ("md", "relax")
 
 
-class LabelWorkChain(JobWorkChain):
+class LabelWorkChain(ContinuedWorkChain):
     """Run the engine of a level of theory: AIMD or a relaxation from the last frame of a node, or single points of all.
 
     A burst that is cut short (by its wall time, a kill, a step whose SCF did not converge) goes on from its last good
@@ -118,7 +118,6 @@ class LabelWorkChain(JobWorkChain):
         """Prepare the inputs of the first run."""
         super().setup()
         self.ctx.recipe = 0
-        self.ctx.parts = []
         self._set_recipe()
 
     def job_inputs(self) -> dict[str, Any]:
@@ -154,7 +153,7 @@ class LabelWorkChain(JobWorkChain):
             return None
         self.ctx.recipe += 1
         if self.ctx.recipe >= len(self.inputs.job.level["solver"]):
-            return self._give_up(node)
+            return self._out_of_recipes(node)
         self._set_recipe()
         self.ctx.inputs.pop("parent_folder", None)  # its wave function may be what led astray
         return self._go_on(node) or self.again(node, f"trying SCF recipe {self.ctx.recipe}")
@@ -166,53 +165,32 @@ class LabelWorkChain(JobWorkChain):
             return None
         return self._go_on(node) or self.try_anew(node)
 
-    def _give_up(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+    def _out_of_recipes(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
         """End with the labels that there are, which are paid for; without any, say that there are none."""
+        if n_frames(node) or self.ctx.parts:
+            return self.end_with_what_there_is(node)
         node.base.caching.is_valid_cache = False
-        if _n_frames(node) or self.ctx.parts:
-            self.report(f"{node.process_label}<{node.pk}>: no SCF recipe is left; the labels so far are kept.")
-            self.ctx.is_finished = True
-            return ProcessHandlerReport(do_break=True)
         return ProcessHandlerReport(True, self.exit_codes.ERROR_NO_LABELS.format(message=node.exit_message))
 
     def _go_on(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Keep the frames of a run that was cut short and run what is left; None where it left none to go on from."""
-        if not _n_frames(node):
+        if not n_frames(node):
             return None
         run = next((name for name in RUNS_IN_TIME if name in self.ctx.inputs), None)
         if run is None:  # single points: those that are there are taken
-            self.report(f"{node.process_label}<{node.pk}> ended early ({node.exit_message}); its labels are kept.")
-            self.ctx.is_finished = True
-            return ProcessHandlerReport(do_break=True)
-        done = _n_frames(node) - 1
+            return self.end_with_what_there_is(node)
+        done = n_frames(node) - 1
         if not done:
             return None
-        self.ctx.parts.append(node)
         settings = self.ctx.inputs[run].get_dict()
         settings["steps"] -= done
-        if settings["steps"] <= 0:
-            self.ctx.is_finished = True
-            return ProcessHandlerReport(do_break=True)
+        if ended := self.keep_part(node, settings["steps"]):
+            return ended
         if "seed" in settings:
             settings["seed"] = derive(settings["seed"], "continued")
         self.ctx.inputs[run] = orm.Dict(settings)
         self.ctx.inputs["initial"] = node.outputs.frames
         return self.again(node, f"its {done} steps are kept, {settings['steps']} are left")
-
-    def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Data]:
-        """Return what all engines give, runs that continue one another joined."""
-        parts = [part for part in [*self.ctx.parts, node] if _n_frames(part)]
-        parts = list({part.pk: part for part in parts}.values())
-        outputs = {name: node.outputs[name] for name in ("remote_folder",) if name in node.outputs}
-        for name, join in (("frames", join_frames), ("output_parameters", join_parameters)):
-            found = {f"part_{i:03d}": part.outputs[name] for i, part in enumerate(parts)}
-            outputs[name] = join(**found) if len(found) > 1 else next(iter(found.values()))
-        return outputs
-
-
-def _n_frames(node: orm.CalcJobNode) -> int:
-    """Return how many frames a job left, with the parameters that say how they came about."""
-    return len(node.outputs.frames) if {"frames", "output_parameters"} <= set(node.outputs) else 0
 
 
 def level_inputs(level: orm.Dict | str, teacher: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -8,17 +8,17 @@ from aiida import orm
 from aiida.engine import ProcessHandlerReport, process_handler
 
 from aiida_haml.calculations.lammps import LammpsMdCalculation
-from aiida_haml.calculations.trajectory import join_frames, join_parameters
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.learning.seeds import derive
-from aiida_haml.workchains.job import OUT_OF_WALLTIME, JobWorkChain, fill
+from aiida_haml.workchains.continued import ContinuedWorkChain, n_frames
+from aiida_haml.workchains.job import OUT_OF_WALLTIME, fill
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
 
 _CODES = LammpsMdCalculation.exit_codes
 
 
-class MdWorkChain(JobWorkChain):
+class MdWorkChain(ContinuedWorkChain):
     """Run one stretch from the last frame of a node.
 
     A stretch that a breach of the watch ended is a success with its trusted frames: what becomes of it is not decided
@@ -81,11 +81,6 @@ class MdWorkChain(JobWorkChain):
         fill(builder.job.metadata.options, settings["options"]["md"])
         return builder
 
-    def setup(self) -> None:
-        """Prepare the inputs of the first run."""
-        super().setup()
-        self.ctx.parts = []
-
     @process_handler(priority=200)
     def continue_after_wall_time(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Run the steps that are left from the last trusted frame, with a seed of their own."""
@@ -102,15 +97,13 @@ class MdWorkChain(JobWorkChain):
 
     def _go_on(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
         """Keep the trusted frames of a run that was cut short and run what is left."""
-        done = node.outputs.output_parameters.get_dict().get("trusted_steps", 0) if _has_frames(node) else 0
+        done = node.outputs.output_parameters.get_dict().get("trusted_steps", 0) if n_frames(node) else 0
         if not done:
             return self.try_anew(node)
-        self.ctx.parts.append(node)
         md = self.ctx.inputs["md"].get_dict()
         left = md["steps"] - done
-        if left <= 0:
-            self.ctx.is_finished = True
-            return ProcessHandlerReport(do_break=True)
+        if ended := self.keep_part(node, left):
+            return ended
         self.ctx.inputs["initial"] = node.outputs.frames
         self.ctx.inputs["md"] = orm.Dict(md | {"steps": left, "seed": derive(md["seed"], "continued")})
         return self.again(node, f"going on with the {left} steps that are left")
@@ -120,7 +113,7 @@ class MdWorkChain(JobWorkChain):
         """Take what is trusted of a stretch that ended by lost atoms or NaN: running it again would end alike."""
         if node.exit_status not in (_CODES.ERROR_LOST_ATOMS.status, _CODES.ERROR_NOT_FINITE.status):
             return None
-        if not _has_frames(node):
+        if not n_frames(node):
             return self.try_anew(node)
         self.report(f"{node.process_label}<{node.pk}> ended early ({node.exit_message}); its trusted frames are kept.")
         self.ctx.is_finished = True
@@ -138,18 +131,3 @@ class MdWorkChain(JobWorkChain):
         """Start anew a run that was killed, or that LAMMPS ended by an error, before anything was trusted."""
         killed = (_CODES.ERROR_NOTHING_HARVESTED.status, _CODES.ERROR_LAMMPS.status)
         return self.try_anew(node) if node.exit_status in killed else None
-
-    def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Data]:
-        """Return the outputs of the last run, joined with those that it continued."""
-        outputs = {
-            name: node.outputs[name] for name in ("frames", "untrusted", "output_parameters") if name in node.outputs
-        }
-        parts = [*self.ctx.parts, node] if node not in self.ctx.parts else self.ctx.parts
-        if len(parts) > 1:
-            for name, join in (("frames", join_frames), ("output_parameters", join_parameters)):
-                outputs[name] = join(**{f"part_{i:03d}": part.outputs[name] for i, part in enumerate(parts)})
-        return outputs
-
-
-def _has_frames(node: orm.CalcJobNode) -> bool:
-    return "frames" in node.outputs and "output_parameters" in node.outputs

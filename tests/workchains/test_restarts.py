@@ -103,6 +103,27 @@ def test_what_left_nothing_is_started_anew_a_bounded_number_of_times(burst, cp2k
     assert not any(node.base.caching.is_valid_cache for node in nodes)
 
 
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_a_burst_out_of_jobs_is_as_long_as_it_got(structure, cp2k_code, n_jobs):
+    job_inputs = {"code": cp2k_code, "initial": structure, "level": orm.Dict(LEVEL), "md": orm.Dict(MD)}
+    burst = workchain(LabelWorkChain, job=job_inputs, max_iterations=orm.Int(n_jobs))
+    nodes = [cp2k(cp2k_code, 400, run_of(5, start=4.0 * i)) for i in range(n_jobs)]
+    for node in nodes:
+        assert not burst.ctx.is_finished
+        inspect(burst, node)
+    assert burst.ctx.is_finished
+    assert np.array_equal(burst.get_outputs(nodes[-1])["frames"].frames.times, np.arange(4 * n_jobs + 1))
+
+
+def test_frames_of_a_burst_that_cannot_go_on_are_kept(burst, cp2k_code):
+    inspect(burst, cp2k(cp2k_code, 400, run_of(5)))
+    nodes = [cp2k(cp2k_code, 140) for _ in range(MAX_TRIES + 1)]
+    codes = [inspect(burst, node) for node in nodes]
+    assert [code.status for code in codes] == [0] * (MAX_TRIES + 1)
+    assert burst.ctx.is_finished
+    assert len(burst.get_outputs(nodes[-1])["frames"]) == 5
+
+
 def test_a_killed_burst_keeps_its_frames(burst, cp2k_code):
     inspect(burst, cp2k(cp2k_code, 303, run_of(11)))
     assert burst.ctx.inputs["md"]["steps"] == 10
@@ -175,6 +196,15 @@ def test_a_killed_stretch_gives_the_same_numbers_and_goes_on_where_it_is_killed_
     rest = lammps(lammps_code, 0, run_of(6, start=15.0))
     inspect(stretch, rest)
     assert np.array_equal(stretch.get_outputs(rest)["frames"].frames.times, np.arange(21.0))
+
+
+def test_what_is_trusted_of_a_stretch_that_cannot_go_on_is_kept(stretch, lammps_code):
+    inspect(stretch, lammps(lammps_code, 400, run_of(16)))
+    nodes = [lammps(lammps_code, 310) for _ in range(MAX_TRIES + 1)]
+    for node in nodes:
+        inspect(stretch, node)
+    assert stretch.ctx.is_finished
+    assert len(stretch.get_outputs(nodes[-1])["frames"]) == 16
 
 
 @pytest.mark.parametrize("status", [410, 411])

@@ -8,8 +8,9 @@ from aiida import orm
 from aiida.common import timezone
 from aiida.engine import ToContext, if_, while_
 
+from aiida_haml.calculations.history import tell_history
 from aiida_haml.calculations.pool import gather
-from aiida_haml.calculations.rounds import flat, judge_round, plan_round, port, tell_history
+from aiida_haml.calculations.rounds import flat, judge_round, plan_round, port
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData

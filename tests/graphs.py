@@ -180,24 +180,36 @@ def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bo
 
 
 #: A ranking of the agreed form.
+GROUP = "300 K, Li6PS5Cl | Li(100), 20 Å"
 RANKING = {
     "candidates": [
         {
             "label": "pristine",
+            "group": GROUP,
             "rank": 1,
             "score": 0.5,
             "interval": [0.25, 0.75],
-            "metrics": {"formation": 0.125},
-            "parts": {"formation": 0.5},
+            "verdict": "passivates",
+            "sure": True,
+            "reason": "the late rate is 0.1 of the early one",
+            "status": "passivates: the late rate is 0.1 of the early one",
+            "metrics": {"consumed": 3.125},
+            "parts": {"consumed": 0.5},
+            "replicates": 1,
+            "seeds": 1,
+            "reservoir": 2.0,
             "simulated_fs": 12.0,
             "tied_with": [],
-            "status": "ranked",
+            "members": ["c000"],
         }
     ],
-    "metrics": {"formation": {"unit": "1", "direction": "high", "weight": 0.35, "description": "how fast"}},
+    "groups": [
+        {"name": GROUP, "sentence": f"{GROUP}: pristine: passivates.", "compared_fs": 12.0, "order": ["pristine"]}
+    ],
+    "metrics": {"consumed": {"unit": "Å", "direction": "low", "weight": 0.35, "half": 10.0, "description": "the cost"}},
     "clusters": [],
     "distances": [[0.0]],
-    "warnings": ["pristine: one seed only"],
+    "warnings": ["Fewer than 3 replicates: pristine."],
     "level_of_theory": "key",
     "teacher": True,
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aiida_haml.analysis.ranking import METRICS
+from aiida_haml.analysis.ranking.metrics import METRICS
 from aiida_haml.spec import ScreenSpec, SpecError, load_spec, parse_spec
 from aiida_haml.structures import crystals
 
@@ -84,8 +84,8 @@ BROKEN = {
     ),
     "duplicate candidates": ("name: x\ndopings: [pristine, null]\n", ["dopings[1]", "duplicate", "dopings[0]"]),
     "duplicate seeds": (GOOD + "seeds: [1, 1]\n", ["seeds", "repeats 1", "duplicate"]),
-    "negative weight": (GOOD + "weights: {formation: -1}\n", ["weights.formation", "-1", "greater"]),
-    "unknown weight": (GOOD + "weights: {formtion: 1}\n", ["weights.formtion", "Did you mean 'formation'?"]),
+    "negative weight": (GOOD + "weights: {consumed: -1}\n", ["weights.consumed", "-1", "greater"]),
+    "unknown weight": (GOOD + "weights: {consmed: 1}\n", ["weights.consmed", "Did you mean 'consumed'?"]),
     "no weight at all": (GOOD + f"weights: {dict.fromkeys(METRICS, 0)}\n", ["weights", "nothing could be ranked"]),
     "unreadable YAML": (GOOD + "seeds: [1\n", ["not valid YAML", "line"]),
     "key given twice": (GOOD + "name: again\n", ["'name' is given twice", "line 4"]),

@@ -7,6 +7,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ToContext, if_, while_
 
+from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.calculations.building import build_candidate
 from aiida_haml.calculations.describe import segments_ahead
 from aiida_haml.calculations.label_engines import label_engine
@@ -43,7 +44,7 @@ class ScreenWorkChain(SideBySideWorkChain):
         spec.expose_inputs(
             DescribeWorkChain,
             namespace="analysis",
-            exclude=tuple(f"job.{name}" for name in ("segments", "settings", "previous", "origin")),
+            exclude=tuple(f"job.{name}" for name in ("segments", "settings", "built", "previous", "origin")),
         )
         spec.inputs["analysis"]["job"].validator = None  # it asks for what is filled in here, later
         spec.input(
@@ -233,9 +234,10 @@ class ScreenWorkChain(SideBySideWorkChain):
         inputs = self.exposed_inputs(DescribeWorkChain, namespace="analysis")
         inputs["job"] |= {
             "segments": {label: segments[label] for label in batch},
+            "built": self.ctx.structures[slug],
             "settings": orm.Dict(settings),
         }
-        if before := segments_ahead(segments, batch[0], settings["every_fs"]):
+        if before := segments_ahead(segments, batch[0], DescriptionSettings.from_dict(settings)):
             inputs["job"] |= {"previous": before, "origin": segments[min(segments)]}
         return DescribeWorkChain, inputs
 

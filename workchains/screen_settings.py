@@ -28,9 +28,7 @@ def screen_settings(spec: ScreenSpec) -> dict[str, Any]:
     settings["analysis"]["elements"] = sorted({*settings["analysis"]["elements"], *elements})
     if not spec.relaxes_lattices:
         settings["lattice"]["steps"] = 0
-    if spec.is_liquid:
-        settings["analysis"]["reacted_by"] = "molecules"
-    elif spec.own_host is not None:
+    if spec.own_host is not None:
         settings["analysis"]["host"] = json.dumps(spec.own_host, sort_keys=True)
     settings["ranking"]["weights"] |= spec.weights
     if complaint := _complaint(settings):

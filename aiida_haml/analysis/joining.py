@@ -13,24 +13,30 @@ from pathlib import Path
 
 import numpy as np
 
-from aiida_haml.analysis.chemistry import chemistry_names, join_chemistry
-from aiida_haml.frames import FloatArray
+from aiida_haml.analysis.chemistry.batch import chemistry_names, join_chemistry
 
 Arrays = Mapping[str, np.ndarray]
 
 #: The same in every part of one candidate, and of all candidates that are compared.
-CONSTANT = ("phases", "roles", "elements", "basis_key", "reacted_by")
+CONSTANT = ("phases", "roles", "forms", "conducts", "elements", "basis_key")
+#: The same in every part of one candidate: what its cell was built as.
+BUILT = (
+    "faces", "area", "normal", "electrolyte_length", "metal_length", "n_framework", "n_metal", "reservoir",
+    "baseline_metal", "baseline_consumed", "baseline_thickness",
+)  # fmt: skip
 #: First and last described frame of a part.
-SNAPSHOTS = ("snapshot_positions", "snapshot_cells", "snapshot_phases", "snapshot_times")
+SNAPSHOTS = ("snapshot_positions", "snapshot_cells", "snapshot_states", "snapshot_times")
 #: Series whose first axis is the described frame; `temperature` only where there are velocities.
 FRAME_SERIES = (
-    "time", "phase_fractions", "phase_fractions_by_species", "phase_probabilities", "framework_fractions",
-    "reacted_fraction", "product_score", "framework_displacement", "temperature", "z_phase_counts",
+    "time", "temperature", "metal", "consumed", "ladder", "layer_phases", "thickness", "phosphide_connected", "profile",
+    "profile_elements",
 )  # fmt: skip
 #: Arrays of environments whose first axis is the environment.
 ENVIRONMENT_ARRAYS = (
-    "projected", "central", "atom", "z", "phase", "margin", "product", "probability", "time",
+    "projected", "central", "atom", "z", "phase", "known", "state", "face", "time",
 )  # fmt: skip
+#: Environments of the reference phases, the same in every part.
+REFERENCES = ("reference_projected", "reference_central", "reference_phase")
 
 
 def read_parts(folder: Path) -> list[dict[str, np.ndarray]]:
@@ -48,46 +54,42 @@ def read_parts(folder: Path) -> list[dict[str, np.ndarray]]:
     return parts
 
 
-def join_descriptions(parts: Sequence[Arrays], time_bins: int = 10) -> dict[str, np.ndarray]:
+def join_descriptions(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
     """Join the series of consecutive parts of one candidate.
 
     Parameters
     ----------
     parts : sequence of mappings
         As `aiida_haml.engines.description` writes them into ``series``, in time order.
-    time_bins : int
-        Bins of ``profile``.
 
     Returns
     -------
     dict
-        The arrays of `aiida_haml.analysis.description.describe_segment` along the whole time line; those that
+        The arrays of `aiida_haml.analysis.description.describe_batch` along the whole time line; those that
         not every part has are left out. Besides:
 
         - ``segment`` (T,): index of the segment that a frame belongs to, counted through all parts;
-        - ``profile`` (B, Z, P + 1): share of the atoms of each time bin that lie in each slab along the third
-          cell vector and resemble each phase, the last column being 'none'; ``profile_times`` (B + 1,): edges
-          of the bins, fs;
         - ``snapshot_*``: of the first and the last described frame of all;
-        - what `aiida_haml.analysis.chemistry.join_chemistry` makes.
+        - what `aiida_haml.analysis.chemistry.batch.join_chemistry` makes.
 
     Raises
     ------
     ValueError
-        If there is no part, or parts were made with different settings or for different atoms, or overlap in
+        If there is no part, or parts were made with different settings or for different atoms or cells, or overlap in
         time.
     """
     _check(parts)
     first, last = parts[0], parts[-1]
-    joined = {name: first[name] for name in CONSTANT if name in first}
+    joined = {name: first[name] for name in (*CONSTANT, *BUILT) if name in first}
     shared = [name for name in FRAME_SERIES if all(name in part for part in parts)]
     joined |= {name: np.concatenate([part[name] for part in parts]) for name in shared}
     joined["segment"] = _segments(parts)
     joined |= {name: np.stack([first[name][0], last[name][-1]]) for name in SNAPSHOTS}
     joined["snapshot_numbers"] = first["snapshot_numbers"]
     theirs = chemistry_names(first)
-    joined |= join_chemistry([{name: part[name] for name in theirs} for part in parts])
-    return joined | profile(joined["time"], joined["z_phase_counts"], time_bins)
+    consumed = joined["consumed"].sum(axis=1)
+    chemical = [{name: part[name] for name in theirs} for part in parts]
+    return joined | join_chemistry(chemical, np.asarray(joined["normal"]), float(consumed[-1] - consumed[0]))
 
 
 def join_environments(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
@@ -110,35 +112,11 @@ def join_environments(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
         As `join_descriptions`.
     """
     _check(parts)
-    joined = {name: parts[0][name] for name in CONSTANT if name in parts[0]}
+    joined = {name: parts[0][name] for name in (*CONSTANT, *REFERENCES) if name in parts[0]}
     joined |= {name: np.concatenate([part[name] for part in parts]) for name in ENVIRONMENT_ARRAYS}
     offsets = np.cumsum([0, *(int(part["frame"][-1]) + 1 for part in parts[:-1])]).astype(np.int32)
     joined["frame"] = np.concatenate([part["frame"] + k for part, k in zip(parts, offsets, strict=True)])
     return joined
-
-
-def profile(times: FloatArray, counts: np.ndarray, time_bins: int) -> dict[str, FloatArray]:
-    """Return the composition along the third cell vector and time.
-
-    Parameters
-    ----------
-    times : (T,) array
-        fs.
-    counts : (T, Z, P + 1) int array
-        Atoms of each frame by slab and phase.
-    time_bins : int
-
-    Returns
-    -------
-    dict
-        ``profile`` and ``profile_times``, see `join_descriptions`; a bin without a frame holds zeros.
-    """
-    edges = np.linspace(times[0], max(times[-1], times[0] + 1e-6), time_bins + 1)
-    time_bin = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, time_bins - 1)
-    binned = np.zeros((time_bins, *counts.shape[1:]))
-    np.add.at(binned, time_bin, counts)
-    totals = binned.sum(axis=(1, 2), keepdims=True)
-    return {"profile": binned / np.maximum(totals, 1), "profile_times": edges}
 
 
 def _segments(parts: Sequence[Arrays]) -> np.ndarray:
@@ -149,14 +127,19 @@ def _segments(parts: Sequence[Arrays]) -> np.ndarray:
     return np.concatenate(pieces)
 
 
+def _same(one: np.ndarray, other: np.ndarray | None) -> bool:
+    """Compare arrays; what is unknown in both is the same."""
+    return other is not None and bool(np.array_equal(one, other, equal_nan=np.asarray(one).dtype.kind == "f"))
+
+
 def _check(parts: Sequence[Arrays]) -> None:
     if not parts:
         raise ValueError("No parts of a description to join: describe at least one batch of segments.")
-    for name in CONSTANT:
-        if any(name in part and not np.array_equal(part[name], parts[0].get(name, ())) for part in parts):
+    for name in (*CONSTANT, *BUILT):
+        if any(name in part and not _same(part[name], parts[0].get(name)) for part in parts):
             raise ValueError(
                 f"The parts of a candidate's description differ in {name}; describe all its segments with the "
-                "same DescriptionSettings, elements included."
+                "same DescriptionSettings, elements included, and from the same cell as built."
             )
     numbers = [part["snapshot_numbers"] for part in parts if "snapshot_numbers" in part]
     if any(not np.array_equal(n, numbers[0]) for n in numbers):

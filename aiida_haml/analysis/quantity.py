@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from aiida_haml.frames import FloatArray
 
 
-def json_number(value: float) -> float | None:
+def json_number(value: float | None) -> float | None:
     """Return a JSON number of ten significant digits, or None for what is not finite."""
-    return float(f"{value:.10g}") if math.isfinite(value) else None
+    return float(f"{value:.10g}") if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A value with the bounds of its interval."""
+    """A value with the bounds of its interval; NaN where they are not known."""
 
     value: float
     low: float
     high: float
 
-    @classmethod
-    def of(cls, draws: FloatArray, confidence: float) -> Quantity:
-        """Return the median of draws (S,) and the interval that holds a share of them."""
-        tail = (1 - confidence) / 2
-        low, value, high = np.quantile(draws, [tail, 0.5, 1 - tail])
-        return cls(float(value), float(low), float(high))
-
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"value", "interval"}`` of JSON values."""
         return {"value": json_number(self.value), "interval": [json_number(self.low), json_number(self.high)]}
+
+
+def over_replicates(values: Sequence[float] | FloatArray, confidence: float) -> Quantity:
+    """Return the mean over replicates and Student's interval of it; a single one has a value and no interval."""
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return Quantity(math.nan, math.nan, math.nan)
+    mean = float(known.mean())
+    if len(known) < 2:
+        return Quantity(mean, math.nan, math.nan)
+    margin = float(stats.t.ppf((1 + confidence) / 2, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
+    return Quantity(mean, mean - margin, mean + margin)

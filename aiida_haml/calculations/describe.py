@@ -11,13 +11,11 @@ from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.calculations.base import EngineCalculation, also
 from aiida_haml.data.frames import FramesData
 
-#: What a description looks back at before its first segment, fs; `aiida_haml.analysis.description.MEMORY_FS`, without
-#: the import of all that stands behind it.
-MEMORY_FS = 300.0
-
 
 class DescribeCalculation(EngineCalculation):
     """Describe consecutive segments of a hybrid trajectory; what other candidates there are makes no difference.
+
+    What has reacted is counted from the cell as built, so that what reacts while it is relaxed and warmed up counts.
 
     A trajectory may be described in batches of segments, so that one that has grown is described where it is
     new: `aiida_haml.analysis.joining` puts the batches together to what one description of all would be.
@@ -25,7 +23,7 @@ class DescribeCalculation(EngineCalculation):
 
     TASK = "describe"
     OUTPUTS = ("environments", "series")
-    CACHE_VERSION = 2
+    CACHE_VERSION = 3
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -36,6 +34,12 @@ class DescribeCalculation(EngineCalculation):
             valid_type=FramesData,
             validator=validate_segments,
             help="In the order of time.",
+        )
+        spec.input(
+            "built",
+            valid_type=FramesData,
+            validator=validate_built,
+            help="The cell as built, before it was relaxed or warmed up; its first frame counts.",
         )
         spec.input(
             "origin",
@@ -54,7 +58,7 @@ class DescribeCalculation(EngineCalculation):
         spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="Of the description.")
         spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         spec.output("environments", valid_type=orm.ArrayData, required=False, help="Projected environments.")
-        spec.output("series", valid_type=orm.ArrayData, required=False, help="Bonds and phases along time and z.")
+        spec.output("series", valid_type=orm.ArrayData, required=False, help="Balance and bonds along time.")
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times and counts.")
 
     def task(self) -> dict[str, Any]:
@@ -63,10 +67,12 @@ class DescribeCalculation(EngineCalculation):
     def folders(self) -> dict[str, orm.Node]:
         folders: dict[str, orm.Node] = {f"inputs/{label}": node for label, node in self.inputs.segments.items()}
         folders |= {f"inputs/previous/{label}": node for label, node in self.inputs.get("previous", {}).items()}
-        return folders | ({"inputs/origin": self.inputs.origin} if "origin" in self.inputs else {})
+        return folders | {f"inputs/{name}": self.inputs[name] for name in ("built", "origin") if name in self.inputs}
 
 
-def segments_ahead(segments: Mapping[str, FramesData], first: str, every_fs: float) -> dict[str, FramesData]:
+def segments_ahead(
+    segments: Mapping[str, FramesData], first: str, settings: DescriptionSettings
+) -> dict[str, FramesData]:
     """Return the segments that the description of a batch looks back at.
 
     Parameters
@@ -75,13 +81,12 @@ def segments_ahead(segments: Mapping[str, FramesData], first: str, every_fs: flo
         All segments of the trajectory; their labels sort in time order.
     first : str
         Label of the first segment of the batch.
-    every_fs : float
-        Interval between described frames, fs.
+    settings : DescriptionSettings
 
     Returns
     -------
     dict
-        As many segments ahead of the first as reach back by `MEMORY_FS`; empty for the first batch.
+        As many segments ahead of the first as reach back by its `memory_fs`; empty for the first batch.
     """
     start = segments[first].base.attributes.get("time_start")
     ahead: dict[str, FramesData] = {}
@@ -89,7 +94,7 @@ def segments_ahead(segments: Mapping[str, FramesData], first: str, every_fs: flo
         ahead[label] = segments[label]
         # One interval more: the first frame that is described of a segment may be another one if the frame that it
         # shares with the segment ahead is not known as such.
-        if segments[label].base.attributes.get("time_start") < start - MEMORY_FS - 2 * every_fs:
+        if segments[label].base.attributes.get("time_start") < start - settings.memory_fs - 2 * settings.every_fs:
             break
     return dict(sorted(ahead.items()))
 
@@ -109,6 +114,11 @@ def validate_origin(node: FramesData | None, _: Any) -> str | None:
     return None if node is None or node.kind != "untrusted" else "`origin` is the untrusted tail of a stretch."
 
 
+def validate_built(node: FramesData | None, _: Any) -> str | None:
+    """Refuse what is no cell of the trajectory's beginning."""
+    return None if node is None or node.kind != "untrusted" else "`built` is the untrusted tail of a stretch."
+
+
 def _complaint(port: str, segments: Mapping[str, FramesData]) -> str | None:
     for label, node in segments.items():
         if not label.startswith("segment_"):
@@ -126,6 +136,14 @@ def validate_inputs(inputs: Any, _: Any) -> str | None:
         return "There are no `segments` to describe; give at least one burst or stretch."
     if inputs.get("previous") and "origin" not in inputs:
         return "`previous` is given without `origin`; give the first segment of the trajectory too."
+    if "built" not in inputs:
+        return "There is no `built`; give the cell as it was built, from which all that has reacted is counted."
+    (first, *_) = inputs["segments"].values()
+    if inputs["built"].n_atoms != first.n_atoms:
+        return (
+            f"`built` holds {inputs['built'].n_atoms} atoms and `segments` {first.n_atoms}; give the cell of this "
+            "trajectory."
+        )
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +13,18 @@ from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.calculations.base import EngineCalculation, also
 from aiida_haml.calculations.label_engines import label_engine
 from aiida_haml.calculations.levels import theory_key
+from aiida_haml.structures.crystals import ARGYRODITE
+
+#: How often a cell is repeated: amounts per area do not hang on it, and the thickness is compared as it was built.
+REPEATS = ("supercell", "repeat", "electrolyte_cells")
 
 
 class RankCalculation(EngineCalculation):
-    """Cluster the environments of all candidates together, and rank the candidates."""
+    """Cluster the environments of all candidates together, and rank those that are alike in all but their doping."""
 
     TASK = "rank"
     OUTPUTS = ("ranking.json", "clusters")
-    CACHE_VERSION = 2
+    CACHE_VERSION = 3
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -47,7 +52,8 @@ class RankCalculation(EngineCalculation):
         errors = {key: potential_error(node.get_dict()) for key, node in histories.items()}
         return {
             "candidates": {
-                key: {name: node[name] for name in ("label", "temperature_K", "seed")} | {"force_rmse": errors.get(key)}
+                key: {name: node[name] for name in ("label", "temperature_K", "seed")}
+                | {"interface": interface_words(node["structure"]), "force_rmse": errors.get(key)}
                 for key, node in self.inputs.candidates.items()
             },
             "settings": self.inputs.settings.get_dict(),
@@ -64,14 +70,42 @@ class RankCalculation(EngineCalculation):
         }
 
 
+def interface_words(structure: Mapping[str, Any]) -> str:
+    """Say what interface a candidate has been built with: only candidates of which it says the same are compared.
+
+    Parameters
+    ----------
+    structure : mapping
+        As `aiida_haml.structures.candidates` takes it. Host and interface count, and what is dissolved or doped does
+        not.
+
+    Returns
+    -------
+    str
+        As 'Li6PS5Cl | Li(100), layers 8'; settings that are left out are the same for all.
+    """
+    host = structure.get("host", ARGYRODITE.name)
+    if isinstance(host, Mapping):
+        host = {name: value for name, value in host.items() if name not in REPEATS}
+    name = "liquid" if "liquid" in structure else _written(host)
+    settings = {name: value for name, value in (structure.get("interface") or {}).items() if name not in REPEATS}
+    metal, facet = settings.pop("metal", "Li"), settings.pop("facet", (1, 0, 0))
+    face = f"{metal}({''.join(str(index) for index in facet)})"
+    told = [f"{setting.removesuffix('_A')} {_written(value)}" for setting, value in sorted(settings.items())]
+    return f"{name} | {', '.join([face, *told])}"
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True).replace('"', "")
+
+
 def potential_error(history: Mapping[str, Any]) -> float | None:
     """Return the force error of a candidate's potential, eV/Angstrom, or None where none was measured.
 
-    It is the median of the prequential errors in the later half of the cycles that have one: early cycles speak
+    It is the median of the prequential errors in the later half of the rounds that have one: early rounds speak
     of a potential that has hardly been taught, a single one of its luck.
     """
-    measured = [(cycle.get("prequential") or {}).get("force_rmse") for cycle in history.get("cycles", [])]
-    known = [float(error) for error in measured if error is not None]
+    known = [float(told["force_rmse"]) for told in history.get("rounds", []) if told.get("force_rmse") is not None]
     return statistics.median(known[len(known) // 2 :]) if known else None
 
 

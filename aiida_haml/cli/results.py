@@ -36,10 +36,21 @@ def rank(screen: str | None, form: str) -> None:
     ranking = _ranking(node)
     if form == "json":
         echo(json.dumps(ranking, indent=2, sort_keys=True))
-    elif form == "csv":
+        return
+    _refuse_earlier(ranking)
+    if form == "csv":
         echo(_csv(ranking), nl=False)
     else:
         _print_ranking(ranking, node.outputs.ranking.pk)
+
+
+def _refuse_earlier(ranking: dict[str, Any]) -> None:
+    """Refuse to show a ranking by another score as if it were one of this version."""
+    if not all(isinstance(group, dict) for group in ranking.get("groups", [None])):
+        raise Refusal(
+            "This ranking was made by an earlier version, whose score rewarded how much had reacted; run the screen "
+            "again with caching on, which describes and ranks it anew. Its content is shown by --format json."
+        )
 
 
 def _ranking(node: WorkChainNode) -> dict[str, Any]:
@@ -55,49 +66,56 @@ def _csv(ranking: dict[str, Any]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     units = [f"{m} [{ranking['metrics'][m].get('unit', '')}]" for m in metrics]
-    writer.writerow(["rank", "label", "score", "low", "high", "simulated_fs", "status", *units])
+    writer.writerow(["group", "rank", "label", "verdict", "score", "low", "high", "simulated_fs", "status", *units])
     for c in ranking["candidates"]:
         low, high = c.get("interval") or (None, None)
         values = [c["metrics"].get(m) for m in metrics]
-        writer.writerow([c.get("rank"), c["label"], c.get("score"), low, high, c["simulated_fs"], c["status"], *values])
+        head = [c["group"], c.get("rank"), c["label"], c["verdict"], c.get("score"), low, high]
+        writer.writerow([*head, c["simulated_fs"], c["status"], *values])
     return text.getvalue()
 
 
 def _print_ranking(ranking: dict[str, Any], pk: int) -> None:
-    """Print the table, each metric with its unit, its weight and which way is better."""
+    """Print a table for each group of like candidates, each metric with its unit, weight and which way is better."""
     if ranking.get("teacher"):
         echo("TEACHER: the labels are not ab initio; this ranking is a rehearsal and decides nothing.")
     width = max(len(visible(c["label"])) for c in ranking["candidates"]) + 2
-    echo(f"{'rank':>4}  {'candidate':<{width}}{'score':>8}  {'interval':<18}{'fs':>9}  status")
-    for c in sorted(ranking["candidates"], key=lambda c: (c.get("rank") is None, c.get("rank"))):
-        low, high = c.get("interval") or (None, None)
-        head = f"{c.get('rank') or '-':>4}  {visible(c['label']):<{width}}{_number(c.get('score')):>8}"
-        tied = f"; not told apart from {', '.join(c['tied_with'])}" if c.get("tied_with") else ""
-        interval = f"[{_number(low)}, {_number(high)}]"
-        echo(f"{head}  {interval:<18}{c['simulated_fs']:>9.1f}  {c['status']}{tied}")
-        for name, value in c["metrics"].items():
-            echo(f"        {_metric_line(name, value, ranking['metrics'][name], c.get('parts', {}).get(name))}")
-        if growth := c.get("kinetics"):
-            echo(f"        {_growth_line(growth)}")
+    for group in ranking["groups"]:
+        echo(visible(group["sentence"]))
+        echo(f"{'rank':>4}  {'candidate':<{width}}{'score':>8}  {'interval':<18}{'fs':>9}  verdict")
+        for c in (c for c in ranking["candidates"] if c["group"] == group["name"]):
+            _print_candidate(c, ranking["metrics"], width)
     for warning in ranking.get("warnings", []):
         echo(f"! {visible(warning)}")
     echo(f"level of theory {ranking.get('level_of_theory')}; walk it back with 'aiida-haml trace {pk}'")
 
 
+def _print_candidate(c: dict[str, Any], metrics: dict[str, Any], width: int) -> None:
+    low, high = c.get("interval") or (None, None)
+    head = f"{c.get('rank') or '-':>4}  {visible(c['label']):<{width}}{_number(c.get('score')):>8}"
+    tied = f"; not told apart from {', '.join(c['tied_with'])}" if c.get("tied_with") else ""
+    interval = f"[{_number(low)}, {_number(high)}]"
+    echo(f"{head}  {interval:<18}{c['simulated_fs']:>9.1f}  {visible(c['status'] + tied)}")
+    for name, value in c["metrics"].items():
+        echo(f"        {_metric_line(name, value, metrics[name], c.get('parts', {}).get(name))}")
+    if growth := c.get("kinetics"):
+        echo(f"        {_growth_line(growth)}")
+
+
 def _metric_line(name: str, value: float | None, metric: dict[str, Any], part: float | None) -> str:
     share = "" if part is None else f"  adds {_number(part)}"
-    meaning = f"({metric['direction']} is better, weight {_number(metric['weight'])})"
+    counts = f"weight {_number(metric['weight'])}" if metric["weight"] else "not counted"
+    meaning = f"({metric['direction']} is better, {counts})"
     return f"{name}: {_number(value)} {metric.get('unit', '')} {meaning}{share}"
 
 
 def _growth_line(growth: dict[str, Any]) -> str:
     """Return the growth law and its rate constant, or why there is none."""
-    if (rate := growth.get("rate_per_ps")) is None:
-        return f"growth: {growth['model']}{': ' + growth['reason'] if growth.get('reason') else ''}"
+    law = growth["law"].replace("_", " ")
+    if (rate := growth.get("rate")) is None:
+        return f"growth: {law}{': ' + growth['reason'] if growth.get('reason') else ''}"
     low, high = rate["interval"]
-    return (
-        f"growth: {growth['model'].replace('_', ' ')}, {_number(rate['value'])} [{_number(low)}, {_number(high)}] /ps"
-    )
+    return f"growth: {law}, {_number(rate['value'])} [{_number(low)}, {_number(high)}] {growth['unit']}"
 
 
 def _number(value: float | None) -> str:
@@ -120,7 +138,7 @@ def report(screen: str | None, output: Path | None, figures: Path | None) -> Non
     from aiida_haml.report.collect import collect
 
     node = find_ranked_screen(screen)
-    _ranking(node)
+    _refuse_earlier(_ranking(node))
     path = output or Path(f"screen-{file_name(node.label or 'report')}-{node.pk}.html")
     data = collect(node)
     with writing(path):

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from aiida_haml.analysis.basis import Basis, make_basis
 from aiida_haml.analysis.description import Description, describe_batch, explained_variance
+from aiida_haml.analysis.environments.basis import Basis, make_basis, reference_environments
 from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import Frames
+
+#: What environments hold that only the balance reads.
+NOT_KEPT = ("reacted_phase", "thiophosphate")
 
 
 @reports_errors
@@ -24,7 +27,7 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     folder : Path
         The job's folder. ``inputs/segment_*`` are described; ``inputs/previous/segment_*`` (the segments ahead
         of them) and ``inputs/origin`` (the first segment of the trajectory) are there unless the batch is the
-        first.
+        first. ``inputs/built``, the cell as built, is optional.
     task : dict
         ``settings``: keys of `DescriptionSettings`, optional.
 
@@ -36,7 +39,8 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     inputs = folder / "inputs"
     origin = Frames.load(inputs / "origin") if (inputs / "origin").is_dir() else None
     segments, previous = _load(inputs), _load(inputs / "previous")
-    description = describe_batch(segments, basis, origin, previous, basis.settings.n_workers)
+    built = Frames.load(inputs / "built") if (inputs / "built").is_dir() else None
+    description = describe_batch(segments, basis, origin, previous, built, basis.settings.n_workers)
     _save(folder / "environments", _environment_arrays(description, basis))
     _save(folder / "series", _series_arrays(description, basis))
     ended = time.perf_counter()
@@ -50,7 +54,7 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         "time_start_fs": float(times[0]),
         "time_end_fs": float(times[-1]),
         "basis_key": basis.key,
-        "phases": list(basis.phases),
+        "phases": list(basis.names),
         "explained_variance": explained_variance(description.check, basis),
         "settings": basis.settings.to_dict(),
     })  # fmt: skip
@@ -62,19 +66,25 @@ def _load(folder: Path) -> dict[str, Frames]:
 
 def _environment_arrays(description: Description, basis: Basis) -> dict[str, np.ndarray]:
     environments = description.environments
-    return vars(environments) | {
-        "time": description.series["time"][environments.frame],
-        "phases": np.array(basis.phases),
-        "basis_key": np.array([basis.key]),
-    }
+    kept = {name: values for name, values in vars(environments).items() if name not in NOT_KEPT}
+    return (
+        kept
+        | reference_environments(basis)
+        | {
+            "time": description.series["time"][environments.frame],
+            "phases": np.array(basis.names),
+            "basis_key": np.array([basis.key]),
+        }
+    )
 
 
 def _series_arrays(description: Description, basis: Basis) -> dict[str, np.ndarray]:
     return description.series | {
-        "phases": np.array(basis.phases),
-        "roles": np.array(basis.roles),
+        "phases": np.array(basis.names),
+        "roles": np.array([phase.role for phase in basis.phases]),
+        "forms": np.array([phase.form for phase in basis.phases]),
+        "conducts": np.array([phase.conducts for phase in basis.phases]),
         "elements": np.array(basis.settings.elements),
-        "reacted_by": np.array([basis.settings.reacted_by]),
         "basis_key": np.array([basis.key]),
     }
 

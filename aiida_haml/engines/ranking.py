@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,23 @@ import numpy as np
 from ase.data import chemical_symbols
 from threadpoolctl import threadpool_limits
 
-from aiida_haml.analysis.blocks import SCALARS, Member
-from aiida_haml.analysis.clusters import Clusters, Described, distance_matrix, find_clusters, hierarchy
-from aiida_haml.analysis.differences import differences
+from aiida_haml.analysis.balance.areal import balance
+from aiida_haml.analysis.compare.clusters import Clusters, Described, find_clusters
+from aiida_haml.analysis.compare.distances import differences, distance_matrix, families, floor
 from aiida_haml.analysis.joining import join_descriptions, join_environments, read_parts
-from aiida_haml.analysis.layers import layer_thickness
-from aiida_haml.analysis.ranking import rank
+from aiida_haml.analysis.quantity import json_number
+from aiida_haml.analysis.ranking.groups import grouped
+from aiida_haml.analysis.ranking.order import horizons, rank
+from aiida_haml.analysis.ranking.replicates import Replicate
+from aiida_haml.analysis.references.phases import INTERMEDIATE, IONS, PRODUCT, THIOPHOSPHATE
 from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import FloatArray
 
 #: What candidates of one label may differ in.
-OWN = ("seed", "force_rmse")
+OWN = ("seed", "force_rmse", "deviation")
+#: Roles of the phases that an interphase can be made of.
+INTERPHASE = (THIOPHOSPHATE, INTERMEDIATE, PRODUCT)
 
 
 @reports_errors
@@ -35,8 +41,9 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         The job's folder with ``inputs/environments/KEY/PART/*.npy`` and ``inputs/series/KEY/PART/*.npy``, whose
         parts are those of one candidate in time order.
     task : dict
-        ``candidates``: KEY -> {label, seed, temperature_K (optional), force_rmse (optional: the prequential error of
-        its potential, eV/Angstrom), ...}; ``settings``: keys of `RankingSettings`, optional;
+        ``candidates``: KEY -> {label, seed, temperature_K (optional), interface (optional: words; only equal ones are
+        compared), force_rmse and deviation (optional: the prequential error of its potential and the typical
+        deviation of its committee, eV/Angstrom), ...}; ``settings``: keys of `RankingSettings`, optional;
         ``level_of_theory`` (key) and ``teacher`` (bool), optional: passed on to the ranking.
 
     Candidates that cannot be compared are an ``error`` in ``results.json``, with the reason.
@@ -44,39 +51,43 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     settings = RankingSettings.from_dict(task.get("settings"))
     inputs, candidates = folder / "inputs", dict(sorted(task["candidates"].items()))
     _check_labels(candidates)
-    members = [_member(inputs / "series" / key, key, c) for key, c in candidates.items()]
-    phases = _common_phases(inputs / "environments", list(candidates))
+    phases, conducts, roles = _common_phases(inputs / "environments", inputs / "series", list(candidates))
+    replicates = _replicates(inputs / "series", candidates, settings)
+    times = horizons(replicates, settings)
+    horizon = max(times.values(), default=max(r.simulated_fs for r in replicates))
+    described = _Candidates(inputs / "environments", list(candidates))
     # One thread: sums come in one order, so that the same inputs give the same ranking to the last digit.
     with threadpool_limits(1):
-        ranking = rank(members, settings)
-    ranking["warnings"] += _mixed_reactions(inputs / "series", list(candidates))
-    horizon = ranking["compared_fs"] or max(m.simulated_fs for m in members)
-    with threadpool_limits(1):
-        clusters = find_clusters(_Candidates(inputs / "environments", list(candidates)), phases, horizon, settings)
-    labels = [row["label"] for row in ranking["candidates"]]
-    pooled = [_pooled(clusters, members, label) for label in labels]
-    distances = distance_matrix(pooled)
-    tree, leaves = hierarchy(distances)
+        clusters = find_clusters(described, described.references(), phases, horizon, settings)
+        replicates = [replace(r, layer=clusters.layer[k]) for k, r in enumerate(replicates)]
+        protective = clusters.references[(conducts == IONS) & np.isin(roles, INTERPHASE)]
+        late = _late(clusters, settings)
+        floors = {g: _floor(g, replicates, late) for g in {r.group for r in replicates}}
+        ranking = rank(replicates, settings, protective, floors)
     cluster_rows = _cluster_rows(clusters)
+    labels = [row["label"] for row in ranking["candidates"]]
+    pooled = [np.mean([late[k] for k, r in enumerate(replicates) if r.label == label], axis=0) for label in labels]
+    distances = distance_matrix(pooled)
+    for group in ranking["groups"]:
+        group |= _families(group["name"], ranking["candidates"], distances, floors[group["name"]])
+    overall = floor(distance_matrix(late), [r.label for r in replicates])
     ranking |= {
         "clusters": cluster_rows,
-        "differences": differences(labels, pooled, distances, cluster_rows),
-        "distances": [[None if np.isnan(d) else round(float(d), 10) for d in row] for row in distances],
-        "order": [labels[i] for i in leaves],
+        "differences": differences(labels, pooled, distances, cluster_rows, overall),
+        "distances": [[json_number(float(d)) for d in row] for row in distances],
+        "floor": json_number(overall),
         "level_of_theory": task.get("level_of_theory"),
         "teacher": bool(task.get("teacher", False)),
     }
     (folder / "ranking.json").write_text(json.dumps(ranking, indent=1, sort_keys=True, allow_nan=False))
     _save(folder / "clusters", {
         "central": clusters.central, "size": clusters.size, "noise": clusters.noise,
-        "nearest_phase": np.array(clusters.nearest_phase), "distribution": clusters.distribution,
-        "time_edges": clusters.time_edges, "keys": np.array([m.key for m in members]),
-        "labels": np.array(labels),
-        "label_distribution": np.array(pooled), "distances": distances, "linkage": tree,
-        "leaves": np.array(leaves, dtype=np.int64),
+        "nearest_phase": np.array(clusters.nearest_phase), "layer": clusters.layer,
+        "references": clusters.references, "phases": np.array(phases), "time_edges": clusters.time_edges,
+        "keys": np.array(list(candidates)), "labels": np.array(labels), "distances": distances,
     })  # fmt: skip
     write_results(folder, {
-        "n_candidates": len(members),
+        "n_candidates": len(replicates),
         "n_labels": len(labels),
         "n_environments": int(clusters.size.sum()),
         "n_clusters": len(clusters.size),
@@ -103,49 +114,93 @@ def _check_labels(candidates: dict[str, dict[str, Any]]) -> None:
             )
 
 
-def _member(folder: Path, key: str, candidate: dict[str, Any]) -> Member:
-    if not folder.is_dir():
-        raise ValueError(f"The series of candidate {key} are missing; describe it before it is ranked.")
-    joined = join_descriptions(read_parts(folder))
-    series = {name: np.asarray(joined[name]) for name in ("time", "framework_fractions", *SCALARS)}
-    if (thickness := layer_thickness(joined)) is not None:
-        series["layer_thickness"] = thickness
-    return Member(key, candidate["label"], series, candidate.get("temperature_K"), candidate.get("force_rmse"))
+def _replicates(
+    folder: Path, candidates: Mapping[str, Mapping[str, Any]], settings: RankingSettings
+) -> list[Replicate]:
+    joined = {}
+    for key in candidates:
+        if not (folder / key).is_dir():
+            raise ValueError(f"The series of candidate {key} are missing; describe it before it is ranked.")
+        joined[key] = join_descriptions(read_parts(folder / key))
+    labels = {c["label"] for c in candidates.values()}
+    conditions = {
+        label: (
+            _conditions(next(c for c in candidates.values() if c["label"] == label)),
+            float(np.mean([joined[k]["electrolyte_length"][0] for k, c in candidates.items() if c["label"] == label])),
+        )
+        for label in labels
+    }
+    groups = grouped(conditions, settings.thickness_tolerance)
+    return [
+        Replicate(
+            key, c["label"], groups[c["label"]], balance(joined[key]),
+            instability=_mean(joined[key].get("lindemann")),
+            temperature_K=c.get("temperature_K"), force_rmse=c.get("force_rmse"), deviation=c.get("deviation"),
+        )
+        for key, c in candidates.items()
+    ]  # fmt: skip
+
+
+def _conditions(candidate: Mapping[str, Any]) -> str:
+    """Say in words what has to be equal for candidates to be compared."""
+    temperature = candidate.get("temperature_K")
+    words = [f"{temperature:g} K"] if temperature is not None else []
+    return ", ".join([*words, *([candidate["interface"]] if candidate.get("interface") else [])])
+
+
+def _mean(values: np.ndarray | None) -> float:
+    known = np.empty(0) if values is None else values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _late(clusters: Clusters, settings: RankingSettings) -> list[FloatArray]:
+    """Return the (K,) late interphase of each candidate, all its faces together."""
+    windows = clusters.layer.sum(axis=2)
+    first = round(windows.shape[1] * (1 - settings.late_fraction))
+    return [np.nan_to_num(own[first:]).mean(axis=0) for own in windows]
+
+
+def _floor(group: str, replicates: Sequence[Replicate], late: Sequence[FloatArray]) -> float:
+    own = [k for k, r in enumerate(replicates) if r.group == group]
+    return floor(distance_matrix([late[k] for k in own]), [replicates[k].label for k in own])
+
+
+def _families(group: str, rows: Sequence[Mapping[str, Any]], distances: FloatArray, cut: float) -> dict[str, Any]:
+    """Return what the likeness of the interphases of a group's labels says."""
+    own = [k for k, row in enumerate(rows) if row["group"] == group]
+    _, leaves, members = families(distances[np.ix_(own, own)], cut)
+    labels = [rows[k]["label"] for k in own]
+    return {
+        "floor": json_number(cut),
+        "leaves": [labels[k] for k in leaves],
+        "families": [[labels[k] for k in leaves if members[k] == m] for m in sorted(set(members))],
+    }
+
+
+def _common_phases(environments: Path, series: Path, keys: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return the phases, what they conduct, and their roles, after making sure that all were described alike."""
+    made: dict[str, str] = {}
+    for key in keys:
+        basis = _constant(environments, key, "basis_key")
+        if basis is None:
+            raise ValueError(f"The environments of candidate {key} are missing; describe it before it is ranked.")
+        made[key] = str(basis[0])
+    if len(set(made.values())) > 1:
+        raise ValueError(
+            f"The candidates were described with different settings or elements ({made}); describe all of "
+            "them with the same DescriptionSettings, elements included."
+        )
+    phases = _constant(environments, keys[0], "phases")
+    conducts, roles = (_constant(series, keys[0], name) for name in ("conducts", "roles"))
+    if phases is None or conducts is None or roles is None:
+        raise ValueError(f"The series of candidate {keys[0]} are missing; describe it before it is ranked.")
+    return [str(p) for p in phases], conducts.astype(str), roles.astype(str)
 
 
 def _constant(folder: Path, key: str, name: str) -> np.ndarray | None:
     """Return an array that all parts of a candidate share, from the first of them."""
     path = next(iter(sorted(folder.glob(f"{key}/*/{name}.npy"))), None)
     return None if path is None else np.load(path, allow_pickle=False)
-
-
-def _mixed_reactions(folder: Path, keys: Sequence[str]) -> list[str]:
-    """Return a warning if the reaction was not seen in the same way for all candidates."""
-    ways: dict[str, list[str]] = {}
-    for key in keys:
-        found = _constant(folder, key, "reacted_by")
-        ways.setdefault("phase" if found is None else str(found[0]), []).append(key)
-    if len(ways) < 2:
-        return []
-    said = "; ".join(f"by {way}: {', '.join(names)}" for way, names in sorted(ways.items()))
-    return [f"The reacted fraction was not seen in the same way for all candidates ({said}): compare with care."]
-
-
-def _common_phases(folder: Path, keys: Sequence[str]) -> list[str]:
-    """Return the phases, after making sure that all candidates were described alike."""
-    made: dict[str, str] = {}
-    phases: list[str] = []
-    for key in keys:
-        basis, names = _constant(folder, key, "basis_key"), _constant(folder, key, "phases")
-        if basis is None or names is None:
-            raise ValueError(f"The environments of candidate {key} are missing; describe it before it is ranked.")
-        made[key], phases = str(basis[0]), [str(p) for p in names]
-    if len(set(made.values())) > 1:
-        raise ValueError(
-            f"The candidates were described with different settings or elements ({made}); describe all of "
-            "them with the same DescriptionSettings, elements included."
-        )
-    return phases
 
 
 class _Candidates(Sequence[Described]):
@@ -163,15 +218,16 @@ class _Candidates(Sequence[Described]):
         key = self.keys[index]
         joined = join_environments(read_parts(self.folder / key))
         time = np.asarray(joined["time"])
-        arrays = {name: joined[name] for name in ("projected", "central", "phase")}
-        return Described(key=key, **arrays, time=time - time.min())
+        names = ("projected", "central", "phase", "state", "face", "frame")
+        return Described(key=key, **{name: joined[name] for name in names}, time=time - time.min())
 
-
-def _pooled(clusters: Clusters, members: Sequence[Member], label: str) -> FloatArray:
-    """Return the mean (B, K) distribution of a label's members, over those that have frames in a bin."""
-    own = clusters.distribution[[i for i, m in enumerate(members) if m.label == label]]
-    filled = (own.sum(axis=2) > 0).sum(axis=0)[:, None]
-    return np.asarray(own.sum(axis=0) / np.maximum(filled, 1))
+    def references(self) -> Described:
+        """Return the environments of the reference phases."""
+        part = read_parts(self.folder / self.keys[0])[0]
+        projected, central, phase = (part[f"reference_{n}"] for n in ("projected", "central", "phase"))
+        nothing = np.zeros(len(central))
+        return Described("references", projected, central, phase, nothing.astype(np.int8), nothing.astype(np.int8),
+                         nothing.astype(np.int32), nothing)  # fmt: skip
 
 
 def _cluster_rows(clusters: Clusters) -> list[dict[str, Any]]:

@@ -11,10 +11,9 @@ from aiida_haml.report import figures
 from aiida_haml.report.data import Candidate, ReportData
 from aiida_haml.report.figures import Drawing
 
-#: Candidates drawn together, drawn by themselves, and with their fits: the rest is in the tables.
+#: Candidates drawn together, and drawn by themselves: the rest is in the tables.
 MAX_TOGETHER = 12
 MAX_DETAILED = 8
-MAX_FITTED = 12
 #: Ranked labels in the figures of scores and of likeness.
 MAX_LISTED = 60
 FORMATS = ("svg", "pdf", "png")
@@ -26,6 +25,9 @@ class Gallery:
 
     Attributes
     ----------
+    groups : sequence
+        Each group of candidates that are compared, and its figures: 'consumed', 'scores', 'order', 'sensitivity' and
+        'tree'.
     shared : mapping
         Name -> figure of all candidates.
     candidates : sequence
@@ -34,11 +36,14 @@ class Gallery:
         Those whose cells are shown.
     """
 
+    groups: Sequence[tuple[Mapping[str, Any], Mapping[str, Drawing]]]
     shared: Mapping[str, Drawing]
     candidates: Sequence[tuple[Candidate, Mapping[str, Drawing]]]
     viewed: Sequence[Candidate]
 
     def __iter__(self) -> Iterator[Drawing]:
+        for _, own in self.groups:
+            yield from own.values()
         yield from self.shared.values()
         for _, own in self.candidates:
             yield from own.values()
@@ -54,7 +59,9 @@ def gallery(data: ReportData) -> Gallery:
     ordered = in_order(data)
     detailed = ordered[:MAX_DETAILED]
     own = [(candidate, _own(candidate, place)) for place, candidate in enumerate(detailed, start=1)]
+    groups = list(data.ranking.get("groups") or [])
     return Gallery(
+        groups=[(group, _of_group(data, group, place)) for place, group in enumerate(groups, start=1)],
         shared={d.name: d for d in _shared(data, ordered)},
         candidates=own,
         viewed=[c for c in detailed if figures.has_cells(c)],
@@ -68,7 +75,6 @@ def in_order(data: ReportData) -> list[Candidate]:
 
 
 def _shared(data: ReportData, ordered: Sequence[Candidate]) -> Iterator[Drawing]:
-    yield from _of_ranking(data, ordered)
     described = [c for c in ordered if len(c.series.get("time", ()))]
     if described:
         yield figures.comparison(described[:MAX_TOGETHER])
@@ -78,6 +84,9 @@ def _shared(data: ReportData, ordered: Sequence[Candidate]) -> Iterator[Drawing]
     mapped = figures.mapped(ordered)
     if mapped:
         yield figures.environments(mapped)
+    found = figures.rates(data.ranking, data.candidates)
+    if any(len(points) > 1 for points in found.values()):
+        yield figures.arrhenius(data.ranking["arrhenius"], found)
     taught = [c for c in ordered if c.cycles]
     if taught:
         yield figures.learning(taught[:MAX_TOGETHER])
@@ -85,24 +94,28 @@ def _shared(data: ReportData, ordered: Sequence[Candidate]) -> Iterator[Drawing]
         yield figures.costs(data.cost)
 
 
-def _of_ranking(data: ReportData, ordered: Sequence[Candidate]) -> Iterator[Drawing]:
-    rows: list[Mapping[str, Any]] = list(data.ranking.get("candidates", []))
+def _of_group(data: ReportData, group: Mapping[str, Any], place: int) -> dict[str, Drawing]:
+    """Draw what there is of one group: names end in its place."""
+    rows = [row for row in data.ranking.get("candidates", []) if row.get("group") == group["name"]]
     ranked = [row for row in rows if row.get("rank") is not None]
+    found: dict[str, Drawing] = {}
+    known = {candidate.key for candidate in data.candidates if figures.has_balance(candidate)}
+    drawn = [row for row in rows if known & set(row.get("members", ()))]
+    if drawn:
+        found["consumed"] = figures.consumed(f"consumed-{place}", drawn[:MAX_TOGETHER], data.candidates)
     if ranked:
-        yield figures.scores(ranked[:MAX_LISTED])
-    if len(ranked) > 1 and data.ranking.get("order_probability"):
-        yield figures.order(ranked, data.ranking["order_probability"])
-    probability = (data.ranking.get("sensitivity") or {}).get("rank_probability")
+        found["scores"] = figures.scores(f"scores-{place}", ranked[:MAX_LISTED])
+    if len(ranked) > 1 and group.get("order_probability"):
+        found["order"] = figures.order(f"order-{place}", ranked, group["order_probability"])
+    probability = (group.get("sensitivity") or {}).get("rank_probability")
     if len(ranked) > 1 and probability:
-        yield figures.sensitivity(ranked, probability)
+        found["sensitivity"] = figures.sensitivity(f"sensitivity-{place}", ranked, probability)
+    labels = [row["label"] for row in rows]
     if 2 < len(rows) <= MAX_LISTED and data.ranking.get("distances"):
-        yield figures.tree([row["label"] for row in rows], data.ranking["distances"])
-    fitted = [row for row in rows if row.get("kinetics")]
-    if fitted:
-        yield figures.kinetics(fitted[:MAX_FITTED], ordered)
-    found = figures.rates(data.ranking, data.candidates)
-    if any(len(points) > 1 for points in found.values()):
-        yield figures.arrhenius(data.ranking["arrhenius"], found)
+        places = [i for i, row in enumerate(data.ranking["candidates"]) if row["label"] in labels]
+        distances = [[data.ranking["distances"][i][j] for j in places] for i in places]
+        found["tree"] = figures.tree(f"tree-{place}", labels, distances, group.get("floor"))
+    return found
 
 
 def _own(candidate: Candidate, place: int) -> dict[str, Drawing]:
@@ -124,7 +137,7 @@ def write_figures(data: ReportData, folder: Path, formats: Sequence[str] = ("svg
     ----------
     data : ReportData
     folder : Path
-        Made if it does not exist. Names depend on the data alone: ``scores.svg``, ``time-01-KEY.svg``.
+        Made if it does not exist. Names depend on the data alone: ``consumed-1.svg``, ``time-01-KEY.svg``.
     formats : sequence of str
         Of 'svg', 'pdf', 'png'.
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from aiida_haml.report.data import Candidate, ReportData
 from aiida_haml.report.figures import viewer_data
-from aiida_haml.report.gallery import MAX_DETAILED, MAX_FITTED, MAX_TOGETHER, gallery, in_order
+from aiida_haml.report.gallery import MAX_DETAILED, MAX_TOGETHER, gallery, in_order
 
 TEACHER = "TEACHER"
 PIPELINE_ONLY = "pipeline only"
@@ -24,7 +24,7 @@ PIPELINE_ONLY = "pipeline only"
 PIPELINE_LEVELS = ("gfn1-xtb",)
 #: Pairs of candidates, and clusters of each, in the table of what sets them apart.
 MAX_PAIRS, MAX_CLUSTERS = 10, 3
-LIMITS = {"together": MAX_TOGETHER, "detailed": MAX_DETAILED, "fitted": MAX_FITTED, "clusters": MAX_CLUSTERS}
+LIMITS = {"together": MAX_TOGETHER, "detailed": MAX_DETAILED, "clusters": MAX_CLUSTERS}
 
 
 def render(data: ReportData) -> str:
@@ -82,11 +82,11 @@ def transport(candidate: Candidate) -> dict[str, Any]:
     """Return what is known of diffusion, broken bonds and fragments of a candidate; nothing if nothing is."""
     series = candidate.series
     found: dict[str, Any] = {}
-    for name in ("li_diffusivity", "electrolyte_li_diffusivity"):
-        if f"{name}_cm2_s" in series:
-            value, low, high = (float(v) for v in series[f"{name}_cm2_s"])
-            reason = str(series.get(f"{name}_reason", ""))
-            found[name] = {"value": value, "interval": [low, high], "reason": reason}
+    for way in ("plane", "normal"):
+        if f"li_diffusivity_{way}_cm2_s" in series:
+            value, low, high = (float(v) for v in series[f"li_diffusivity_{way}_cm2_s"])
+            reason = str(series.get(f"li_diffusivity_{way}_reason", ""))
+            found[way] = {"value": value, "interval": [low, high], "reason": reason}
     if len(series.get("broken_bonds", ())):
         found["broken_bonds"] = float(series["broken_bonds"][-1])
     if "fragments" in series:

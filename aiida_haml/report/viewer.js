@@ -18,7 +18,7 @@
       at: [0, 1, 2].map((k) => frame.positions[3 * i + k] / 100 - middle[k]),
       radius: frame.elements[kind].radius,
       element: frame.elements[kind],
-      phase: candidate.phases[frame.phases[i]],
+      state: candidate.states[frame.states[i]],
     }));
     const corner = (c) => [0, 1, 2].map((k) =>
       ((c >> 2) & 1) * cell[0][k] + ((c >> 1) & 1) * cell[1][k] + (c & 1) * cell[2][k] - middle[k]);
@@ -104,12 +104,12 @@
     let model, pending = 0, turning = 0;
     const draw = () => {
       pending = 0;
-      paint(canvas, model, view, colour.value === "0" ? "phase" : "element");
+      paint(canvas, model, view, colour.value === "0" ? "state" : "element");
     };
     const redraw = () => { pending = pending || requestAnimationFrame(draw); };
     const load = () => {
       const candidate = cells[which.value], frame = candidate.frames[when.value];
-      const colouring = colour.value === "0" ? "phase" : "element", counts = new Map();
+      const colouring = colour.value === "0" ? "state" : "element", counts = new Map();
       model = prepared(candidate, frame);
       for (const atom of model.atoms) counts.set(atom[colouring], (counts.get(atom[colouring]) || 0) + 1);
       legend.replaceChildren(...[...counts].map(([entry, count]) => {
@@ -128,7 +128,7 @@
     };
     const which = select(cells.map((c) => (c.key === c.label ? c.label : `${c.label} (${c.key})`)), load);
     const when = select(cells[0].frames.map((f) => f.name), load);
-    const colour = select(["phase", "element"], load);
+    const colour = select(["state", "element"], load);
     const state = element("p", { "aria-live": "polite" });
     const turn = (right, up) => {
       view.turn -= right * STEP;

@@ -120,7 +120,7 @@ def _entry_problems(
 def _weight_problems(spec: ScreenSpec) -> Iterator[Problem]:
     if not spec.weights:
         return
-    from aiida_haml.analysis.ranking import METRICS
+    from aiida_haml.analysis.ranking.metrics import METRICS
 
     known = list(METRICS)
     if not any(spec.weights.get(name, metric.weight) for name, metric in METRICS.items()):

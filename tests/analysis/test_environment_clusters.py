@@ -1,97 +1,93 @@
-"""Planted clusters of environments are found, named and counted; candidates are told apart by them."""
+"""Planted clusters of environments are found, named and counted at the faces where they are."""
 
 import numpy as np
 import pytest
 
-from aiida_haml.analysis.clusters import (
-    NEW,
-    Described,
-    distance_matrix,
-    find_clusters,
-    hierarchy,
-    jensen_shannon,
-)
+from aiida_haml.analysis.balance.states import HOST, PRODUCT
+from aiida_haml.analysis.compare.clusters import NEW, Described, find_clusters
 from aiida_haml.analysis.settings import RankingSettings
 
-SETTINGS = RankingSettings(max_centres=120, time_bins=4)
+SETTINGS = RankingSettings(max_centres=120, time_bins=6)
 PHASES = ["Li2S", "electrolyte"]
 CENTRES = np.zeros((3, 8), dtype=np.float32)
 CENTRES[1, 0], CENTRES[2, 1] = 5.0, 5.0
+PER_FRAME = 10
 
 
-def candidate(key, which, seed=0, central=16, n=1500, length=100.0):
-    """Return environments round the planted centres, in time order; the third centre resembles no phase."""
+def candidate(key, which, seed=0, central=16, n=1800, length=120.0, reacted=True):
+    """Return environments round the planted centres, in time order; the third centre resembles no phase.
+
+    Even atoms are at the first face, odd ones at the second.
+    """
     rng = np.random.default_rng(seed)
     kind = np.asarray(which)[np.linspace(0, len(which) - 1e-9, n).astype(int)]
     projected = (CENTRES[kind] + 0.2 * rng.standard_normal((n, 8))).astype(np.float32)
-    phase = np.array([0, 1, -1])[kind].astype(np.int16)
-    return Described(key, projected, np.full(n, central, np.int16), phase, np.linspace(0, length, n))
+    frame = (np.arange(n) // PER_FRAME).astype(np.int32)
+    return Described(
+        key, projected, np.full(n, central, np.int16), np.array([0, 1, -1])[kind].astype(np.int16),
+        np.full(n, PRODUCT if reacted else HOST, np.int8), (np.arange(n) % 2).astype(np.int8), frame,
+        frame * length / (n / PER_FRAME - 1),
+    )  # fmt: skip
+
+
+#: Snapshots of Li2S and of the electrolyte.
+REFERENCES = candidate("references", [0, 1], seed=7, n=400)
+
+
+def clusters(candidates, length=120.0):
+    return find_clusters(candidates, REFERENCES, PHASES, length, SETTINGS)
+
+
+def named(found, name):
+    return [i for i, own in enumerate(found.nearest_phase) if own == name]
 
 
 def test_planted_clusters_are_found_and_named():
-    found = find_clusters([candidate("a", [0, 1]), candidate("b", [1, 2], seed=1)], PHASES, 100.0, SETTINGS)
+    found = clusters([candidate("a", [0, 1]), candidate("b", [1, 2], seed=1)])
     dense = np.flatnonzero(~found.noise)
     assert len(dense) == 3
     assert sorted(found.nearest_phase[i] for i in dense) == sorted(["Li2S", "electrolyte", NEW])
-    assert found.size.sum() == 3000
-    assert np.allclose(found.distribution.sum(axis=2), 1)
+    assert found.size.sum() == 3600
 
 
-def test_distributions_follow_time():
-    found = find_clusters([candidate("a", [0, 1]), candidate("b", [1, 2])], PHASES, 100.0, SETTINGS)
-    product = [i for i, name in enumerate(found.nearest_phase) if name == "Li2S"]
-    share = found.distribution[0][:, product].sum(axis=1)
-    assert share[0] > 0.9
-    assert share[-1] < 0.1
+def test_what_is_counted_are_atoms_in_a_frame_at_each_face_in_each_window():
+    found = clusters([candidate("a", [0, 2])])
+    product = found.layer[0][:, :, named(found, "Li2S")].sum(axis=2)
+    assert product[0] == pytest.approx([PER_FRAME / 2] * 2)
+    assert product[-1] == pytest.approx([0, 0])
+    assert found.layer[0].sum(axis=(1, 2)) == pytest.approx([PER_FRAME] * 6)
+
+
+def test_atoms_that_have_not_reacted_are_no_interphase():
+    found = clusters([candidate("a", [0, 1], reacted=False)])
+    assert found.layer.sum() == 0
+    assert found.size.sum() == 1800
+
+
+def test_reference_phases_have_a_distribution_over_the_same_alphabet():
+    found = clusters([candidate("a", [0, 2])])
+    assert found.references.sum(axis=1) == pytest.approx([1, 1])
+    assert found.references[0, named(found, "Li2S")].sum() > 0.95
 
 
 def test_species_are_never_clustered_together():
     sulfur, oxygen = candidate("a", [0, 1]), candidate("a", [0, 1], central=8)
-    both = Described("a", *(np.concatenate([getattr(sulfur, n), getattr(oxygen, n)])
-                            for n in ("projected", "central", "phase", "time")))  # fmt: skip
-    found = find_clusters([both], PHASES, 100.0, SETTINGS)
+    arrays = [n for n in vars(sulfur) if n != "key"]
+    both = Described("a", **{n: np.concatenate([getattr(sulfur, n), getattr(oxygen, n)]) for n in arrays})
+    found = clusters([both])
     assert set(found.central) == {8, 16}
-    assert found.size[found.central == 8].sum() == 1500
-
-
-def test_few_environments_make_one_cluster():
-    found = find_clusters([candidate("a", [0], n=30)], PHASES, 100.0, SETTINGS)
-    assert found.nearest_phase == ["Li2S"]
-    assert found.size.tolist() == [30]
+    assert found.size[found.central == 8].sum() == 1800
 
 
 def test_clusters_are_the_same_each_time():
     given = [candidate("a", [0, 1]), candidate("b", [1, 2], seed=1)]
-    first, second = (find_clusters(given, PHASES, 100.0, SETTINGS) for _ in range(2))
-    assert np.array_equal(first.distribution, second.distribution)
+    first, second = clusters(given), clusters(given)
+    assert np.array_equal(first.layer, second.layer)
     assert first.nearest_phase == second.nearest_phase
 
 
-def test_frames_beyond_the_compared_time_do_not_count():
-    found = find_clusters([candidate("a", [0, 1])], PHASES, 50.0, SETTINGS)
-    product = [i for i, name in enumerate(found.nearest_phase) if name == "Li2S"]
-    assert found.distribution[0][:, product].sum(axis=1).min() > 0.9
-
-
-def test_distance_is_zero_for_the_same_and_one_for_nothing_in_common():
-    p, q = np.array([[1.0, 0], [0.5, 0.5]]), np.array([[0.0, 1], [0, 0]])
-    assert jensen_shannon(p, p) == 0
-    assert jensen_shannon(p[:1], q[:1]) == pytest.approx(1)
-    assert jensen_shannon(p, q) == pytest.approx(1)  # the second bin has no frame in q
-    assert np.isnan(jensen_shannon(p[1:], q[1:]))
-
-
-def test_alike_candidates_are_neighbours_in_the_hierarchy():
-    given = [
-        candidate("a", [0]),
-        candidate("x", [2], seed=1),
-        candidate("b", [0], seed=2),
-        candidate("y", [2], seed=3),
-    ]
-    found = find_clusters(given, PHASES, 100.0, SETTINGS)
-    distances = distance_matrix(list(found.distribution))
-    assert np.allclose(distances, distances.T)
-    assert distances[0, 2] < 0.2 < 0.9 < distances[0, 1]
-    _, leaves = hierarchy(distances)
-    assert {frozenset(leaves[:2]), frozenset(leaves[2:])} == {frozenset({0, 2}), frozenset({1, 3})}
-    assert hierarchy(distances[:1, :1])[1] == [0]
+def test_frames_beyond_the_compared_time_do_not_count_and_missing_ones_are_unknown():
+    early = clusters([candidate("a", [0, 2])], length=60.0)
+    assert early.layer[0][:, :, named(early, "Li2S")].sum() == pytest.approx(6 * PER_FRAME, rel=0.02)
+    longer = clusters([candidate("a", [0, 2])], length=250.0)
+    assert np.isnan(longer.layer[0]).all(axis=(1, 2)).tolist() == [False] * 3 + [True] * 3

@@ -9,12 +9,13 @@ from ase.build import molecule
 from ase.data import atomic_numbers
 from ase.spacegroup import crystal
 
-from aiida_haml.analysis.basis import basis_key, describe_atoms, make_basis, soap
-from aiida_haml.analysis.description import describe_batch
-from aiida_haml.analysis.environments import Environments, VarianceCheck, heights, stream_environments
-from aiida_haml.analysis.references import ReferencePhase, disordered, joined, random_mixture, reference_phases
+from aiida_haml.analysis.environments.basis import basis_key, describe_atoms, make_basis, soap
+from aiida_haml.analysis.environments.similarity import NONE
+from aiida_haml.analysis.environments.stream import Environments, VarianceCheck, heights, stream_environments
+from aiida_haml.analysis.references.disorder import snapshot
+from aiida_haml.analysis.references.mixtures import joined, random_mixture
+from aiida_haml.analysis.references.phases import ReferencePhase, reference_phases
 from aiida_haml.analysis.settings import DEFAULT_ELEMENTS, DescriptionSettings
-from aiida_haml.analysis.similarity import NONE
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from aiida_haml.structures.host import read_crystal
@@ -37,24 +38,31 @@ def test_random_mixtures_resemble_nothing(basis):
     rng = np.random.default_rng(8)
     found = Environments.join([environments(random_mixture(DEFAULT_ELEMENTS, rng), basis) for _ in range(3)])
     assert (found.phase == NONE).mean() > 0.9
-    assert found.probability[found.phase == NONE].mean() > 0.9
 
 
-def test_electrolyte_and_products_lie_at_the_two_ends(basis):
+def test_what_is_not_the_electrolyte_is_known_and_what_is_mixed_is_not(basis):
+    """Given that it has reacted, an atom of a product is surely of a phase, and one of a random mixture of none."""
     rng = np.random.default_rng(9)
     for phase in PHASES:
-        found = environments(disordered(phase, 300, rng), basis)
-        score = np.nanmean(found.product[found.central != 3]) if phase.name != "Li" else None
-        if phase.role == "electrolyte":
-            assert score < 0.2
-        elif phase.role == "product":
-            assert score > 0.8
+        if phase.role == "product":
+            found = environments(snapshot(phase, 300, DEFAULT_ELEMENTS, rng), basis)
+            assert found.known[found.central != 3].mean() > 0.9, phase.name
+    mixed = Environments.join([environments(random_mixture(DEFAULT_ELEMENTS, rng), basis) for _ in range(3)])
+    assert mixed.known[mixed.central != 3].mean() < 0.3
+
+
+def test_a_thiophosphate_that_is_not_the_electrolyte_is_told_by_its_phosphorus(basis):
+    rng = np.random.default_rng(10)
+    for name, high in (("Li3PS4", True), ("Li6PS5Cl", False)):
+        found = environments(snapshot(BY_NAME[name], 300, DEFAULT_ELEMENTS, rng), basis)
+        share = found.thiophosphate[found.central == 15].mean()
+        assert share > 0.8 if high else share < 0.2, (name, share)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rotation_translation_and_permutation_change_nothing(basis, seed):
     rng = np.random.default_rng([seed, 1])
-    atoms = disordered(BY_NAME["Li6PS5Cl"], 300, rng)
+    atoms = snapshot(BY_NAME["Li6PS5Cl"], 300, DEFAULT_ELEMENTS, rng)
     order = rng.permutation(len(atoms))
     moved = atoms[order]
     moved.rotate(rng.uniform(10, 80), rng.standard_normal(3), rotate_cell=True)
@@ -62,8 +70,7 @@ def test_rotation_translation_and_permutation_change_nothing(basis, seed):
     before, after = environments(atoms, basis), environments(moved, basis)
     assert np.allclose(before.projected[order], after.projected, atol=2e-4)
     assert np.array_equal(before.phase[order], after.phase)
-    assert np.allclose(before.margin[order], after.margin, atol=5e-3)
-    assert np.allclose(before.probability[order], after.probability, atol=0.02)
+    assert np.allclose(before.known[order], after.known, atol=0.02)
 
 
 def test_supercell_repeats_the_environments(basis):
@@ -78,23 +85,27 @@ def test_the_chemistry_of_the_neighbours_is_seen(basis):
     selenide = crystals.REFERENCE_PHASES["Li2Se"].build(5.8) * (2, 2, 2)
     found = [environments(a, basis) for a in (sulfide, selenide)]
     lithium = [f.phase[f.central == 3] for f in found]
-    assert set(lithium[0]) == {basis.phases.index("Li2S")}
-    assert set(lithium[1]) == {basis.phases.index("Li2Se")}
+    assert set(lithium[0]) == {basis.names.index("Li2S")}
+    assert set(lithium[1]) == {basis.names.index("Li2Se")}
 
 
 def test_the_projection_keeps_the_variance_of_what_it_was_not_fitted_on(basis):
     rng = np.random.default_rng(11)
     check = VarianceCheck.empty()
     for _ in range(2):
-        cell = Frames.from_ase(joined(BY_NAME["Li"].atoms, BY_NAME["Li6PS5Cl"].atoms, rng))
+        cell = Frames.from_ase(joined(BY_NAME["Li"].cells[0], BY_NAME["Li6PS5Cl"].cells[0], rng))
         list(stream_environments(cell, basis, check))
-        list(stream_environments(Frames.from_ase(disordered(BY_NAME["Li6PS5Cl"], 300, rng)), basis, check))
+        list(
+            stream_environments(
+                Frames.from_ase(snapshot(BY_NAME["Li6PS5Cl"], 300, DEFAULT_ELEMENTS, rng)), basis, check
+            )
+        )
     assert min(check.explained(basis).values()) > 0.85
 
 
 def test_merging_checks_is_the_check_of_all(basis):
     rng = np.random.default_rng(12)
-    cells = [Frames.from_ase(disordered(BY_NAME["Li6PS5Cl"], 300, rng)) for _ in range(2)]
+    cells = [Frames.from_ase(snapshot(BY_NAME["Li6PS5Cl"], 300, DEFAULT_ELEMENTS, rng)) for _ in range(2)]
     one, first, second = VarianceCheck.empty(), VarianceCheck.empty(), VarianceCheck.empty()
     for cell in cells:
         list(stream_environments(cell, basis, one))
@@ -107,7 +118,7 @@ def test_merging_checks_is_the_check_of_all(basis):
 @pytest.mark.parametrize("chunk", [1, 30, 10_000])
 def test_the_size_of_a_chunk_changes_nothing_but_memory(basis, chunk):
     small = replace(basis, settings=replace(SETTINGS, chunk=chunk))
-    atoms = disordered(BY_NAME["Li6PS5Cl"], 300, np.random.default_rng(3))
+    atoms = snapshot(BY_NAME["Li6PS5Cl"], 300, DEFAULT_ELEMENTS, np.random.default_rng(3))
     frames = Frames.from_ase([atoms, crystals.argyrodite()])
     whole = Environments.join(list(stream_environments(frames, basis)))
     parts = list(stream_environments(frames, small))
@@ -122,18 +133,18 @@ def test_a_basis_depends_on_its_settings_alone():
     settings = DescriptionSettings(elements=("S", "Li"), n_components=8)
     first, second = make_basis.__wrapped__(settings), make_basis.__wrapped__(settings)
     assert first.key == second.key
-    assert first.phases == ("Li2S", "Li")
+    assert set(first.names) == {"Li2S", "Li"}
     for z in (3, 16):
         assert np.array_equal(first.species[z].components, second.species[z].components)
         assert np.array_equal(first.species[z].modes.whitening, second.species[z].modes.whitening)
-        assert first.species[z].modes.rate == second.species[z].modes.rate
+        assert first.species[z].modes.none_level == second.species[z].modes.none_level
     other = DescriptionSettings(elements=("S", "Li"), n_components=8, reference_seed=1)
     assert basis_key(other, reference_phases(other.elements)) != first.key
 
 
 def test_elements_that_are_absent_cost_nothing_and_change_nothing(basis):
     """Only the blocks of the elements present are computed; the bare descriptor of all elements is the oracle."""
-    atoms = disordered(BY_NAME["Li6PS5Cl"], 300, np.random.default_rng(4))
+    atoms = snapshot(BY_NAME["Li6PS5Cl"], 300, DEFAULT_ELEMENTS, np.random.default_rng(4))
     bare = describe_atoms(soap(SETTINGS), atoms)
     found = environments(atoms, basis)
     for z, species in basis.species.items():
@@ -141,16 +152,14 @@ def test_elements_that_are_absent_cost_nothing_and_change_nothing(basis):
         assert np.allclose(species.project(bare[rows]), found.projected[rows], atol=1e-5)
 
 
-def test_probabilities_add_up_and_fall_with_the_distance(basis):
+def test_probabilities_add_up_and_fall_to_none_far_away(basis):
     modes = basis.species[16].modes
-    held = np.isfinite(modes.radii)
-    near, far = np.full((2, 1, len(basis.phases)), np.inf, dtype=np.float32)
-    near[0, held], far[0, held] = 3.0, 3.0
-    electrolyte = basis.phases.index("Li6PS5Cl")
-    near[0, electrolyte], far[0, electrolyte] = 0.5, 0.9 * modes.none_distance
-    nearer, farther = (np.exp(modes.log_probabilities(d))[0] for d in (near, far))
-    assert nearer.sum() == pytest.approx(1)
-    assert nearer[electrolyte] > farther[electrolyte] > 0.5 > farther[-1] > nearer[-1]
+    found = environments(snapshot(BY_NAME["Li2S"], 300, DEFAULT_ELEMENTS, np.random.default_rng(5)), basis)
+    near = found.projected[found.central == 16]
+    probabilities = np.exp(modes.log_probabilities(near))
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(len(near)))
+    assert probabilities[:, basis.names.index("Li2S")].mean() > 0.9
+    assert np.exp(modes.log_probabilities(near + 30.0))[:, -1].min() > 0.99
 
 
 def test_elements_outside_the_basis_are_refused(basis):
@@ -163,27 +172,24 @@ def test_elements_outside_the_basis_are_refused(basis):
 def test_a_basis_without_phases_answers_none():
     settings = DescriptionSettings(elements=("C", "H"), n_components=4)
     small = make_basis(settings)
-    assert small.phases == ()
+    assert small.names == ()
     cell = random_mixture(("C", "H"), np.random.default_rng(0), n_atoms=20)
     found = environments(cell, small)
     assert set(found.phase) == {NONE}
-    assert np.all(found.probability == 1)
-    assert np.isnan(found.margin).all()
-    assert np.isnan(found.product).all()
+    assert (found.known == 0).all()
 
 
 def test_species_of_molecules_resemble_no_phase():
     settings = DescriptionSettings(elements=("C", "F", "H", "Li", "N", "O", "S"), n_components=16)
     made = make_basis(settings)
-    assert {"Li2O", "LiF", "Li2S", "Li"} <= set(made.phases)
+    assert {"Li2O", "LiF", "Li2S", "Li"} <= set(made.names)
     ether = molecule("CH3OCH3", vacuum=3.0, pbc=True)
     found = environments(ether, made)
     organic = np.isin(found.central, [1, 6])
     assert set(found.phase[organic]) == {NONE}
-    assert np.isnan(found.margin[organic]).all()
     assert set(found.phase[found.central == 8]) == {NONE}  # an ether's oxygen is not that of Li2O
-    oxide = environments(disordered(BY_NAME["Li2O"], 300, np.random.default_rng(5)), made)
-    assert (oxide.phase == made.phases.index("Li2O")).mean() > 0.98
+    oxide = environments(snapshot(BY_NAME["Li2O"], 300, DEFAULT_ELEMENTS, np.random.default_rng(5)), made)
+    assert (oxide.phase == made.names.index("Li2O")).mean() > 0.98
 
 
 def test_unknown_elements_are_refused():
@@ -210,19 +216,32 @@ def test_settings_refuse_unknown_keys_and_bad_values():
 
 
 def test_a_host_of_ones_own_is_the_electrolyte_that_atoms_are_compared_with(tmp_path):
-    """The antiperovskite Li3OCl: nothing of it has reacted, but to those who know Li6PS5Cl alone all of it has."""
+    """The antiperovskite Li3OCl is itself, and to those who know Li6PS5Cl alone it is something else."""
     places = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0)]
     cell = crystal(["Cl", "O", "Li"], places, spacegroup=221, cellpar=[3.91] * 3 + [90] * 3)
     cell.write(tmp_path / "mine.cif")
     host = {"name": "Li3OCl", "crystal": read_crystal(tmp_path / "mine.cif").to_dict()}
     own = DescriptionSettings(elements=("Cl", "Li", "O", "P", "S"), host=json.dumps(host))
-    foreign = DescriptionSettings(elements=own.elements)
-    shaken = disordered(ReferencePhase("Li3OCl", "electrolyte", cell.repeat(3)), 300, np.random.default_rng(4))
-    shaken.info = {"time": 0.0}
-    frames = {"segment_000": Frames.from_ase(shaken)}
+    phase = ReferencePhase("Li3OCl", "electrolyte", (cell.repeat(3),))
+    shaken = snapshot(phase, 300, ("Cl", "Li", "O"), np.random.default_rng(4))
     basis = make_basis(own)
-    assert [p for p, role in zip(basis.phases, basis.roles, strict=True) if role == "electrolyte"] == ["Li3OCl"]
-    assert describe_batch(frames, basis).series["reacted_fraction"][0] < 0.1
-    assert describe_batch(frames, make_basis(foreign)).series["reacted_fraction"][0] > 0.9
-    with pytest.raises(ValueError, match="give it another name"):
+    assert [p.name for p in basis.phases if p.role == "electrolyte"] == ["Li3OCl"]
+    assert (environments(shaken, basis).phase == basis.names.index("Li3OCl")).mean() > 0.9
+    foreign = make_basis(DescriptionSettings(elements=own.elements))
+    assert (environments(shaken, foreign).phase == foreign.names.index("Li6PS5Cl")).mean() < 0.1
+    with pytest.raises(ValueError, match="another name"):
         make_basis(replace(own, host=json.dumps({**host, "name": "Li2S"})))
+
+
+def test_a_phase_of_ones_own_is_read_from_its_file(tmp_path):
+    places = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0)]
+    cell = crystal(["Cl", "O", "Li"], places, spacegroup=221, cellpar=[3.91] * 3 + [90] * 3)
+    cell.write(tmp_path / "own.cif")
+    text = (tmp_path / "own.cif").read_text(encoding="utf-8")
+    named = text.replace("data_image0", "data_Li3OCl\n_haml_role product\n_haml_conducts ions")
+    phases = reference_phases(("Cl", "Li", "O"), references=(named,))
+    assert "Li3OCl" in [p.name for p in phases]
+    with pytest.raises(ValueError, match="_haml_role of reference phase Li3OCl"):
+        reference_phases(("Cl", "Li", "O"), references=(named.replace("role product", "role friend"),))
+    with pytest.raises(ValueError, match="cannot be read"):
+        reference_phases(("Cl", "Li", "O"), references=("data_nothing\n_cell_length_a 1\n",))

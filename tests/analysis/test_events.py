@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from aiida_haml.analysis.bonds import BondTracker
-from aiida_haml.analysis.events import EventLog, broken_until, pair_name
+from aiida_haml.analysis.chemistry.bonds import BondTracker
+from aiida_haml.analysis.chemistry.events import EventLog, broken_until, pair_name
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from tests.analysis.motion import pair, run, vibrations

@@ -8,36 +8,33 @@ import pytest
 
 from aiida_haml.engines import description, ranking
 from aiida_haml.frames import Frames
-from aiida_haml.structures import crystals
+from tests.planted import interface, story
 
 DESCRIPTION = {"elements": ["Cl", "Li", "P", "S"], "n_components": 16, "every_fs": 0}
-RANKING = {"min_simulated_fs": 100, "n_draws": 200, "max_centres": 100}
-
-
-def wandering(seed, speed, n_frames=60):
-    """Return an electrolyte that wanders off its sites by random steps of the given size (Angstrom)."""
-    atoms = crystals.argyrodite()
-    rng = np.random.default_rng(seed)
-    moved = np.cumsum(rng.standard_normal((n_frames, len(atoms), 3)) * speed, axis=0)
-    cells = np.repeat(atoms.cell.array[None], n_frames, axis=0)
-    times = 2.0 * np.arange(n_frames)
-    return Frames(atoms.numbers, atoms.positions + moved - moved[0], cells, atoms.pbc, times=times)
+RANKING = {"min_simulated_fs": 100, "n_weight_draws": 100, "max_centres": 100}
+#: Formula units that react at each face by the end, and how fast: the first reacts at once and stops.
+STORIES = {"stops": (2, 4.0), "goes on": (4, 1.0)}
+N_FRAMES = 36
 
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory):
     root = tmp_path_factory.mktemp("rank")
+    built = interface()
     candidates = {}
-    for label, speed in (("calm", 0.01), ("wild", 0.12)):
-        for seed in (1, 2):
+    for label, (final, pace) in STORIES.items():
+        for seed in (1, 2, 3):
             key = f"{label}_{seed}"
             folder = root / "describe" / key
-            wandering(seed, speed).save(folder / "inputs" / "segment_000")
+            counts = [min(final, int(final * pace * k / N_FRAMES)) for k in range(N_FRAMES)]
+            frames = story(built, [(n, n) for n in counts], step_fs=20.0, seed=seed)
+            frames.save(folder / "inputs" / "segment_0000")
+            Frames.from_ase([built]).save(folder / "inputs" / "built")
             description.run(folder, {"settings": DESCRIPTION})
             for part in ("environments", "series"):
                 shutil.copytree(folder / part, root / "inputs" / part / key / "part_000")
-            candidates[key] = {"label": label, "seed": seed, "temperature_K": 300}
-    return root, candidates
+            candidates[key] = {"label": label, "seed": seed, "temperature_K": 300, "interface": "Li6PS5Cl | Li(100)"}
+    return root, candidates, len(built)
 
 
 def job(described, folder):
@@ -50,62 +47,50 @@ def run(folder, candidates, **task):
     return json.loads((folder / "results.json").read_text())
 
 
-def test_a_ranking_of_all_candidates_with_its_parts(described, tmp_path):
+def test_from_frames_to_verdicts_and_an_order(described, tmp_path):
     results = run(job(described, tmp_path), described[1], level_of_theory="abc", teacher=True)
     made = json.loads((tmp_path / "ranking.json").read_text())
-    assert results["n_environments"] == 4 * 60 * 52
-    assert made["level_of_theory"] == "abc"
-    assert made["teacher"] is True
+    assert results["n_environments"] == 6 * N_FRAMES * described[2]
+    assert (made["level_of_theory"], made["teacher"]) == ("abc", True)
     rows = {row["label"]: row for row in made["candidates"]}
-    assert rows["wild"]["rank"] == 1  # what reacts faster forms its layer faster
-    assert rows["wild"]["metrics"]["ps4_loss"] > rows["calm"]["metrics"]["ps4_loss"] == 0
-    assert rows["calm"]["members"] == ["calm_1", "calm_2"]
+    assert {label: row["verdict"] for label, row in rows.items()} == {"stops": "passivates", "goes on": "does not stop"}
+    assert [row["label"] for row in made["candidates"]] == ["stops", "goes on"]
+    assert rows["stops"]["members"] == ["stops_1", "stops_2", "stops_3"]
+    eighth = rows["stops"]["metrics"]["consumed"] / 2  # the electrolyte of one of eight formula units, Angstrom
+    assert rows["goes on"]["metrics"]["consumed"] == pytest.approx(3 * eighth, rel=0.15)  # it is at three of its four
+    (group,) = made["groups"]
+    assert group["name"].startswith("300 K, Li6PS5Cl | Li(100), ")
+    assert group["order"] == ["stops", "goes on"]
+    assert "stops: passivates" in group["sentence"]
+
+
+def test_clusters_are_named_and_interphases_compared(described, tmp_path):
+    run(job(described, tmp_path), described[1])
+    made = json.loads((tmp_path / "ranking.json").read_text())
     assert {"id", "size", "nearest_phase", "central"} <= set(made["clusters"][0])
     assert {c["central"] for c in made["clusters"]} == {"Cl", "Li", "P", "S"}
     assert "Li6PS5Cl" in {c["nearest_phase"] for c in made["clusters"]}
     assert np.array(made["distances"]).shape == (2, 2)
-    assert made["distances"][0][1] > 0.3
-    assert sorted(made["order"]) == ["calm", "wild"]
+    assert made["floor"] is not None
+    layer = np.load(tmp_path / "clusters" / "layer.npy")
+    assert layer.shape[:3] == (6, 12, 2)
 
 
-def test_kinetics_and_what_sets_the_candidates_apart(described, tmp_path):
-    run(job(described, tmp_path), described[1])
+def test_temperatures_are_groups_of_their_own(described, tmp_path):
+    candidates = {k: c | {"temperature_K": 300 if "stops" in k else 600} for k, c in described[1].items()}
+    run(job(described, tmp_path), candidates)
     made = json.loads((tmp_path / "ranking.json").read_text())
-    rows = {row["label"]: row for row in made["candidates"]}
-    assert rows["calm"]["kinetics"]["model"] == "undetermined"
-    assert rows["calm"]["kinetics"]["rate_per_ps"] is None
-    assert rows["wild"]["kinetics"]["thickness_A"]["value"] > 5  # most of a cell of 10 A is no electrolyte any more
-    assert rows["calm"]["kinetics"]["thickness_A"]["value"] < 2
-    (pair,) = made["differences"]
-    assert sorted(pair["labels"]) == ["calm", "wild"]
-    assert pair["distance"] == pytest.approx(made["distances"][0][1])
-    known = {c["id"]: c for c in made["clusters"]}
-    for cluster in pair["clusters"]:
-        assert (cluster["central"], cluster["nearest_phase"]) == (
-            known[cluster["id"]]["central"],
-            known[cluster["id"]]["nearest_phase"],
-        )
-    assert sorted(c["contribution"] for c in pair["clusters"])[::-1] == [c["contribution"] for c in pair["clusters"]]
-    assert made["groups"] == [["wild"], ["calm"]]
-    assert {a["label"] for a in made["arrhenius"]} == {"calm", "wild"}
-    assert made["sensitivity"]["rank_probability"].keys() == {"calm", "wild"}
+    assert [row["rank"] for row in made["candidates"]] == [1, 1]
+    assert len(made["groups"]) == 2
 
 
-def test_a_much_worse_potential_is_refused_a_rank(described, tmp_path):
-    candidates = {k: c | {"force_rmse": 0.5 if "wild" in k else 0.05} for k, c in described[1].items()}
-    candidates["calm_2"]["force_rmse"] = 0.06  # seeds may differ in it
+def test_a_potential_that_is_off_is_refused_a_rank(described, tmp_path):
+    candidates = {k: c | {"force_rmse": 0.5 if "goes" in k else 0.05} for k, c in described[1].items()}
+    candidates["stops_2"]["force_rmse"] = 0.06  # seeds may differ in it
     run(job(described, tmp_path), candidates)
     made = json.loads((tmp_path / "ranking.json").read_text())
     assert [row["rank"] for row in made["candidates"]] == [1, None]
-    assert "force error of its potential" in made["candidates"][1]["status"]
-
-
-def test_reactions_that_were_not_seen_alike_are_warned_of(described, tmp_path):
-    folder = job(described, tmp_path)
-    np.save(folder / "inputs" / "series" / "wild_2" / "part_000" / "reacted_by.npy", np.array(["molecules"]))
-    run(folder, described[1])
-    warnings = json.loads((folder / "ranking.json").read_text())["warnings"]
-    assert any("not seen in the same way" in w and "by molecules: wild_2" in w for w in warnings)
+    assert "its potential was off by 0.5 eV/Å" in made["candidates"][1]["reason"]
 
 
 def test_the_same_descriptions_give_the_same_bytes(described, tmp_path):
@@ -122,7 +107,7 @@ def test_too_short_a_screen_ranks_nothing_but_still_clusters(described, tmp_path
     run(job(described, tmp_path), described[1], settings=settings)
     made = json.loads((tmp_path / "ranking.json").read_text())
     assert [row["rank"] for row in made["candidates"]] == [None, None]
-    assert made["candidates"][0]["status"] == "undetermined: simulated 118 fs, needs at least 5000 fs"
+    assert made["candidates"][0]["status"] == "undetermined: simulated 700 fs, needs at least 5000 fs"
     assert made["clusters"]
 
 
@@ -149,7 +134,7 @@ def test_candidates_without_description_are_refused(described, tmp_path):
 
 def test_different_projections_are_refused(described, tmp_path):
     folder = job(described, tmp_path)
-    np.save(folder / "inputs" / "environments" / "wild_2" / "part_000" / "basis_key.npy", np.array(["other"]))
+    np.save(folder / "inputs" / "environments" / "stops_2" / "part_000" / "basis_key.npy", np.array(["other"]))
     assert "different settings or elements" in refused(folder, described[1])
 
 

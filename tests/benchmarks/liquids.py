@@ -54,9 +54,7 @@ def along_time(screen: Any) -> dict[str, Any]:
         parts = [link.node.outputs.series for link in sorted(links, key=lambda link: link.link_label)]
         series = join_descriptions([{name: p.get_array(name) for name in p.get_arraynames()} for p in parts])
         rows = np.unique(np.linspace(0, len(series["time"]) - 1, ROWS).astype(int))
-        shown = [
-            name for name in ("time", "intact_molecules", "broken_atom_fraction", "broken_bonds") if name in series
-        ]
+        shown = [name for name in ("time", "intact_molecules", "broken_bonds") if name in series]
         found[slug] = {
             "rounds": len(outputs["history"]["rounds"]),
             "table": {name: [round(float(series[name][i]), 4) for i in rows] for name in shown},

@@ -36,9 +36,9 @@ import numpy as np
 from ase import Atoms
 from threadpoolctl import threadpool_limits
 
-from aiida_haml.analysis.basis import Basis, make_basis, soap
-from aiida_haml.analysis.clusters import Described, find_clusters
+from aiida_haml.analysis.compare.clusters import Described, find_clusters
 from aiida_haml.analysis.description import Description, describe_batch
+from aiida_haml.analysis.environments.basis import Basis, make_basis, soap
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals

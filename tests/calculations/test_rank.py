@@ -5,7 +5,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_haml.calculations.rank import RankCalculation, potential_error, validate_keys
+from aiida_haml.calculations.rank import RankCalculation, interface_words, potential_error, validate_keys
 from aiida_haml.engines import description
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
@@ -15,7 +15,7 @@ DESCRIPTION = {"elements": ["Cl", "Li", "P", "S"], "n_components": 8, "every_fs"
 
 
 def described(folder, speed, seed):
-    """Describe an electrolyte that wanders off its sites, and return environments and series as nodes."""
+    """Describe an electrolyte whose units break up, and return environments and series as nodes."""
     atoms = crystals.argyrodite()
     steps = np.random.default_rng(seed).standard_normal((40, len(atoms), 3)) * speed
     cells = np.repeat(atoms.cell.array[None], 40, axis=0)
@@ -43,29 +43,42 @@ def inputs(parts, histories=True):
         made["environments"][label] = {"part_000": environments}
         made["series"][label] = {"part_000": series}
         made["candidates"][label] = orm.Dict({"label": label, "seed": 1, "temperature_K": 300.0, "structure": {}})
-        cycles = [{"prequential": None}, {"prequential": {"force_rmse": 0.05 * (1 + 9 * k)}}]
-        made["histories"][label] = orm.Dict({"cycles": cycles})
+        rounds = [{"force_rmse": None}, {"force_rmse": 0.05 * (1 + 9 * k)}]
+        made["histories"][label] = orm.Dict({"rounds": rounds})
     if not histories:
         del made["histories"]
     return made
 
 
 def ranked(code, **given):
-    settings = orm.Dict({"min_simulated_fs": 100.0, "n_draws": 200, "max_centres": 40})
+    settings = orm.Dict({"min_simulated_fs": 100.0, "n_weight_draws": 100, "max_centres": 40})
     return run_get_node(RankCalculation, code=code, level=orm.Dict(LEVEL), settings=settings, **given)
 
 
-@pytest.mark.parametrize(("histories", "ranks"), [(False, [1, 2]), (True, [1, None])])
-def test_parts_are_ranked_and_errors_are_taken_from_the_histories(engine_code, parts, histories, ranks):
+@pytest.mark.parametrize("histories", [False, True])
+def test_parts_are_ranked_and_errors_are_taken_from_the_histories(engine_code, parts, histories):
     outputs, node = ranked(engine_code, **inputs(parts, histories))
     assert node.is_finished_ok, node.exit_message
-    rows = outputs["ranking"].get_dict()["candidates"]
-    assert [row["label"] for row in rows] == ["quick", "slow"]
-    assert [row["rank"] for row in rows] == ranks
-    assert rows[0]["simulated_fs"] == 390
-    if histories:
-        assert "10.0 times the median" in rows[1]["status"]
+    ranking = outputs["ranking"].get_dict()
+    rows = {row["label"]: row for row in ranking["candidates"]}
+    assert set(rows) == {"quick", "slow"}
+    assert [row["simulated_fs"] for row in rows.values()] == [390, 390]
+    assert rows["quick"]["metrics"]["consumed"] > 1 > rows["slow"]["metrics"]["consumed"]
+    assert rows["slow"]["force_error"] == (0.5 if histories else None)
+    assert ("off by 0.5 eV/Å" in rows["slow"]["reason"]) == histories
+    assert ranking["groups"][0]["name"].startswith("300 K, Li6PS5Cl | Li(100), ")
     assert outputs["clusters"].get_array("keys").tolist() == ["quick", "slow"]
+
+
+def test_only_what_is_alike_in_all_but_the_doping_has_the_same_words():
+    plain = {"host": "Li6PS5Cl", "interface": {"facet": [1, 0, 0], "layers": 8}}
+    doped = plain | {"doping": [{"dopant": "O", "site": "16e", "fraction": 0.25}], "seed": 3}
+    assert interface_words(plain) == interface_words(doped) == "Li6PS5Cl | Li(100), layers 8"
+    larger = {"host": "Li6PS5Cl", "interface": {"facet": [1, 0, 0], "layers": 8, "repeat": [2, 1]}}
+    assert interface_words(larger) == interface_words(plain)
+    for other in ({"facet": [1, 1, 0], "layers": 8}, {"facet": [1, 0, 0], "layers": 8, "cut": 1}):
+        assert interface_words(plain | {"interface": other}) != interface_words(plain)
+    assert interface_words({"liquid": {"salt": "LiFSI"}, "interface": {"layers": 4}}) == "liquid | Li(100), layers 4"
 
 
 def test_keys_and_parts_that_do_not_match_are_refused(parts):
@@ -87,6 +100,5 @@ def test_keys_and_parts_that_do_not_match_are_refused(parts):
     [([], None), ([None], None), ([0.2], 0.2), ([None, 0.9, 0.3], 0.3), ([0.9, 0.5, 0.1, 0.3], 0.2)],
 )
 def test_error_of_a_potential_is_that_of_its_later_half(errors, expected):
-    cycles = [{"prequential": None if e is None else {"force_rmse": e}} for e in errors]
-    found = potential_error({"cycles": cycles})
+    found = potential_error({"rounds": [{"force_rmse": e} for e in errors]})
     assert found == (expected if expected is None else pytest.approx(expected))

@@ -126,7 +126,7 @@ def test_a_crystal_of_ones_own_needs_a_basis_too(submit, tmp_path):
 
 def test_a_weight_of_nothing_is_a_weight(submit):
     """The other metrics keep their default weights."""
-    code, output = submit(SOLID + "weights: {formation: 0}\n")
+    code, output = submit(SOLID + "weights: {consumed: 0}\n")
     assert code == 0, output
 
 

@@ -126,10 +126,11 @@ def test_rank_as_table_json_and_csv(graph):
     table = run("screen", "rank", pk)
     assert "TEACHER" in table
     assert "pristine" in table
-    assert "formation: 0.125 1 (high is better, weight 0.35)  adds 0.5" in table
+    assert "Li6PS5Cl | Li(100), 20 Å: pristine: passivates." in table
+    assert "consumed: 3.12 Å (low is better, weight 0.35)  adds 0.5" in table
     assert json.loads(run("screen", "rank", pk, "--format", "json")) == graph["ranking"].get_dict()
     (row,) = csv.DictReader(io.StringIO(run("screen", "rank", pk, "--format", "csv")))
-    assert (row["rank"], row["label"], row["formation [1]"]) == ("1", "pristine", "0.125")
+    assert (row["rank"], row["label"], row["verdict"], row["consumed [Å]"]) == ("1", "pristine", "passivates", "3.125")
 
 
 def test_rank_of_an_unfinished_screen_says_where_to_look(builder):

@@ -20,6 +20,7 @@ ROLES = np.array(["metal", "product", "product", "product", "electrolyte"])
 SYMBOLS = {3: 0.45, 15: 0.1, 16: 0.35, 17: 0.1}
 TIME_FS = 2000.0
 HEIGHT = 30.0
+GROUP = "300 K, Li6PS5Cl | Li(100), 20 Å"
 
 
 def full_series(level, seed=0, n=200, n_atoms=120, n_events=12):
@@ -27,46 +28,58 @@ def full_series(level, seed=0, n=200, n_atoms=120, n_events=12):
     rng = np.random.default_rng(seed)
     time = np.linspace(0, TIME_FS, n)
     reacted = (level * (1 - np.exp(-time / 500)) + 0.01 * rng.standard_normal(n)).clip(0, 1)
-    parts = np.array([0.0, 0.4, 0.2, 0.1, 0.0, 0.3])
-    shares = reacted[:, None] * parts
-    shares[:, 4] = 1 - reacted
     broken = np.sort(rng.uniform(0, TIME_FS, n_events))
     return {
         "time": time, "phases": PHASES, "roles": ROLES, "elements": np.array(["Cl", "Li", "P", "S"]),
-        "reacted_fraction": reacted, "product_score": reacted, "ps4_fraction": 1 - reacted,
-        "p_chalcogen_bonds": 4 - reacted, "p_oxidation_state": 5 - 3 * reacted,
-        "framework_fractions": shares / shares.sum(axis=1, keepdims=True),
-        "framework_displacement": 0.4 * np.sqrt(time / TIME_FS) + 0.3 * reacted,
+        **planted_balance(reacted),
+        "ps4_fraction": 1 - reacted, "p_chalcogen_bonds": 4 - reacted, "p_bond_order_state": 5 - 3 * reacted,
         "temperature": 300 + 15 * rng.standard_normal(n),
         "units_PS4": 1 - reacted, "units_PX3": 0.6 * reacted, "units_PX0": 0.4 * reacted,
         "broken_bonds": np.searchsorted(broken, time).astype(float),
         "events_time": broken, "events_pair": np.array((["P-S", "P-P", "P-Cl"] * n_events)[:n_events]),
         "events_formed": np.arange(n_events) % 4 == 3, "events_z": rng.uniform(0.4, 0.6, n_events),
-        "li_msd_lag": np.linspace(0, TIME_FS / 2, 30), "li_msd": np.linspace(0, 4 + 3 * level, 30),
+        "li_msd_lag": np.linspace(0, TIME_FS / 2, 30), "li_msd_plane": np.linspace(0, 4 + 3 * level, 30),
+        "li_msd_normal": np.linspace(0, 2 + 3 * level, 30),
         "lindemann_time": np.linspace(250, 1750, 8), "lindemann": 0.05 + 0.1 * level * np.linspace(0, 1, 8),
-        "electrolyte_li_diffusivity_cm2_s": np.array([np.nan, np.nan, np.nan]),
-        "electrolyte_li_diffusivity_reason": np.array("too short to tell"),
+        "li_diffusivity_plane_cm2_s": np.array([1e-5, 0.8e-5, 1.3e-5]), "li_diffusivity_plane_reason": np.array(""),
+        "li_diffusivity_normal_cm2_s": np.array([np.nan, np.nan, np.nan]),
+        "li_diffusivity_normal_reason": np.array("too short to tell"),
         "fragments": np.array(["PS3"]), "fragment_counts": np.array([2]),
-        "li_diffusivity_cm2_s": np.array([1e-5, 0.8e-5, 1.3e-5]), "li_diffusivity_reason": np.array(""),
-        **profile(level), **snapshots(n_atoms, rng),
+        **profile(reacted), **snapshots(n_atoms, rng),
     }  # fmt: skip
 
 
-def profile(level, bins=6, slabs=20):
-    """Return lithium below, electrolyte above, and products that grow between them."""
-    counts = np.zeros((bins, slabs, len(PHASES) + 1))
-    z = (np.arange(slabs) + 0.5) / slabs
-    for b in range(bins):
-        width = 0.05 + 0.25 * level * b / bins
-        layer = np.abs(z - 0.5) < width
-        counts[b, layer, 1], counts[b, layer, 2], counts[b, layer, 5] = 0.5, 0.2, 0.3
-        counts[b, ~layer & (z < 0.5), 0] = 1
-        counts[b, ~layer & (z > 0.5), 4] = 1
-    counts[:, -1] = 0  # a slab without atoms
+def planted_balance(reacted):
+    """Return the balance of a cell of eight formula units and 160 lithium; the upper face takes three quarters."""
+    n = len(reacted)
+    share = np.array([0.25, 0.75])
+    atoms = np.array([8, 8, 40])  # Cl, P, S
+    ladder = np.zeros((n, 2, 3, 4))
+    ladder[..., 0] = (1 - reacted)[:, None, None] * atoms / 2
+    ladder[..., 3] = reacted[:, None, None] * share[:, None] * atoms
+    layer = np.zeros((n, 2, len(PHASES) + 1))
+    layer[..., 1], layer[..., 2], layer[..., 5] = (reacted[:, None] * share * part for part in (30, 10, 16))
     return {
-        "profile": counts / counts.sum(axis=(1, 2), keepdims=True),
-        "profile_times": np.linspace(0, TIME_FS, bins + 1),
-    }
+        "faces": np.array(["lower", "upper"]), "area": np.array([100.0]), "normal": np.array([0.0, 0.0, 1.0]),
+        "electrolyte_length": np.array([20.0]), "metal_length": np.array([30.0]), "n_framework": np.array([56]),
+        "n_metal": np.array([160]), "reservoir": np.array([2.5]), "baseline_metal": np.array([160.0, 1.0]),
+        "baseline_consumed": np.array([0.0, 0.005]), "baseline_thickness": np.array([0.3, 0.2]),
+        "metal": 160 - 64 * reacted, "consumed": reacted[:, None] * share, "ladder": ladder, "layer_phases": layer,
+        "thickness": 25 * reacted[:, None] * share, "phosphide_connected": np.zeros((n, 2)),
+    }  # fmt: skip
+
+
+def profile(reacted, slabs=20):
+    """Return metal on either side of the electrolyte, and products that grow between them, in slabs of an Angstrom."""
+    counts = np.zeros((len(reacted), slabs, 6), dtype=np.int16)
+    z = (np.arange(slabs) + 0.5) / slabs
+    for t, amount in enumerate(reacted):
+        layer = np.abs(z - 0.75) < 0.05 + 0.1 * amount
+        counts[t, layer, 1], counts[t, layer, 5] = 5, 4
+        counts[t, ~layer & ((z < 0.25) | (z > 0.75)), 0] = 8
+        counts[t, ~layer & (z >= 0.25) & (z <= 0.75), 2] = 6
+    counts[:, -1] = 0  # a slab without atoms
+    return {"profile": counts}
 
 
 def snapshots(n_atoms, rng):
@@ -74,11 +87,11 @@ def snapshots(n_atoms, rng):
     start = rng.uniform(0, 1, (n_atoms, 3))
     numbers = np.where(start[:, 2] < 0.5, 3, rng.choice(list(SYMBOLS), n_atoms, p=list(SYMBOLS.values())))
     end = start + 0.03 * rng.standard_normal((n_atoms, 3))
-    before = np.where(start[:, 2] < 0.5, 0, 4)
-    after = np.where(np.abs(start[:, 2] - 0.5) < 0.15, rng.choice([1, 2, -1], n_atoms), before)
+    before = np.where(start[:, 2] < 0.5, 0, np.where(numbers == 3, 1, 2))
+    after = np.where((np.abs(start[:, 2] - 0.5) < 0.15) & (numbers != 3), rng.choice([3, 4, 5], n_atoms), before)
     return {
         "snapshot_positions": np.stack([start, end]) @ cell, "snapshot_cells": np.stack([cell, cell]),
-        "snapshot_phases": np.stack([before, after]), "snapshot_numbers": numbers,
+        "snapshot_states": np.stack([before, after]), "snapshot_numbers": numbers,
         "snapshot_times": np.array([0.0, TIME_FS]),
     }  # fmt: skip
 
@@ -117,7 +130,6 @@ def full_screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-d
     names = [row["label"] for row in rows]
     ranking |= {
         "distances": gaps.tolist(), "teacher": engine == "teacher", "differences": fake_differences(names),
-        "sensitivity": fake_sensitivity(names), "groups": [names[:2], names[1:]],
         "arrhenius": [{"label": "Li6PS5Cl", "activation_energy_eV": 0.31, "interval": [0.2, 0.4],
                        "status": "determined"}],
     }  # fmt: skip
@@ -132,36 +144,45 @@ def full_screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-d
 
 
 def fake_ranking(candidates):
-    """Return rows in the order of the candidates; the last of three has no kinetics."""
+    """Return rows in the order of the candidates, all of one group; the law of the last of three is not known."""
     n = len(candidates)
+    names = [c.label for c in candidates]
     rows = [
         {
-            "label": c.label, "rank": i + 1, "score": 2 - i / n, "interval": [1.9 - i / n, 2.1 - i / n],
-            "metrics": {"formation": 0.3}, "metric_intervals": {"formation": [0.2, 0.4]}, "parts": {"formation": 1.0},
-            "simulated_fs": TIME_FS, "tied_with": [o.label for o in candidates if o is not c], "status": "ranked",
-            "members": [c.key], "kinetics": fake_kinetics(0.2 + 0.6 * i / n, determined=i % 3 != 2),
+            "label": c.label, "group": GROUP, "rank": i + 1, "score": 0.9 - i / n / 2,
+            "interval": [0.85 - i / n / 2, 0.95 - i / n / 2], "verdict": "passivates", "sure": i % 2 == 0,
+            "reason": "the late rate is 0.05 of the early one",
+            "status": "passivates: the late rate is 0.05 of the early one",
+            "metrics": {"consumed": 3.0, "instability": 0.1}, "metric_intervals": {"consumed": [2.5, 3.5]},
+            "parts": {"consumed": 0.7}, "simulated_fs": TIME_FS, "replicates": 1, "seeds": 1, "reservoir": 2.5,
+            "tied_with": [o.label for o in candidates if o is not c], "members": [c.key],
+            "kinetics": fake_kinetics(determined=i % 3 != 2),
         }
         for i, c in enumerate(candidates)
     ]  # fmt: skip
-    metric = {"unit": "1", "direction": "high", "weight": 1.0, "scale": 0.1, "description": "How fast it forms."}
-    return {
-        "candidates": rows, "metrics": {"formation": metric}, "compared_fs": TIME_FS, "warnings": ["few seeds"],
+    consumed = {"unit": "Å", "direction": "low", "weight": 1.0, "half": 10.0, "description": "What it cost."}
+    shown = {"unit": "1", "direction": "high", "weight": 0.0, "half": 0.1, "description": "An explanation."}
+    group = {
+        "name": GROUP, "compared_fs": TIME_FS, "order": names, "tied": [names[:2], names[1:]],
         "order_probability": (0.5 + 0.4 * np.sign(np.subtract.outer(np.arange(n), np.arange(n)).T)).tolist(),
+        "sensitivity": fake_sensitivity(names), "instability": {"correlation": 0.4, "p": 0.2, "labels": n},
+        "sentence": f"{GROUP}: {names[0]} is first, tied with all others.", "floor": 0.1, "leaves": names,
+        "families": [names],
+    }  # fmt: skip
+    return {
+        "candidates": rows, "groups": [group], "metrics": {"consumed": consumed, "instability": shown},
+        "warnings": ["few seeds"],
     }  # fmt: skip
 
 
-def fake_kinetics(level, determined):
-    time = np.linspace(0, TIME_FS, 50)
-    fitted = level * (1 - np.exp(-time / 500))
+def fake_kinetics(determined):
     return {
-        "model": "exponential" if determined else None,
-        "reason": "lowest information criterion" if determined else "two models fit alike",
-        "rate_per_ps": {"value": 2.0, "interval": [1.5, 2.6]} if determined else None,
-        "parameters": {"plateau": level}, "criterion": {"exponential": -10.0},
+        "law": "first_order" if determined else "undetermined",
+        "reason": "" if determined else "no more is consumed than the noise",
+        "rate": {"value": 2.0, "interval": [1.5, 2.6]} if determined else None, "unit": "1/ps" if determined else "",
+        "parameters": {"c0": 0.1, "k": 2.0, "a": 3.0} if determined else {}, "leads": {"first_order": 0.0},
+        "late_rate_A_per_ps": {"value": 0.01, "interval": [0, 0.02]},
         "time_to_layer_fs": {"value": 1100.0, "interval": [900.0, 1300.0]} if determined else None,
-        "thickness_A": {"value": 6.0, "interval": [5.0, 7.0]},
-        "late_drift_per_ps": {"value": 0.01, "interval": [0, 0.02]},
-        "curve": {"time_fs": time.tolist(), "fitted": fitted.tolist()} if determined else None,
     }  # fmt: skip
 
 
@@ -175,8 +196,8 @@ def fake_sensitivity(labels):
     n = len(labels)
     likely = np.eye(n) * 0.7 + 0.3 / n
     return {
-        "halved": {"formation": list(labels), "late_drift": list(labels)},
-        "doubled": {"formation": list(labels), "late_drift": list(reversed(labels))},
+        "halved": {"consumed": list(labels), "instability": list(labels)},
+        "doubled": {"consumed": list(labels), "instability": list(reversed(labels))},
         "draws": 500, "robust": False,
         "rank_probability": {label: line.tolist() for label, line in zip(labels, likely, strict=True)},
     }  # fmt: skip

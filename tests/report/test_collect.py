@@ -15,7 +15,7 @@ def test_a_sample_keeps_rows_together_and_is_the_same_every_time():
     n = 500
     environments = {
         "projected": np.arange(4.0 * n).reshape(n, 4), "central": np.arange(n), "phase": np.arange(n) - 1,
-        "time": np.arange(n) / 2, "margin": np.zeros(n),
+        "time": np.arange(n) / 2, "known": np.zeros(n),
     }  # fmt: skip
     found = sampled(environments, 100)
     assert {name: array.shape for name, array in found.items()} == {
@@ -61,6 +61,6 @@ def test_the_command_writes_the_page_and_its_figures(aiida_localhost, tmp_path):
     result = CliRunner().invoke(haml, arguments)
     assert result.exit_code == 0, result.output
     names = sorted(path.name for path in folder.iterdir())
-    assert {"scores.pdf", "scores.svg", "cost.pdf"} <= set(names)
+    assert {"scores-1.pdf", "scores-1.svg", "cost.pdf"} <= set(names)
     assert f"wrote {len(names)} files" in result.output
     assert page.read_text(encoding="utf-8").count("<figure>") == len(names) // 2

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from aiida_haml.analysis.balance.states import STATES
 from aiida_haml.report import render
 from aiida_haml.report.gallery import MAX_DETAILED
 from aiida_haml.report.page import safe_json
@@ -37,7 +38,7 @@ def hostile_screen():
             series=c.series | {
                 "phases": phases, "events_pair": np.array([evil("pair")] * len(c.series["events_pair"])),
                 "fragments": np.array([evil("piece")]), "units_" + evil("unit"): c.series["ps4_fraction"],
-                "electrolyte_li_diffusivity_reason": np.array(evil("too short")),
+                "li_diffusivity_normal_reason": np.array(evil("too short")),
             },
             cycles=[dataclasses.replace(cycle, stopped_by=evil("watch")) for cycle in c.cycles],
         )
@@ -45,8 +46,9 @@ def hostile_screen():
     ]  # fmt: skip
     for row, candidate in zip(data.ranking["candidates"], candidates, strict=True):
         row["members"] = [candidate.key]
-        row["kinetics"] |= {"model": evil("model"), "reason": evil("reason")}
-    data.ranking["groups"] = [[evil("group"), "b"]]
+        row["kinetics"] |= {"law": evil("law"), "reason": evil("reason")}
+        row |= {"verdict": evil("verdict"), "group": evil("group")}
+    data.ranking["groups"][0] |= {"name": evil("group"), "sentence": evil("sentence"), "tied": [[evil("tied"), "b"]]}
     data.ranking["warnings"] = [evil("warning")]
     data.ranking["arrhenius"] = [{"label": evil("energy"), "activation_energy_eV": None, "interval": None,
                                   "status": evil("status")}]  # fmt: skip
@@ -86,7 +88,8 @@ def test_no_text_of_the_database_becomes_an_element_or_a_script(hostile):
     assert not [tag for tag, attrs in page.tags if tag == "img" or any(k.startswith("on") for k in attrs)]
     assert [attrs.get("type") for tag, attrs in page.tags if tag == "script"] == ["application/json", None]
     text = " ".join(page.texts)
-    for piece in ("title", "formula", "uuid", "piece", "too short", "watch", "model", "reason", "group", "warning",
+    for piece in ("title", "formula", "uuid", "piece", "too short", "watch", "law", "reason", "group", "sentence",
+                  "tied", "verdict", "warning",
                   "energy", "status", "central", "nearest", "field", "value"):  # fmt: skip
         assert HOSTILE.format(piece).split("\u2028")[0] in text, piece
 
@@ -109,9 +112,8 @@ def test_the_viewer_gets_the_cells_as_they_are(hostile):
             places = np.array(frame["positions"]).reshape(-1, 3) / 100
             moved = (places - candidate.series["snapshot_positions"][k]) @ np.linalg.inv(cell)
             assert np.abs(moved - np.rint(moved)).max() < 0.002  # whole cell vectors, to hundredths of an Angstrom
-            names = [entry["phases"][i]["name"] for i in frame["phases"]]
-            phases = [*candidate.series["phases"], "none"]
-            assert names == [phases[i] for i in candidate.series["snapshot_phases"][k]]
+            names = [entry["states"][i]["name"] for i in frame["states"]]
+            assert names == [STATES[i] for i in candidate.series["snapshot_states"][k]]
 
 
 def test_json_inside_a_page_cannot_end_its_element():
@@ -150,7 +152,7 @@ def test_a_browser_shows_every_figure_and_complains_of_nothing(hostile, tmp_path
     assert '<html lang="en" class="live">' in done.stdout
     page = Elements(done.stdout)
     (canvas,) = [a for t, a in page.tags if t == "canvas"]
-    assert "coloured by phase: " in canvas["aria-label"]
+    assert "coloured by state: " in canvas["aria-label"]
     assert canvas["tabindex"] == "0"
     assert {a["aria-label"] for t, a in page.tags if t == "button"} >= {"Turn left", "Tilt up", "Zoom in"}
     assert sum(t == "svg" for t, _ in page.tags) == hostile.count("<svg ")

@@ -9,27 +9,28 @@ from ase import Atoms
 
 from aiida_haml.report.data import Candidate
 from aiida_haml.report.figures import cells, depth, timeline
+from aiida_haml.report.figures.balance import MAX_BANDS, consumed
 from aiida_haml.report.figures.drawing import plain, slug
 from aiida_haml.report.figures.environments import MAX_MAPPED, environments
-from aiida_haml.report.figures.kinetics import arrhenius, kinetics, rates
+from aiida_haml.report.figures.kinetics import arrhenius, rates
 from aiida_haml.report.gallery import gallery, write_figures
-from tests.report.fakes import EVIL, HEIGHT, TIME_FS, full_candidate, full_screen, full_series
+from tests.report.fakes import EVIL, TIME_FS, full_candidate, full_screen, full_series
 
-SHARED = {
-    "scores", "order", "sensitivity", "kinetics", "comparison", "motion", "environments", "learning", "cost",
-}  # fmt: skip
+SHARED = {"comparison", "motion", "environments", "learning", "cost"}
+OF_GROUP = {"consumed", "scores", "order", "sensitivity", "tree"}
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return gallery(full_screen(("pristine", EVIL)))
+    return gallery(full_screen(("pristine", "O-doped", EVIL)))
 
 
 def test_every_kind_of_data_has_its_figure(drawn):
     assert set(drawn.shared) == SHARED
-    assert [set(own) for _, own in drawn.candidates] == [{"time", "z", "cells"}] * 2
+    assert [set(own) for _, own in drawn.groups] == [OF_GROUP]
+    assert [set(own) for _, own in drawn.candidates] == [{"time", "z", "cells"}] * 3
     names = [drawing.name for drawing in drawn]
-    assert len(names) == len(set(names)) == len(SHARED) + 6
+    assert len(names) == len(set(names)) == len(SHARED) + len(OF_GROUP) + 9
     assert all(drawing.description and drawing.caption for drawing in drawn)
 
 
@@ -49,7 +50,7 @@ def test_figures_are_written_as_files_that_others_can_read(tmp_path):
             ET.parse(path)  # hostile labels leave it well-formed
         else:
             assert path.read_bytes().startswith(b"%PDF")
-    text = "".join(ET.parse(tmp_path / "new" / "folder" / "scores.svg").getroot().itertext())
+    text = "".join(ET.parse(tmp_path / "new" / "folder" / "scores-1.svg").getroot().itertext())
     assert "<script>alert('x')" in text
     assert "$x$" in text
 
@@ -59,7 +60,7 @@ def test_the_same_data_give_the_same_files(tmp_path):
     data = dataclasses.replace(data, candidates=[], cost=None)
     first, second = (write_figures(data, tmp_path / name) for name in ("one", "two"))
     assert [p.name for p in first] == [p.name for p in second]
-    assert "scores.pdf" in [p.name for p in first]
+    assert "scores-1.pdf" in [p.name for p in first]
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
@@ -82,11 +83,11 @@ def test_the_line_of_an_activation_energy_has_its_slope():
         {
             "label": f"pristine {t:g} K",
             "members": [f"c{i}"],
-            "kinetics": {"rate_per_ps": {"value": k, "interval": None}},
+            "kinetics": {"rate": {"value": k, "interval": None}},
         }
         for i, (t, k) in enumerate(zip(kelvin, known, strict=True))
     ]
-    rows.append({"label": "other", "members": ["c9"], "kinetics": {"rate_per_ps": None}})
+    rows.append({"label": "other", "members": ["c9"], "kinetics": {"rate": None}})
     group = {"label": "pristine", "activation_energy_eV": energy}
     ranking = {"candidates": rows, "arrhenius": [group]}
     candidates = [Candidate(f"c{i}", "pristine", temperature_K=t) for i, t in enumerate(kelvin)]
@@ -98,38 +99,39 @@ def test_the_line_of_an_activation_energy_has_its_slope():
     assert np.allclose(np.interp(points.get_xdata(), line.get_xdata(), np.log(line.get_ydata())), np.log(known))
 
 
-def test_the_fitted_course_and_the_time_to_a_layer_are_drawn_at_their_times():
+def test_what_is_consumed_is_drawn_from_each_ones_own_start_with_all_faces_in_the_band():
     row = full_screen(("a", "b")).ranking["candidates"][0]
-    candidate = full_candidate("c00", "a", 0.2)
+    candidate = full_candidate("c00", "a", 0.4)
     late = dataclasses.replace(candidate, series=candidate.series | {"time": candidate.series["time"] + 5000})
-    axes = kinetics([row], [late]).figure.axes[0]
-    measured, fitted, layer = axes.lines
-    assert measured.get_xdata()[0] == 0  # both count from the candidate's own start
-    assert fitted.get_xdata()[-1] == pytest.approx(TIME_FS / 1000)
-    assert layer.get_xdata()[0] == pytest.approx(1.1)
+    axes = consumed("consumed", [row], [late]).figure.axes[0]
+    line = axes.lines[0]
+    assert (line.get_xdata()[0], line.get_xdata()[-1]) == (0, pytest.approx(TIME_FS / 1000))
+    assert line.get_ydata()[-1] == pytest.approx(0.4 * 20 / 2, rel=0.1)  # of 20 Angstrom, half of it at each face
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.max() == pytest.approx(0.4 * 20 * 0.75, rel=0.1)
+    assert MAX_BANDS >= 3
 
 
-def test_a_skewed_cell_is_as_high_as_its_volume_over_its_base():
-    cell = np.array([[10.0, 0, 0], [2.0, 9.0, 0], [3.0, 1.0, 25.0]])
-    candidate = Candidate("a", "a", series={"snapshot_cells": np.stack([cell, cell])})
-    height, unit = depth._height(candidate)
-    assert unit == "Å"
-    assert height == pytest.approx(Atoms(cell=cell).get_volume() / 90.0)
-    assert depth._height(Candidate("a", "a")) == (1.0, "cell height")
+def test_a_cell_that_ran_dry_is_marked_where_it_did():
+    row = full_screen(("a", "b")).ranking["candidates"][0]
+    candidate = full_candidate("c00", "a", 0.4)
+    metal = np.linspace(160, -160, 200).clip(0)
+    dry = dataclasses.replace(candidate, series=candidate.series | {"metal": metal})
+    crosses = [line for line in consumed("c", [row], [dry]).figure.axes[0].lines if line.get_marker() == "x"]
+    assert [line.get_xdata()[0] for line in crosses] == pytest.approx([TIME_FS / 2000], rel=0.05)
 
 
-def test_slabs_add_up_to_one_and_empty_ones_stay_blank():
+def test_profiles_are_densities_and_empty_slabs_stay_blank():
     candidate = full_candidate("a", "a", 0.8)
     figure = depth.along_z(candidate, "z").figure
-    (image,) = [c for c in figure.axes[4].collections if c.get_array() is not None]
-    share = np.ma.filled(np.ma.masked_invalid(image.get_array().reshape(20, 6)), np.nan)
-    assert np.isnan(share[-1]).all()  # the slab without atoms
-    assert set(np.unique(share[:-1])) <= {0.0, 1.0}
-    assert share[9:11].min() == 1  # products and what no phase resembles, in the middle
-    assert share[:, -1][:-1].sum() > share[:, 0][:-1].sum()  # and they grow
-    assert figure.axes[0].get_ylim() == (0, pytest.approx(HEIGHT))
+    share = depth.reacted_share(candidate.series["profile"].astype(float), 200)
+    assert np.isnan(share[:, [0, -1]]).all()  # metal alone, and the slab without atoms
+    assert share[0][13] < share[-1][13] == 1  # the layer, and it grows
+    assert share[:, 7].max() == 0
+    assert figure.axes[0].get_ylim() == (0, 20)
     right = max(path.vertices[:, 0].max() for c in figure.axes[0].collections for path in c.get_paths())
-    assert right == pytest.approx(1)
+    assert right == pytest.approx(9 / 100)  # nine atoms in a slab of 100 Angstrom^3
 
 
 def test_atoms_are_wrapped_as_ase_does():

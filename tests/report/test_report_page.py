@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from aiida_haml.analysis.ranking import Member, rank
+from aiida_haml.analysis.ranking.order import rank
 from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.report import (
     Audit,
@@ -22,21 +22,18 @@ from aiida_haml.report import (
     render,
 )
 from aiida_haml.report.gallery import gallery
+from tests.report.fakes import full_series
+from tests.stories import PROTECTIVE, STORIES, replicate
 
 EVIL = "<script>alert('x')</script> & $x$"
-PHASES = np.array(["Li2S", "Li6PS5Cl"])
+#: A story for each label.
+TOLD = ("thin layer that stops", "endless linear", "inert")
 
 
-def series(level, n=200, seed=0):
-    rng = np.random.default_rng(seed)
-    time = np.linspace(0, 2000, n)
-    reacted = level * (1 - np.exp(-time / 500)) + 0.01 * rng.standard_normal(n)
-    shares = np.column_stack([reacted / 2, 1 - reacted, reacted / 2]).clip(0)
-    return {
-        "time": time, "reacted_fraction": reacted, "product_score": reacted, "ps4_fraction": 1 - reacted,
-        "framework_displacement": 0.4 + reacted, "p_chalcogen_bonds": 4 - reacted,
-        "framework_fractions": shares / shares.sum(axis=1, keepdims=True), "phases": PHASES,
-    }  # fmt: skip
+def series(level, seed=0):
+    """Return what a description says of a candidate without its cells."""
+    left_out = ("profile", "snapshot")
+    return {name: values for name, values in full_series(level, seed).items() if not name.startswith(left_out)}
 
 
 def candidate(key, label, level, seed=1):
@@ -51,8 +48,11 @@ def candidate(key, label, level, seed=1):
 
 def screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-dzvp"):
     candidates = [candidate(f"c{i}", label, 0.2 + 0.3 * i) for i, label in enumerate(labels)]
-    members = [Member(c.key, c.label, dict(c.series)) for c in candidates]
-    ranking = rank(members, RankingSettings(min_simulated_fs=0, n_draws=100))
+    told = [
+        dataclasses.replace(replicate(story, STORIES[story], 1, label=c.label), key=c.key)
+        for c, story in zip(candidates, TOLD, strict=False)
+    ]
+    ranking = rank(told, RankingSettings(min_simulated_fs=0, n_weight_draws=50), PROTECTIVE)
     n = len(labels)
     ranking |= {"distances": (1 - np.eye(n)).tolist(), "teacher": engine == "teacher"}
     return ReportData(
@@ -113,9 +113,10 @@ def test_the_page_is_whole_and_small(html):
     page = Page(html)
     assert html.startswith("<!DOCTYPE html>")
     assert len(html.encode()) < 1_000_000
-    shared = set(gallery(screen()).shared)
-    assert shared >= {"scores", "order", "tree", "comparison", "motion", "learning", "cost"}
-    assert sum(tag == "svg" for tag, _ in page.tags) == len(shared) + 3  # of the screen, and of each candidate
+    drawn = gallery(screen())
+    assert set(drawn.shared) >= {"comparison", "motion", "learning", "cost"}
+    assert set(drawn.groups[0][1]) >= {"consumed", "scores", "order", "tree"}
+    assert sum(tag == "svg" for tag, _ in page.tags) == len(list(drawn))
     assert {t for t, _ in page.tags} >= {"main", "nav", "caption", "figure", "figcaption", "h1", "h2"}
 
 
@@ -162,12 +163,20 @@ def test_rank_interval_cost_audit_and_provenance_are_told(html):
     text = Page(html).text
     pieces = [
         "Speed-up over AIMD alone: 3.21", "1234-uuid", "uuid-c0", "CP2K 2023.1", "dopant: O", "abc123",
-        "without a creator: 0", "one seed only", "How fast the interphase forms",
+        "without a creator: 0", "Fewer than 3 replicates", "How fast the layer forms", "is first, tied with",
+        "does not react", "0.25",
     ]  # fmt: skip
     for piece in pieces:
         assert piece in text, piece
     first = screen().ranking["candidates"][0]
-    assert f"{first['interval'][0]:.3g} … {first['interval'][1]:.3g}" in text
+    assert f"{first['score']:.3g}" in text
+
+
+def test_each_group_has_its_verdict_ahead_of_any_number(html):
+    text = Page(html).text
+    (group,) = screen().ranking["groups"]
+    place = text.index(group["sentence"])
+    assert text.index("Verdict") < place < text.index("Candidates, best first")
 
 
 def test_handovers_and_bursts_are_marked(html):
@@ -188,8 +197,8 @@ def test_numbers_that_mean_nothing_are_marked(engine, name, banner):
     assert f"<strong>{banner}</strong>" in text
     sections = text.count("<h2")
     assert text.lower().count(f'<span class="mark">{banner.lower()}</span>') == sections
-    captions = re.findall(r"<caption>(?:Candidates|Parts|Cycles|Work).*?</caption>", text)
-    assert len(captions) == 4
+    captions = re.findall(r"<caption>(?:Candidates|Metrics of|Parts|Growth|Cycles|Work).*?</caption>", text)
+    assert len(captions) == 6
     assert all(banner.lower() in c.lower() for c in captions)
 
 
@@ -202,10 +211,17 @@ def test_a_ranking_made_by_a_teacher_is_marked_whatever_the_level_says():
 def test_undetermined_candidates_show_their_reason():
     data = screen(("a", "b"))
     row = data.ranking["candidates"][1]
-    row |= {"rank": None, "score": None, "interval": [None, None], "status": "undetermined: simulated 5 fs"}
+    row |= {
+        "rank": None,
+        "score": None,
+        "interval": [None, None],
+        "verdict": "undetermined",
+        "reason": "simulated 5 fs",
+    }
     row["parts"] = dict.fromkeys(row["parts"])
     text = render(undrawn(data))
-    assert "undetermined: simulated 5 fs" in text
+    assert "undetermined" in text
+    assert "simulated 5 fs" in text
     Page(text)
 
 

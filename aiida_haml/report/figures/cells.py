@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 
+from aiida_haml.analysis.balance.states import STATES
 from aiida_haml.report.data import Candidate
-from aiida_haml.report.figures.drawing import COLOURS, NONE_ON_WHITE, Drawing, phase_colour, plain, styled
+from aiida_haml.report.figures.drawing import COLOURS, STATE_COLOURS, Drawing, styled
 
 #: Atoms of one cell that are shown; of a larger cell, a slice of it.
 MAX_ATOMS = 4000
@@ -42,8 +43,8 @@ class Cell:
     positions : (N, 3) array
         Angstrom.
     numbers : (N,) int array
-    phases : (N,) int array
-        Index into the phases, the last of which is 'none'.
+    states : (N,) int array
+        See `aiida_haml.analysis.balance.states`.
     n_hidden : int
         Atoms of a large cell that are not among them.
     """
@@ -53,19 +54,14 @@ class Cell:
     cell: np.ndarray
     positions: np.ndarray
     numbers: np.ndarray
-    phases: np.ndarray
+    states: np.ndarray
     n_hidden: int
 
 
 def has_cells(candidate: Candidate) -> bool:
     """Return whether the candidate's cells are known."""
-    names = ("snapshot_positions", "snapshot_cells", "snapshot_phases", "snapshot_numbers", "phases")
+    names = ("snapshot_positions", "snapshot_cells", "snapshot_states", "snapshot_numbers")
     return all(name in candidate.series for name in names) and len(candidate.series["snapshot_numbers"]) > 0
-
-
-def phase_names(candidate: Candidate) -> list[str]:
-    """Return the phases that `Cell.phases` points into."""
-    return [*(str(p) for p in candidate.series["phases"]), "none"]
 
 
 def cells(candidate: Candidate) -> list[Cell]:
@@ -78,10 +74,10 @@ def cells(candidate: Candidate) -> list[Cell]:
         cell = np.asarray(series["snapshot_cells"][k], dtype=float)
         positions = wrapped(np.asarray(series["snapshot_positions"][k], dtype=float), cell)
         shown = _slice(positions, cell)
-        phases = np.asarray(series["snapshot_phases"][k], dtype=int) % (len(series["phases"]) + 1)
+        states = np.asarray(series["snapshot_states"][k], dtype=int)
         time = None if times is None else float(times[k])
         hidden = len(numbers) - len(shown)
-        made.append(Cell(name, time, cell, positions[shown], numbers[shown], phases[shown], hidden))
+        made.append(Cell(name, time, cell, positions[shown], numbers[shown], states[shown], hidden))
     return made
 
 
@@ -112,10 +108,7 @@ def viewer_data(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         {
             "label": candidate.label,
             "key": candidate.key,
-            "phases": [
-                {"name": name, "colour": NONE_ON_WHITE if name == "none" else phase_colour(name, i)}
-                for i, name in enumerate(phase_names(candidate))
-            ],
+            "states": [{"name": name, "colour": STATE_COLOURS[name]} for name in STATES],
             "frames": [_frame(cell) for cell in cells(candidate)],
         }
         for candidate in candidates
@@ -134,7 +127,7 @@ def _frame(cell: Cell) -> dict[str, Any]:
             for s, z in zip(symbols, present, strict=True)
         ],
         "kinds": index.tolist(),
-        "phases": cell.phases.tolist(),
+        "states": cell.states.tolist(),
         "positions": np.rint(100 * np.nan_to_num(cell.positions)).astype(int).ravel().tolist(),
         "hidden": cell.n_hidden,
     }
@@ -142,22 +135,18 @@ def _frame(cell: Cell) -> dict[str, Any]:
 
 @styled
 def cells_figure(candidate: Candidate, name: str) -> Drawing:
-    """Draw start and end, by phase and by element, as seen from one side."""
+    """Draw start and end, by state and by element, as seen from one side."""
     frames = cells(candidate)
-    phases = phase_names(candidate)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2 * len(frames))
     for k, cell in enumerate(frames):
-        by_phase = [NONE_ON_WHITE if phases[i] == "none" else phase_colour(phases[i], i) for i in cell.phases]
-        _draw(axes[k], cell, by_phase)
+        _draw(axes[k], cell, [STATE_COLOURS[STATES[i]] for i in cell.states])
         _draw(axes[len(frames) + k], cell, [element_colour(chemical_symbols[z]) for z in cell.numbers])
         for place in (k, len(frames) + k):
             time = "" if cell.time_fs is None else f", {cell.time_fs / 1000:.3g} ps"
             axes[place].set_title(f"{cell.name}{time}", fontsize=8)
-    shown = sorted({int(i) for cell in frames for i in cell.phases})
-    for i in shown:
-        colour = NONE_ON_WHITE if phases[i] == "none" else phase_colour(phases[i], i)
-        axes[0].plot([], [], "o", ms=5, color=colour, label=plain(phases[i]))
+    for i in sorted({int(i) for cell in frames for i in cell.states}):
+        axes[0].plot([], [], "o", ms=5, color=STATE_COLOURS[STATES[i]], label=STATES[i])
     for symbol in sorted({chemical_symbols[z] for z in frames[0].numbers}):
         axes[-1].plot([], [], "o", ms=5, color=element_colour(symbol), mec="#777777", mew=0.4, label=symbol)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
@@ -165,8 +154,8 @@ def cells_figure(candidate: Candidate, name: str) -> Drawing:
     return Drawing(
         name,
         figure,
-        f"Cell of {candidate.key} at start and end, coloured by phase on the left and by element on the right.",
-        "The cell at start and end: left, coloured by the phase that each atom resembles; right, by element."
+        f"Cell of {candidate.key} at start and end, coloured by state on the left and by element on the right.",
+        "The cell at start and end: left, coloured by the state of each atom; right, by element."
         + (f" A slice: {frames[0].n_hidden} atoms are not drawn." if frames[0].n_hidden else ""),
     )
 

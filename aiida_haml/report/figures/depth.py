@@ -1,115 +1,93 @@
-"""Along z and time: where the phases lie."""
+"""Along the normal and time: where metal, electrolyte and layer lie."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
+from aiida_haml.analysis.balance.inventory import BIN
+from aiida_haml.analysis.balance.states import HOST, STATES
 from aiida_haml.report.data import Candidate
-from aiida_haml.report.figures.drawing import Drawing, colour_scale, phase_colour, plain, styled
+from aiida_haml.report.figures.drawing import STATE_COLOURS, Drawing, colour_scale, styled
 
-#: Times at which the composition along z is drawn.
-MAX_TIMES = 4
+#: Times at which the profile is drawn, the share of the trajectory that each averages over, and columns of the map.
+MAX_TIMES, WINDOW, MAX_COLUMNS = 3, 0.1, 60
 
 
 def has_profile(candidate: Candidate) -> bool:
-    """Return whether the candidate's composition along z and time is known."""
-    profile, times = candidate.series.get("profile"), candidate.series.get("profile_times")
-    return profile is not None and times is not None and np.ndim(profile) == 3 and bool(np.nansum(profile) > 0)
+    """Return whether the candidate's profile along the normal is known."""
+    profile = candidate.series.get("profile")
+    return profile is not None and np.ndim(profile) == 3 and len(profile) > 0 and "area" in candidate.series
 
 
 @styled
 def along_z(candidate: Candidate, name: str) -> Drawing:
-    """Draw the composition of each slab at several times, and the share of reacted atoms over z and time."""
-    profile = np.nan_to_num(np.asarray(candidate.series["profile"], dtype=float))
-    edges = np.asarray(candidate.series["profile_times"], dtype=float) / 1000
-    names = [*(str(p) for p in candidate.series["phases"]), "none"]
-    filled = np.flatnonzero(profile.sum(axis=(1, 2)) > 0)
-    chosen = filled[np.unique(np.linspace(0, len(filled) - 1, min(len(filled), MAX_TIMES)).round().astype(int))]
-    height, unit = _height(candidate)
+    """Draw the density of atoms by state at several times, and the reacted share over height and time."""
+    profile = np.asarray(candidate.series["profile"], dtype=float)
+    time = np.asarray(candidate.series["time"], dtype=float) / 1000
+    windows = averaged(profile, time)
     figure = Figure(figsize=(9, 3.3), layout="constrained")
-    frames = figure.subplots(1, len(chosen) + 1, squeeze=False, width_ratios=[1] * len(chosen) + [1.5])[0]
-    for axes, b in zip(frames, chosen, strict=False):
-        _stack(axes, profile[b], names, height)
-        axes.set_title(f"{edges[b]:.3g} to {edges[b + 1]:.3g} ps", fontsize=8)
-    frames[0].set_ylabel(f"z / {unit}")
-    image = _reacted(frames[-1], profile, edges, _places(candidate, names), height)
-    _events(frames[-1], candidate, height)
-    colour_scale(figure, image, frames[-1], "share")
-    handles: dict[str, Any] = {}
-    for axes in frames[:-1]:
+    frames = figure.subplots(1, len(windows) + 1, squeeze=False, width_ratios=[1] * len(windows) + [1.5])[0]
+    density = 1 / (float(candidate.series["area"][0]) * BIN)
+    most = 1.05 * density * max(mean.sum(axis=1).max() for _, _, mean in windows)
+    for axes, (start, end, mean) in zip(frames, windows, strict=False):
+        _stack(axes, mean * density)
+        axes.set_xlim(0, most)
+        axes.set_title(f"{start:.3g} to {end:.3g} ps", fontsize=8)
         axes.tick_params(labelleft=axes is frames[0])
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=8)
+    frames[0].set_ylabel("height / Å")
+    image = _reacted(frames[-1], profile, time)
+    colour_scale(figure, image, frames[-1], "share")
+    figure.legend(*frames[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(STATES))
     return Drawing(
         name,
         figure,
-        f"Phases of {candidate.key} along z at {len(chosen)} times, and the reacted share over z and time.",
-        "Composition along z: share of the atoms of each slab that resemble each phase, at several times; right, the "
-        "share that resembles neither electrolyte nor lithium metal, over z and time (blank: no atoms; dots: bonds "
-        "broken for good).",
+        f"Atoms of {candidate.key} by state along the normal at {len(windows)} times, and the reacted share over "
+        "height and time.",
+        "Profiles along the normal, from the middle of the metal (or of the vacuum) on: atoms by state at several "
+        "times; right, the reacted share of the atoms other than lithium (blank: there are none).",
     )
 
 
-def _height(candidate: Candidate) -> tuple[float, str]:
-    """Return the extent of z: the cell's height in Angstrom where it is known, else 1, a share of it."""
-    cells = candidate.series.get("snapshot_cells")
-    if cells is None or not np.isfinite(cells).all():
-        return 1.0, "cell height"
-    cell = np.asarray(cells, dtype=float)[0]
-    area = float(np.linalg.norm(np.cross(cell[0], cell[1])))
-    height = abs(float(np.linalg.det(cell))) / area if area > 1e-6 else 0.0
-    return (height, "Å") if height > 1e-6 else (1.0, "cell height")
+def averaged(profile: np.ndarray, time: np.ndarray) -> list[tuple[float, float, np.ndarray]]:
+    """Return the (Z, S) mean profiles at start, middle and end, each with the times that it is the mean of."""
+    width = max(1, round(WINDOW * len(profile)))
+    starts = np.unique(np.linspace(0, len(profile) - width, MAX_TIMES).round().astype(int))
+    return [(float(time[k]), float(time[k + width - 1]), profile[k : k + width].mean(axis=0)) for k in starts]
 
 
-def _stack(axes: Axes, counts: np.ndarray, names: list[str], height: float) -> None:
-    """Draw the (Z, P + 1) shares of one time as bars side by side, one row for each slab."""
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    edges = np.linspace(0, height, len(counts) + 1)
-    left = np.zeros(len(counts))
-    for i in (int(k) for k in np.flatnonzero(counts.any(axis=0))):
-        right = left + shares[:, i]
+def _stack(axes: Axes, density: np.ndarray) -> None:
+    """Draw (Z, S) densities as bars side by side, one row for each slab."""
+    edges = np.arange(len(density) + 1) * BIN
+    left = np.zeros(len(density))
+    for state, label in enumerate(STATES):
+        right = left + density[:, state]
         axes.fill_betweenx(
             edges, np.append(left, left[-1]), np.append(right, right[-1]), step="post",
-            color=phase_colour(names[i], i), label=plain(names[i]), lw=0,
+            color=STATE_COLOURS[label], label=label, lw=0,
         )  # fmt: skip
         left = right
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, height)
-    axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-    axes.set_xlabel("share")
+    axes.set_ylim(0, edges[-1])
+    axes.set_xlabel("atoms / Å$^3$")
 
 
-def _places(candidate: Candidate, names: list[str]) -> list[int]:
-    """Return the columns of what has reacted: products, and what no phase resembles."""
-    roles = candidate.series.get("roles")
-    if roles is not None and len(roles) == len(names) - 1:
-        return [i for i, role in enumerate([*map(str, roles), "product"]) if role == "product"]
-    return [i for i, name in enumerate(names) if name not in ("Li", "Li6PS5Cl")]
+def reacted_share(profile: np.ndarray, columns: int) -> np.ndarray:
+    """Return the (columns, Z) reacted share of the atoms other than lithium, NaN where there are none."""
+    parts = np.array_split(profile, min(columns, len(profile)))
+    counts = np.array([part.sum(axis=0) for part in parts])
+    framework = counts[:, :, HOST:].sum(axis=2)
+    reacted = counts[:, :, HOST + 1 :].sum(axis=2)
+    return np.divide(reacted, framework, out=np.full_like(framework, np.nan), where=framework > 0)
 
 
-def _reacted(axes: Axes, profile: np.ndarray, edges: np.ndarray, columns: list[int], height: float) -> QuadMesh:
-    totals = profile.sum(axis=2)
-    share = np.divide(profile[:, :, columns].sum(axis=2), totals, out=np.full_like(totals, np.nan), where=totals > 0)
-    z = np.linspace(0, height, profile.shape[1] + 1)
-    image = axes.pcolormesh(edges, z, share.T, vmin=0, vmax=1, cmap="cividis", rasterized=True)
+def _reacted(axes: Axes, profile: np.ndarray, time: np.ndarray) -> QuadMesh:
+    share = reacted_share(profile, MAX_COLUMNS)
+    across = np.linspace(time[0], max(time[-1], time[0] + 1e-6), len(share) + 1)
+    heights = np.arange(profile.shape[1] + 1) * BIN
+    image = axes.pcolormesh(across, heights, share.T, vmin=0, vmax=1, cmap="cividis", rasterized=True)
     axes.set_title("reacted", fontsize=8)
     axes.set_xlabel("time / ps")
     axes.tick_params(labelleft=False)
     return image
-
-
-def _events(axes: Axes, candidate: Candidate, height: float) -> None:
-    """Mark the bonds broken for good where and when they broke."""
-    names = ("time", "z", "formed")
-    times, z, formed = (np.asarray(candidate.series.get(f"events_{n}", ()), dtype=float) for n in names)
-    if len(times) and len(times) == len(z) == len(formed):
-        broken = formed == 0
-        axes.plot(times[broken] / 1000, z[broken] * height, ".", ms=3, color="white", mec="black", mew=0.3,
-                  rasterized=True)  # fmt: skip

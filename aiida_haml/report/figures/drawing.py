@@ -36,6 +36,11 @@ PHASE_COLOURS = {
     "Li2S": "#E69F00", "Li3P": "#CC79A7", "LiCl": "#009E73", "Li2O": "#D55E00", "LiF": "#56B4E9",
     "Li2Se": "#8B5E3C", "Li": "#BBBBBB", "Li6PS5Cl": "#0072B2", "none": "#ECECEC",
 }  # fmt: skip
+#: Of atoms, as `aiida_haml.analysis.balance.states` has them.
+STATE_COLOURS = {
+    "metal": "#BBBBBB", "ion": "#D8CFE6", "host": "#0072B2", "thiophosphate": "#56B4E9", "intermediate": "#CC79A7",
+    "product": "#E69F00",
+}  # fmt: skip
 #: 'none' where it stands on white: in maps and cells.
 NONE_ON_WHITE = "#4A4A4A"
 BURST_COLOUR = "#F0C8A0"

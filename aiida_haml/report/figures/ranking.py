@@ -17,8 +17,8 @@ MAX_PAIRED = 16
 
 
 @styled
-def scores(rows: Sequence[Mapping[str, Any]]) -> Drawing:
-    """Draw the scores of the ranked candidates with their intervals."""
+def scores(name: str, rows: Sequence[Mapping[str, Any]]) -> Drawing:
+    """Draw the scores of the ranked candidates of a group with their intervals."""
     figure = Figure(figsize=(7, 0.9 + 0.28 * len(rows)))
     axes = figure.subplots()
     for place, row in enumerate(rows):
@@ -31,7 +31,7 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> Drawing:
     axes.set_xlabel("score")
     axes.grid(axis="x")
     return Drawing(
-        "scores",
+        name,
         figure,
         "Score of each candidate with its interval, best on top.",
         "Scores (points) and their intervals (bars). Bars that overlap are no proof of a tie: see the column "
@@ -40,7 +40,7 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> Drawing:
 
 
 @styled
-def order(rows: Sequence[Mapping[str, Any]], probability: Sequence[Sequence[float | None]]) -> Drawing:
+def order(name: str, rows: Sequence[Mapping[str, Any]], probability: Sequence[Sequence[float | None]]) -> Drawing:
     """Draw how sure it is that the candidate of a row is better than that of a column."""
     rows = rows[:MAX_PAIRED]
     n = len(rows)
@@ -48,7 +48,7 @@ def order(rows: Sequence[Mapping[str, Any]], probability: Sequence[Sequence[floa
     np.fill_diagonal(values, np.nan)
     figure = _table(rows, values, "RdBu")
     return Drawing(
-        "order",
+        name,
         figure,
         "Probability that the candidate of a row scores above that of a column, for each pair.",
         "How sure the order is: probability that the candidate of the row scores above that of the column. Values "
@@ -57,12 +57,12 @@ def order(rows: Sequence[Mapping[str, Any]], probability: Sequence[Sequence[floa
 
 
 @styled
-def sensitivity(rows: Sequence[Mapping[str, Any]], probability: Mapping[str, Sequence[float]]) -> Drawing:
+def sensitivity(name: str, rows: Sequence[Mapping[str, Any]], probability: Mapping[str, Sequence[float]]) -> Drawing:
     """Draw how often each candidate takes each rank when the weights are drawn at random."""
     rows = [row for row in rows if row["label"] in probability][:MAX_PAIRED]
     values = np.array([list(probability[row["label"]])[: len(rows)] for row in rows], dtype=float)
     return Drawing(
-        "sensitivity",
+        name,
         _table(rows, values, "Blues"),
         "Probability of each rank for each candidate over random weights.",
         "How much of the order is the weights' doing: probability of each rank (column) when the weights are drawn at "
@@ -89,20 +89,22 @@ def _table(rows: Sequence[Mapping[str, Any]], values: np.ndarray, colours: str) 
 
 
 @styled
-def tree(labels: Sequence[str], distances: Sequence[Sequence[float | None]]) -> Drawing:
-    """Draw the hierarchical order of candidates by the distance between their environments."""
+def tree(name: str, labels: Sequence[str], distances: Sequence[Sequence[float | None]], floor: float | None) -> Drawing:
+    """Draw the hierarchical order of candidates by the distance between their interphases, with the floor."""
     matrix = np.array([[1.0 if d is None else d for d in row] for row in distances], dtype=float)
     figure = Figure(figsize=(7, 0.9 + 0.28 * len(labels)))
     axes = figure.subplots()
     links = linkage(squareform(matrix, checks=False), method="average")
     dendrogram(links, labels=[plain(x) for x in labels], orientation="right", ax=axes, leaf_font_size=9,
                color_threshold=0, above_threshold_color=COLOURS[0])  # fmt: skip
+    if floor is not None:
+        axes.axvline(floor, color=COLOURS[1], lw=1.2, ls="--")
     axes.set_xlabel("Jensen-Shannon distance")
     axes.spines["left"].set_visible(False)
     return Drawing(
-        "tree",
+        name,
         figure,
-        "Candidates joined by how alike their environments are.",
-        "Candidates by how alike their environments are over the compared time: those that join far to the right have "
-        "little in common with the rest.",
+        "Candidates joined by how alike their late interphases are.",
+        "Candidates by how alike their late interphases are, over the clusters of environments. The dashed line is the "
+        "floor, the mean distance between seeds of one candidate: what joins to its left is not told apart.",
     )

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from aiida_haml.report.data import Candidate
+from aiida_haml.report.figures.balance import draw_consumed, draw_ladder, draw_left, draw_products, has_balance
 from aiida_haml.report.figures.drawing import (
     BURST_COLOUR,
     COLOURS,
     Drawing,
     drawable,
     grid,
-    phase_colour,
     plain,
     shared_legend,
     style,
@@ -32,9 +32,7 @@ MAX_PAIRS = 6
 CURVES = {
     "ps4_fraction": "intact PS$_4$ units",
     "p_chalcogen_bonds": "bonds to S, O, Se per P",
-    "reacted_fraction": "reacted share (not Li)",
-    "product_score": "electrolyte 0 … product 1",
-    "p_oxidation_state": "mean oxidation state of P",
+    "p_bond_order_state": "state of P by its bonds",
     "broken_bonds": "bonds broken for good",
     "intact_molecules": "intact molecules",
 }
@@ -42,9 +40,9 @@ CURVES = {
 UNIT_COLOURS = ("#084594", "#4292C6", "#9ECAE1", "#DEEBF7", "#FDD0A2", "#FD8D3C", "#D94801", "#7F2704")
 #: What moves: series, its times, the axis of time, the axis of the series.
 MOTION = (
-    ("li_msd", "li_msd_lag", "time lag / ps", "Li, mean square\ndisplacement / Å$^2$"),
-    ("framework_displacement", "time", "time / ps", "not Li, root mean square\ndisplacement / Å"),
-    ("lindemann", "lindemann_time", "time / ps", "Lindemann ratio\nof the framework"),
+    ("li_msd_plane", "li_msd_lag", "time lag / ps", "Li in the plane, mean\nsquare displacement / Å$^2$"),
+    ("li_msd_normal", "li_msd_lag", "time lag / ps", "Li along the normal, mean\nsquare displacement / Å$^2$"),
+    ("lindemann", "lindemann_time", "time / ps", "Lindemann ratio of\nunreacted anions"),
 )
 
 
@@ -55,20 +53,20 @@ def comparison(candidates: Sequence[Candidate]) -> Drawing:
     return Drawing(
         "comparison",
         _compared(candidates, curves, columns=2),
-        "What reacts and what breaks along time, for all candidates: bonds of P, reacted share, product score.",
+        "What breaks along time, for all candidates: units, bonds of P, molecules.",
         "Candidates compared, best first.",
     )
 
 
 @styled
 def motion(candidates: Sequence[Candidate]) -> Drawing:
-    """Draw how far lithium and the rest of the atoms have moved."""
+    """Draw how far lithium moves, and how much the anions rattle."""
     return Drawing(
         "motion",
         _compared(candidates, MOTION, columns=3),
-        "Displacement of lithium and of the other atoms, for all candidates.",
-        "How far atoms move: mean square displacement of lithium over the time lag, and the displacement of all other "
-        "atoms since the start, which measures the instability of the framework.",
+        "Displacement of lithium, and Lindemann ratio of the anions, for all candidates.",
+        "How far atoms move: mean square displacement of the electrolyte's lithium over the time lag, and how much the "
+        "anions of what has not reacted rattle about their places.",
     )
 
 
@@ -112,20 +110,16 @@ def trajectory(candidate: Candidate, name: str) -> Drawing:
     return Drawing(
         name,
         figure,
-        f"Time line of {candidate.key}: bonds, phases and conditions; bursts shaded, handovers as lines.",
-        "Bonds, phases and conditions along time; bursts (AIMD) shaded, handovers dotted. Ticks: lasting changes of "
+        f"Time line of {candidate.key}: what is consumed, bonds and conditions; bursts shaded, handovers as lines.",
+        "Balance, bonds and conditions along time; bursts (AIMD) shaded, handovers dotted. Ticks: lasting changes of "
         "bonds, broken below, formed above.",
     )
 
 
-def _shares(axes: Axes, candidate: Candidate) -> None:
+def _consumed(axes: Axes, candidate: Candidate) -> None:
     _segments(axes, candidate, named=True)
-    for index, curve in enumerate(("ps4_fraction", "reacted_fraction", "product_score", "intact_molecules")):
-        if drawable(candidate.series.get(curve)):
-            time, values = thinned(candidate.series["time"], candidate.series[curve])
-            axes.plot(time, values, lw=1.3, label=CURVES[curve], **style(index))
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel("share")
+    if has_balance(candidate):
+        draw_consumed(axes, candidate)
 
 
 def _segments(axes: Axes, candidate: Candidate, named: bool = False) -> None:
@@ -137,19 +131,6 @@ def _segments(axes: Axes, candidate: Candidate, named: bool = False) -> None:
         if k:
             label = "handover" if named and k == 1 else None
             axes.axvline(segment.time_start / 1000, color="#555555", lw=0.7, ls=":", label=label)
-
-
-def _phases(axes: Axes, candidate: Candidate) -> None:
-    shares = np.nan_to_num(np.asarray(candidate.series["framework_fractions"]))
-    time, shares = thinned(candidate.series["time"], shares, MAX_AREA_POINTS)
-    names = [*(str(p) for p in candidate.series["phases"]), "none"]
-    shown = [i for i in range(len(names)) if shares[:, i].any()]
-    axes.stackplot(
-        time, shares[:, shown].T, colors=[phase_colour(names[i], i) for i in shown],
-        labels=[plain(names[i]) for i in shown], lw=0.3, edgecolor="#666666",
-    )  # fmt: skip
-    axes.set_ylim(0, 1)
-    axes.set_ylabel("phases (not Li)")
 
 
 def _temperature(axes: Axes, candidate: Candidate) -> None:
@@ -168,14 +149,6 @@ def _deviation(axes: Axes, candidate: Candidate) -> None:
     axes.plot(time, values, ".", ms=2.5, color=style(0)["color"])
     axes.set_ylim(bottom=0)
     axes.set_ylabel("deviation /\neV Å$^{-1}$")
-
-
-def _displacement(axes: Axes, candidate: Candidate) -> None:
-    _segments(axes, candidate)
-    time, values = thinned(candidate.series["time"], candidate.series["framework_displacement"])
-    axes.plot(time, values, lw=1.3, **style(0))
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("displacement\n(not Li) / Å")
 
 
 def _units(axes: Axes, candidate: Candidate) -> None:
@@ -219,11 +192,12 @@ def _has(*names: str) -> Callable[[Candidate], bool]:
 
 #: Panels of a time line, top to bottom: whether there is something to draw, what draws it, its height in inches.
 PANELS: tuple[tuple[Callable[[Candidate], bool], Callable[[Axes, Candidate], None], float], ...] = (
-    (lambda _: True, _shares, 1.9),
-    (_has("framework_fractions"), _phases, 1.8),
+    (lambda _: True, _consumed, 1.9),
+    (has_balance, draw_ladder, 1.5),
+    (has_balance, draw_products, 1.6),
+    (has_balance, draw_left, 1.1),
     (lambda c: any(n.startswith("units_") and drawable(v) for n, v in c.series.items()), _units, 1.5),
     (_has("broken_bonds", "events_time"), _bonds, 1.4),
-    (_has("framework_displacement"), _displacement, 1.1),
     (_has("temperature"), _temperature, 1.1),
     (lambda c: drawable(c.watch.get("deviation")), _deviation, 1.1),
 )

@@ -1,0 +1,150 @@
+"""From bonds and environments of frames to the balance: one reader for each candidate, made from its cell as built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from aiida_haml.analysis.balance.cell import built_cell
+from aiida_haml.analysis.balance.inventory import inventory
+from aiida_haml.analysis.balance.states import HOST, BondStates, Ladder, anion_bonds
+from aiida_haml.analysis.chemistry.bonds import LITHIUM, BondTracker
+from aiida_haml.analysis.chemistry.units import Units
+from aiida_haml.analysis.environments.basis import Basis, with_own_host
+from aiida_haml.analysis.environments.stream import Environments, describe_frames
+from aiida_haml.analysis.references.disorder import heated
+from aiida_haml.analysis.references.phases import ELECTROLYTE
+from aiida_haml.frames import FloatArray, Frames
+
+#: Copies of the cell as built, shaken as at `BASELINE_K`, that say what an unreacted cell reads, and how it scatters.
+BASELINE_FRAMES = 12
+BASELINE_K = 300.0
+
+
+class BalanceReader:
+    """Reads the balance of one candidate.
+
+    Parameters
+    ----------
+    built : Frames
+        Its first frame is the cell as built.
+    basis : Basis
+        Of all candidates.
+
+    Attributes
+    ----------
+    built : BuiltCell
+    basis : Basis
+        With the candidate's own electrolyte among the snapshots of its host.
+    constants : dict
+        What does not change along time: ``faces`` (F,), ``area`` (1,) Angstrom^2, ``normal`` (3,) unit vector,
+        ``electrolyte_length`` and ``metal_length`` (1,) as built, Angstrom; ``n_framework`` and ``n_metal`` (1,)
+        atoms as built; ``reservoir`` (1,); ``baseline_metal`` (2,) mean and standard deviation of the metal's atoms,
+        and ``baseline_consumed`` (2,) of the reacted share of the electrolyte, of the cell as built, shaken.
+    """
+
+    def __init__(self, built: Frames, basis: Basis) -> None:
+        settings = basis.settings
+        self.built = built_cell(built, anion_bonds(built, settings.hysteresis), settings.normal)
+        self.ladder = Ladder(built, Units(built, settings.hysteresis))
+        atoms = built[0].to_ase()[0]
+        self.basis = with_own_host(basis, atoms, ~self.built.metal)
+        self.elements = tuple(sorted(set(settings.elements) - {"Li"}))
+        self._host = next((i for i, p in enumerate(basis.phases) if p.role == ELECTROLYTE), -1)
+        self.constants = self._geometry() | self._baseline()
+
+    def read(
+        self, frames: Frames, start: Frames, bonds: Mapping[str, np.ndarray], environments: Environments
+    ) -> tuple[dict[str, np.ndarray], Environments]:
+        """Return the balance of frames, and their environments with states and with phases that agree with them.
+
+        Parameters
+        ----------
+        frames : Frames
+            F frames.
+        start : Frames
+            The start of the trajectory: displacements before it are taken to be the shortest there are.
+        bonds : mapping
+            ``atom_states`` and ``broken_units`` of the same frames.
+        environments : Environments
+            Of the same frames.
+        """
+        shape = (len(frames), frames.n_atoms)
+        thiophosphate = environments.thiophosphate.reshape(shape)
+        states = self.ladder.states(bonds["atom_states"], bonds["broken_units"], thiophosphate)
+        # An atom that has reacted is not the electrolyte's whatever it resembles, and one that has not is.
+        phase = np.where(states == HOST, self._host, environments.reacted_phase.reshape(shape))
+        phase = np.where(frames.numbers == LITHIUM, environments.phase.reshape(shape), phase).astype(np.int16)
+        counted = inventory(
+            frames,
+            self._risen(frames, start),
+            states,
+            phase,
+            len(self.basis.phases),
+            self.built,
+            self.ladder.counted,
+            self.elements,
+        )
+        face = counted.pop("atom_face").astype(np.int8)
+        named = replace(environments, state=states.ravel(), phase=phase.ravel(), face=face.ravel())
+        return counted, named
+
+    def _risen(self, frames: Frames, start: Frames) -> FloatArray:
+        """Return (F, N) changes of the scaled coordinate along the normal since the cell was built.
+
+        From the cell as built to the start of the trajectory the shortest way is taken, from there on atoms are
+        followed.
+        """
+        normal, built = self.built.normal, self.built.frame
+        first = _scaled(start, normal)[:1] - _scaled(built, normal)
+        first -= np.round(first) * built.pbc[normal]
+        return np.asarray(_scaled(frames, normal) - _scaled(start, normal)[:1] + first)
+
+    def _geometry(self) -> dict[str, np.ndarray]:
+        built, cell = self.built, self.built.frame.cells[0]
+        across = np.cross(cell[(built.normal + 1) % 3], cell[(built.normal + 2) % 3])
+        return {
+            "faces": np.array(built.faces),
+            "area": np.array([built.area]),
+            "normal": across / np.linalg.norm(across),
+            "electrolyte_length": np.array([built.electrolyte_length]),
+            "metal_length": np.array([built.metal_length]),
+            "n_framework": np.array([built.framework.sum()]),
+            "n_metal": np.array([built.metal.sum()]),
+            "reservoir": np.array([built.reservoir]),
+        }
+
+    def _baseline(self) -> dict[str, np.ndarray]:
+        """Read shaken copies of the cell as built: what they show is not reaction."""
+        rng = np.random.default_rng([self.basis.settings.reference_seed, 4])
+        atoms = self.built.frame.to_ase()[0]
+        atoms.info.clear()  # snapshots have no time
+        shaken = [heated(atoms, BASELINE_K, self.built.metal, rng) for _ in range(BASELINE_FRAMES)]
+        frames = Frames.from_ase(shaken)
+        bonds = self._bonds(frames)
+        counted, _ = self.read(frames, self.built.frame, bonds, describe_frames(frames, self.basis).environments)
+        return {
+            f"baseline_{name}": np.array([values.mean(), values.std()])
+            for name, values in (
+                ("metal", counted["metal"]),
+                ("consumed", counted["consumed"].sum(axis=1)),
+                ("thickness", counted["thickness"].mean(axis=1)),
+            )
+        }
+
+    def _bonds(self, frames: Frames) -> dict[str, np.ndarray]:
+        """Return states and broken units of frames that have nothing to do with each other."""
+        hysteresis = self.basis.settings.hysteresis
+        states, units = BondStates(frames.numbers), Units(self.built.frame, hysteresis)
+        for f in range(len(frames)):
+            for block in BondTracker(frames.numbers, hysteresis).follow(frames[f]):
+                states.add(block, frames[f])
+                units.add(block)
+        return {"atom_states": states.states(), "broken_units": units.broken()}
+
+
+def _scaled(frames: Frames, normal: int) -> FloatArray:
+    """Return (F, N) scaled coordinates along one cell vector."""
+    return np.asarray(np.einsum("fni,fi->fn", frames.positions, np.linalg.inv(frames.cells)[:, :, normal]))

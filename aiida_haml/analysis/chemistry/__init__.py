@@ -1,0 +1,1 @@
+"""Bonds along a trajectory and what they say: units, events, transport."""

@@ -1,0 +1,289 @@
+"""Environments of the atoms of a trajectory: described, projected and compared, a few frames at a time.
+
+Only `DescriptionSettings.chunk` environments exist at full dimension at a time (5 kB each); what is kept is
+32 single-precision numbers, so a million environments take 0.13 GB. Of the descriptor, only the blocks of the
+elements present are computed: those of the others are zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from dscribe.descriptors import SOAP
+from numpy.typing import NDArray
+
+from aiida_haml.analysis.environments.basis import Basis, SpeciesBasis, soap
+from aiida_haml.analysis.environments.modes import Float32Array
+from aiida_haml.analysis.environments.similarity import similarity
+from aiida_haml.analysis.settings import DescriptionSettings
+from aiida_haml.frames import FloatArray, Frames
+
+LITHIUM = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Environments:
+    """Environments of M atoms.
+
+    Attributes
+    ----------
+    projected : (M, C) float32 array
+    central : (M,) int array
+        Atomic number of the central atom.
+    frame, atom : (M,) int array
+        Index of the described frame and of the atom in it.
+    z : (M,) array
+        Place along the third cell vector as a share of it, from 0 to 1.
+    phase, reacted_phase : (M,) int array
+        Index of the phase resembled, -1 for none; see `Similarity`.
+    known, thiophosphate : (M,) array
+        See `Similarity`.
+    state, face : (M,) int array
+        See `aiida_haml.analysis.balance.states`, and index of the face that the atom is at; -1 until the balance is
+        read.
+    """
+
+    projected: Float32Array
+    central: NDArray[np.int16]
+    frame: NDArray[np.int32]
+    atom: NDArray[np.int32]
+    z: Float32Array
+    phase: NDArray[np.int16]
+    reacted_phase: NDArray[np.int16]
+    known: Float32Array
+    thiophosphate: Float32Array
+    state: NDArray[np.int8]
+    face: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.central)
+
+    @classmethod
+    def join(cls, parts: Sequence[Environments]) -> Environments:
+        """Join parts end to end."""
+        return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
+
+
+@dataclass(eq=False)
+class VarianceCheck:
+    """How much of the variance of a candidate's own environments the projection keeps, by central species."""
+
+    n: dict[int, int]
+    total: dict[int, float]
+    lost: dict[int, float]
+    sums: dict[int, FloatArray]
+
+    @classmethod
+    def empty(cls) -> VarianceCheck:
+        return cls({}, {}, {}, {})
+
+    def add(self, central: int, total: FloatArray, projected: Float32Array, basis: SpeciesBasis) -> None:
+        """Take in the (D,) sum of M descriptors of unit length and their (M, C) projection."""
+        n, mean = len(projected), basis.mean.astype(np.float64)
+        squares = n - 2 * float(total @ mean) + n * float(mean @ mean)
+        self.n[central] = self.n.get(central, 0) + n
+        self.total[central] = self.total.get(central, 0.0) + squares
+        self.lost[central] = self.lost.get(central, 0.0) + squares - float(np.vdot(projected, projected))
+        self.sums[central] = self.sums.get(central, 0.0) + total - n * mean
+
+    def merge(self, other: VarianceCheck) -> None:
+        """Take in another check, of another segment."""
+        for central in other.n:
+            self.n[central] = self.n.get(central, 0) + other.n[central]
+            self.total[central] = self.total.get(central, 0.0) + other.total[central]
+            self.lost[central] = self.lost.get(central, 0.0) + other.lost[central]
+        for central, sums in other.sums.items():
+            self.sums[central] = self.sums.get(central, 0.0) + sums
+
+    def explained(self, basis: Basis) -> dict[int, float]:
+        """Return, by atomic number, the share of variance about the candidate's own mean that is kept.
+
+        A species whose environments are all alike has no variance, and 1 is returned.
+        """
+        shares = {}
+        for central, n in self.n.items():
+            mean = self.sums[central] / n
+            components = basis.species[central].components
+            lost_of_mean = mean - components @ (mean @ components)
+            own = self.total[central] - n * float(mean @ mean)
+            lost = self.lost[central] - n * float(lost_of_mean @ lost_of_mean)
+            shares[central] = 1.0 if own < 1e-9 * n else float(np.clip(1 - lost / own, 0, 1))
+        return shares
+
+
+@dataclass(frozen=True, eq=False)
+class DescribedFrames:
+    """Environments of a few frames, and what the projection keeps of them."""
+
+    environments: Environments
+    check: VarianceCheck
+
+
+def check_elements(frames: Frames, basis: Basis) -> None:
+    """Refuse frames with an element that the basis was not made for.
+
+    Raises
+    ------
+    ValueError
+    """
+    missing = sorted(set(frames.elements) - set(basis.settings.elements))
+    if missing:
+        raise ValueError(
+            f"The frames hold {missing}, but DescriptionSettings.elements is "
+            f"{list(basis.settings.elements)}; add them there, for all candidates of the screen."
+        )
+
+
+def chunks(n_frames: int, n_atoms: int, size: int) -> Iterator[slice]:
+    """Yield runs of whole frames with about `size` environments each, at least one frame."""
+    step = max(1, size // n_atoms)
+    return (slice(start, min(start + step, n_frames)) for start in range(0, n_frames, step))
+
+
+def stream_environments(frames: Frames, basis: Basis, check: VarianceCheck | None = None) -> Iterator[Environments]:
+    """Describe frames, a few at a time.
+
+    Parameters
+    ----------
+    frames : Frames
+        All are described.
+    basis : Basis
+    check : VarianceCheck, optional
+        Takes in what the projection keeps.
+
+    Yields
+    ------
+    Environments
+        Of whole frames.
+
+    Raises
+    ------
+    ValueError
+        If the frames hold an element that the basis was not made for.
+    """
+    check_elements(frames, basis)
+    for part in chunks(len(frames), frames.n_atoms, basis.settings.chunk):
+        found = describe_frames(frames[part], basis)
+        if check is not None:
+            check.merge(found.check)
+        yield replace(found.environments, frame=found.environments.frame + np.int32(part.start))
+
+
+def describe_frames(frames: Frames, basis: Basis) -> DescribedFrames:
+    """Describe a few frames at once.
+
+    The last digits of an answer hang on how many frames are described together, as the sums in a product of
+    matrices come in an order that depends on their size.
+
+    Parameters
+    ----------
+    frames : Frames
+        As many as may exist at full dimension; a single frame of more than `DescriptionSettings.chunk` atoms
+        is described in pieces.
+    basis : Basis
+    """
+    shape = (len(frames), frames.n_atoms)
+    made = {name: np.empty(shape, dtype) for name, dtype in _ANSWERS.items()}
+    made["projected"] = np.empty((*shape, basis.settings.n_components), np.float32)
+    check = VarianceCheck.empty()
+    for central, atoms, values in _descriptors(frames, basis.settings):
+        species = basis.species[central]
+        projected, total = _project(values, species, _columns(basis.settings, tuple(frames.elements)))
+        check.add(central, total, projected, species)
+        answer = similarity(basis, central, projected)
+        made["projected"][:, atoms] = projected.reshape(len(frames), len(atoms), -1)
+        for name in _ANSWERS:
+            made[name][:, atoms] = getattr(answer, name).reshape(len(frames), -1)
+    return DescribedFrames(_flat(frames, made), check)
+
+
+#: What `Similarity` says of each environment that is kept.
+_ANSWERS = {"phase": np.int16, "reacted_phase": np.int16, "known": np.float32, "thiophosphate": np.float32}
+
+
+def _flat(frames: Frames, made: dict[str, np.ndarray]) -> Environments:
+    n_frames, n_atoms = len(frames), frames.n_atoms
+    return Environments(
+        central=np.tile(frames.numbers.astype(np.int16), n_frames),
+        frame=np.repeat(np.arange(n_frames, dtype=np.int32), n_atoms),
+        atom=np.tile(np.arange(n_atoms, dtype=np.int32), n_frames),
+        z=heights(frames).astype(np.float32).ravel(),
+        state=np.full(n_frames * n_atoms, -1, dtype=np.int8),
+        face=np.full(n_frames * n_atoms, -1, dtype=np.int8),
+        **{name: array.reshape(n_frames * n_atoms, *array.shape[2:]) for name, array in made.items()},
+    )
+
+
+@lru_cache(maxsize=8)
+def _soap_of(settings: DescriptionSettings, elements: tuple[str, ...]) -> SOAP:
+    """Return the descriptor for the elements present alone; double precision saves it a copy."""
+    return soap(replace(settings, elements=elements), "float64")
+
+
+@lru_cache(maxsize=8)
+def _columns(settings: DescriptionSettings, elements: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return which features of the whole descriptor the elements present fill: it is ordered by neighbour."""
+    numbers = sorted(atomic_numbers[e] for e in settings.elements)
+    block = soap(settings).get_number_of_features() // len(numbers)
+    present = [numbers.index(atomic_numbers[e]) for e in elements]
+    return np.concatenate([np.arange(k * block, (k + 1) * block) for k in sorted(present)])
+
+
+def _descriptors(
+    frames: Frames, settings: DescriptionSettings
+) -> Iterator[tuple[int, NDArray[np.int64], Float32Array]]:
+    """Yield central species, atoms and the (F * M, D') descriptors of those M atoms in all frames.
+
+    Atoms are handed over in the order of their species, so that each species is one block of the result.
+    """
+    descriptor = _soap_of(settings, tuple(frames.elements))
+    order = np.argsort(frames.numbers, kind="stable")
+    numbers = frames.numbers[order]
+    n_features, n_frames = descriptor.get_number_of_features(), len(frames)
+    for piece in np.array_split(np.arange(len(order)), -(-len(order) // settings.chunk)):
+        whole = len(piece) == len(order)
+        species, starts = np.unique(numbers[piece], return_index=True)
+        ends = [*starts[1:], len(piece)]
+        sizes = np.array(ends) - starts
+        buffers = [np.empty((n_frames, n, n_features), np.float32) for n in sizes]
+        for f in range(n_frames):
+            positions = frames.positions[f, order]
+            atoms = Atoms(numbers, positions, cell=frames.cells[f], pbc=frames.pbc)
+            # Centres as positions: as indices, each would cost a copy of all positions.
+            values = descriptor.create(atoms, centers=None if whole else list(positions[piece]))
+            for buffer, start, end in zip(buffers, starts, ends, strict=True):
+                buffer[f] = values[start:end]
+        for z, buffer, start, end in zip(species, buffers, starts, ends, strict=True):
+            yield int(z), order[piece[start:end]], buffer.reshape(-1, n_features)
+
+
+def _project(
+    values: Float32Array, species: SpeciesBasis, columns: NDArray[np.int64]
+) -> tuple[Float32Array, FloatArray]:
+    """Return the (M, C) projection of (M, D') descriptors taken to unit length, and their (D,) sum."""
+    lengths = np.sqrt(np.einsum("md,md->m", values, values))
+    inverse = 1 / np.maximum(lengths, np.finfo(np.float32).tiny)
+    projected = values @ np.ascontiguousarray(species.components[columns])
+    projected *= inverse[:, None]
+    projected -= species.mean @ species.components
+    total = np.zeros(len(species.mean))
+    total[columns] = inverse @ values
+    return projected, total
+
+
+def heights(frames: Frames) -> FloatArray:
+    """Return (F, N) places along the third cell vector, as a share of it from 0 to 1.
+
+    Where the cell does not repeat, or has no third vector, the span of the atoms takes the vector's place.
+    """
+    if frames.pbc[2] and np.all(np.abs(np.linalg.det(frames.cells)) > 1e-9):
+        scaled = np.einsum("fni,fij->fnj", frames.positions, np.linalg.inv(frames.cells))[..., 2] % 1.0
+        return np.asarray(scaled)
+    z = frames.positions[..., 2]
+    low, high = z.min(axis=1, keepdims=True), z.max(axis=1, keepdims=True)
+    return np.asarray((z - low) / np.maximum(high - low, 1e-9))

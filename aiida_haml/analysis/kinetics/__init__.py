@@ -1,0 +1,1 @@
+"""Growth laws of the layer."""

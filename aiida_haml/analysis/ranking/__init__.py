@@ -1,0 +1,1 @@
+"""Metrics, replicates, verdicts and the order of candidates."""

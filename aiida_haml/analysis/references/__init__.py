@@ -1,0 +1,1 @@
+"""What environments are compared with: crystals, solid solutions, amorphous products, and what is none of them."""

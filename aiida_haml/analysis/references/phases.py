@@ -1,0 +1,160 @@
+"""The library of reference phases, which give names to environments.
+
+Crystals are read from ``structures/data/references/NAME.cif``; two tags of their own say what a phase is in a reaction
+(``_haml_role``) and what it conducts (``_haml_conducts``). Users add their own in the same form
+(`aiida_haml.analysis.settings.DescriptionSettings.references`). Besides them stand the products that have no crystal
+of their own: see `aiida_haml.analysis.references.solutions`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from io import StringIO
+
+import numpy as np
+from ase import Atoms
+from ase.build import make_supercell
+from ase.io.cif import CIFBlock, NoStructureData, parse_cif
+
+from aiida_haml.analysis.references.solutions import AMORPHOUS, SOLID_SOLUTION, amorphous_products, solid_solutions
+from aiida_haml.structures import crystals
+from aiida_haml.structures.host import host_settings, order, parent, site_counts
+
+#: What a phase is in the reaction of lithium with an electrolyte, from the metal and the electrolyte to the end
+#: product: a *thiophosphate* still holds the bonds of P (or C, N) to what is more electronegative, in an *intermediate*
+#: P is bound to P.
+METAL, ELECTROLYTE, THIOPHOSPHATE, INTERMEDIATE, PRODUCT = ROLES = (
+    "metal", "electrolyte", "thiophosphate", "intermediate", "product",
+)  # fmt: skip
+
+#: What carries charge through a phase. A layer that conducts ions alone can protect; one that conducts both grows on.
+IONS, ELECTRONS, BOTH = CONDUCTS = ("ions", "electrons", "both")
+
+CRYSTAL = "crystal"
+
+#: About the length of a reference cell's vectors, Angstrom.
+CELL_LENGTH = 9.5
+
+
+@dataclass(frozen=True, eq=False)
+class ReferencePhase:
+    """A phase that environments are compared with.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in results.
+    role : str
+        One of `ROLES`.
+    cells : tuple of Atoms
+        Of some 50 to 200 atoms; one of a crystal, several of what has no order.
+    form : str
+        `CRYSTAL`, `SOLID_SOLUTION` or `AMORPHOUS`.
+    conducts : str
+        One of `CONDUCTS`.
+    """
+
+    name: str
+    role: str
+    cells: tuple[Atoms, ...]
+    form: str = CRYSTAL
+    conducts: str = IONS
+
+
+@lru_cache(maxsize=8)
+def reference_phases(
+    elements: tuple[str, ...], host: str = "", references: tuple[str, ...] = ()
+) -> tuple[ReferencePhase, ...]:
+    """Return the phases that an element set can form; those that need another element are left out.
+
+    Parameters
+    ----------
+    elements : tuple of str
+    host : str
+        The electrolyte as `aiida_haml.structures.hosts` takes it, in JSON; the hosts known by name if empty.
+    references : tuple of str
+        The text of CIF files of one's own.
+
+    Raises
+    ------
+    ValueError
+        If two phases have the same name, or a file of one's own cannot be read.
+    """
+    phases = [*_hosts(host), *_library(), *(read_phase(text) for text in references)]
+    phases = [p for p in phases if set(p.cells[0].get_chemical_symbols()) <= set(elements)]
+    phases += [
+        ReferencePhase(name, PRODUCT, tuple(cells), form)
+        for form, families in (
+            (SOLID_SOLUTION, solid_solutions(elements)),
+            (AMORPHOUS, amorphous_products(elements)),
+        )
+        for name, cells in families.items()
+    ]
+    names = [p.name for p in phases]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"Two reference phases are called {name}; give the host or your own phase another name.")
+    return tuple(phases)
+
+
+def _library() -> Iterator[ReferencePhase]:
+    folder = resources.files("aiida_haml.structures").joinpath("data", "references")
+    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".cif"):
+            yield read_phase(entry.read_text(encoding="utf-8"))
+
+
+def _hosts(host: str) -> Iterator[ReferencePhase]:
+    if not host:
+        for name, phase in crystals.HOSTS.items():
+            yield ReferencePhase(name, ELECTROLYTE, (_repeated(phase.build()),))
+        return
+    settings = host_settings(json.loads(host))
+    sites = parent(settings)
+    atoms, _ = order(sites, site_counts(sites))
+    yield ReferencePhase(settings["name"], ELECTROLYTE, (_repeated(atoms),))
+
+
+def read_phase(text: str) -> ReferencePhase:
+    """Return the phase that the first block of a CIF file describes.
+
+    Parameters
+    ----------
+    text : str
+        The phase is called as its block; ``_haml_role`` (one of `ROLES`; 'product' if absent) and ``_haml_conducts``
+        (one of `CONDUCTS`; 'ions' if absent) are read besides the crystal.
+
+    Raises
+    ------
+    ValueError
+        If it holds no crystal, a site is not wholly occupied, or a tag has another value.
+    """
+    try:
+        block: CIFBlock = next(iter(parse_cif(StringIO(text))))
+        atoms = block.get_atoms(store_tags=False)
+    except (StopIteration, KeyError, ValueError, AssertionError, NoStructureData) as error:
+        raise ValueError(f"A reference phase cannot be read: {error}; give the text of a CIF file.") from error
+    name = block.name
+    shares = block.get("_atom_site_occupancy") or [1]
+    if any(abs(float(share) - 1) > 1e-3 for share in shares):
+        raise ValueError(f"Reference phase {name} has sites that are not wholly occupied; give an ordered cell.")
+    role, conducts = str(block.get("_haml_role", PRODUCT)), str(block.get("_haml_conducts", IONS))
+    for tag, value, known in (("_haml_role", role, ROLES), ("_haml_conducts", conducts, CONDUCTS)):
+        if value not in known:
+            raise ValueError(f"{tag} of reference phase {name} is {value!r}; it has to be one of {', '.join(known)}.")
+    return ReferencePhase(name, role, (_repeated(atoms),), CRYSTAL, conducts)
+
+
+def _repeated(atoms: Atoms) -> Atoms:
+    """Repeat a cell until its vectors are about `CELL_LENGTH` long."""
+    repeats = np.maximum(np.rint(CELL_LENGTH / atoms.cell.lengths()).astype(int), 1)
+    return make_supercell(atoms, np.diag(repeats))
+
+
+def of_role(phases: Sequence[ReferencePhase], role: str) -> list[int]:
+    """Return the indices of the phases of a role."""
+    return [i for i, phase in enumerate(phases) if phase.role == role]

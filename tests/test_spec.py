@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from aiida_haml.analysis.ranking.metrics import METRICS
 from aiida_haml.spec import ScreenSpec, SpecError, load_spec, parse_spec
 from aiida_haml.structures import crystals
+from aiida_haml.structures.host.settings import KnownHost
+from aiida_haml.structures.interface import SolidInterface
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CRYSTALS = Path(__file__).parent / "data" / "crystals"
@@ -62,6 +65,7 @@ BROKEN = {
     "no name": ("dopings: [pristine]\n", ["name", "required"]),
     "no dopings": ("name: x\ndopings: []\n", ["dopings", "at least 1 item"]),
     "solids and liquids": (GOOD + "electrolytes: [{solvents: {DME: 1}}]\n", ["electrolytes", "Make two files"]),
+    "own cells beside dopings": (GOOD + "cells: [{name: x, file: nowhere.extxyz}]\n", ["cells[0].file", "nowhere"]),
     "unknown host": (GOOD + "host: Li6PS5Br2\n", ["host.name", "Li6PS5Br2", "Li6PS5Cl"]),
     "too little metal": (GOOD + "interface: {layers: 2}\n", ["interface.layers: 2", "0.50", "demonstration"]),
     "metal too thin": (liquid("interface: {layers: 4}\n"), ["interface.layers: 4", "5.3 Angstrom", "demonstration"]),
@@ -136,6 +140,14 @@ def test_missing_file_is_a_problem_like_any_other(tmp_path):
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda p: p.stem)
 def test_examples_are_good(path):
     assert load_spec(path).candidates()
+
+
+def test_the_full_example_names_every_field_of_a_screen_of_solids():
+    elsewhere = {"electrolytes", "cells", "seeds"}
+    named = yaml.safe_load((EXAMPLES / "full.yaml").read_text())
+    assert set(named) == set(ScreenSpec.model_fields) - elsewhere
+    assert set(named["host"]) == set(KnownHost.model_fields)
+    assert set(named["interface"]) == set(SolidInterface.model_fields)
 
 
 def test_candidates_are_every_combination_in_order_with_labels_that_links_allow():

@@ -15,6 +15,7 @@ from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.host.settings import Host, KnownHost, OwnHost
 from aiida_haml.structures.interface.settings import SolidInterface
 from aiida_haml.structures.liquid.settings import Liquid, LiquidInterface
+from aiida_haml.structures.own_cell import OwnCell
 from aiida_haml.structures.settings import Integer, Number, Seed, Settings
 
 Protocol = Literal["quick", "fast", "moderate", "precise"]
@@ -33,6 +34,11 @@ class ScreenSpec(Settings):
     )
     electrolytes: list[Liquid] = Field(
         default=[], description="Liquid electrolytes to compare, instead of `host` and `dopings`."
+    )
+    cells: list[OwnCell] = Field(
+        default=[],
+        description="Interface cells of your own, instead of `dopings` or `electrolytes`, followed as they are; `host` "
+        "is then what their electrolyte is compared with.",
     )
     interface: SolidInterface | LiquidInterface = Field(
         default={}, validate_default=True, description="The metal and how it meets the electrolyte."
@@ -107,13 +113,20 @@ class ScreenSpec(Settings):
 
     @model_validator(mode="after")
     def _something_to_compare(self) -> ScreenSpec:
-        if not self.dopings and not self.electrolytes:
+        given = {name: n for name in ("dopings", "electrolytes", "cells") if (n := len(getattr(self, name)))}
+        if not given:
             raise StructureError(
-                "dopings", [], "needs at least 1 item, or `electrolytes` does", "Give [pristine], to begin with."
+                "dopings",
+                [],
+                "needs at least 1 item, or `electrolytes` or `cells` does",
+                "Give [pristine], to begin with.",
             )
-        if self.dopings and self.electrolytes:
-            problem = "stands beside `dopings`, but solids and liquids are not ranked in one screen"
-            raise StructureError("electrolytes", f"{len(self.electrolytes)} liquids", problem, "Make two files.")
+        if len(given) > 1:
+            first, *_, last = given
+            problem = f"stand beside `{first}`, but different kinds are not ranked in one screen"
+            raise StructureError(last, f"{given[last]} of them", problem, "Make two files.")
+        if self.cells and "interface" in self.model_fields_set:
+            raise StructureError("interface", None, "is said of `cells`, which are taken as they are", "Leave it out.")
         if self.seeds and self.replicates not in (1, len(self.seeds)):
             raise StructureError("replicates", self.replicates, "stands beside `seeds`", "Give one of the two.")
         return self
@@ -204,6 +217,8 @@ class ScreenSpec(Settings):
         common = {"interface": self.interface.to_dict(), "seed": self.run_seeds[0]}
         for i, liquid in enumerate(self.electrolytes):
             yield f"electrolytes[{i}]", iter([{"liquid": liquid.to_dict(), **common}])
+        for i, cell in enumerate(self.cells):
+            yield f"cells[{i}]", iter([{"cell": cell.to_dict(), "seed": common["seed"]}])
         for i, doping in enumerate(self.dopings):
             yield f"dopings[{i}]", doped({"host": self.host.to_dict(), **common}, doping)
 

@@ -105,16 +105,20 @@ def _entry_problems(
                 yield Problem(where, _brief(label), reason, "Remove one of them.")
             first.setdefault(label, where)
             if not spec.demonstration and (metal := reservoir(structure)) and metal.shortcomings():
-                yield Problem(
-                    "interface.layers",
-                    str(spec.interface.layers),
-                    f"makes too little metal for results: {label} has {'; '.join(metal.shortcomings())}",
-                    "Leave it out, and enough is taken; or say `demonstration: true`.",
-                )
+                yield _shortage(spec, where, f"{label} has {'; '.join(metal.shortcomings())}")
     except StructureError as error:
         yield _problem(error, place(where, error.field))
     except ValueError as error:
         yield Problem(where, "this", f"is refused: {str(error).rstrip('.')}", "Correct or remove it.")
+
+
+def _shortage(spec: ScreenSpec, where: str, shortcomings: str) -> Problem:
+    if spec.cells:
+        remedy = "Give a cell with more of it, or say `demonstration: true`."
+        return Problem(where, "this", f"holds too little metal for results: {shortcomings}", remedy)
+    remedy = "Leave it out, and enough is taken; or say `demonstration: true`."
+    layers = str(spec.interface.layers)
+    return Problem("interface.layers", layers, f"makes too little metal for results: {shortcomings}", remedy)
 
 
 def _weight_problems(spec: ScreenSpec) -> Iterator[Problem]:

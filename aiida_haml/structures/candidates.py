@@ -21,7 +21,7 @@ from aiida_haml.structures.interface import build_interface
 from aiida_haml.structures.liquid import build_liquid, liquid_elements, liquid_label, plan_filling
 from aiida_haml.structures.liquid.packing import find_packmol
 from aiida_haml.structures.reservoir import Reservoir, lithium_needed
-from aiida_haml.structures.specification import LiquidCandidate, SolidCandidate, read_candidate
+from aiida_haml.structures.specification import CellCandidate, LiquidCandidate, SolidCandidate, read_candidate
 
 
 def validate(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +47,8 @@ def validate(spec: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(checked, LiquidCandidate):
         find_packmol()
         plan_filling(checked.liquid, checked.interface)
+    elif isinstance(checked, CellCandidate):
+        checked.cell.build()
     else:
         checked.lattice.check_configuration(checked.plan, checked.configuration)
         _ = checked.layout
@@ -65,6 +67,8 @@ def reservoir(spec: Mapping[str, Any]) -> Reservoir | None:
     if isinstance(checked, LiquidCandidate):
         metal = plan_filling(checked.liquid, checked.interface).metal
         return None if metal is None else Reservoir(None, len(metal), float(np.ptp(metal.positions[:, 2])))
+    if isinstance(checked, CellCandidate):
+        return checked.cell.reservoir
     if checked.layout is None or checked.interface is None:
         return None
     counts = checked.lattice.doped_composition(checked.plan)
@@ -83,6 +87,8 @@ def candidate_label(spec: Mapping[str, Any]) -> str:
         As :func:`validate`, but for match and cut.
     """
     checked = read_candidate(spec)
+    if isinstance(checked, CellCandidate):
+        return checked.cell.name
     return liquid_label(checked.liquid) if isinstance(checked, LiquidCandidate) else _label(checked)
 
 
@@ -109,6 +115,8 @@ def candidate_elements(spec: Mapping[str, Any]) -> list[str]:
         As :func:`candidate_label`.
     """
     checked = read_candidate(spec)
+    if isinstance(checked, CellCandidate):
+        return sorted(set(checked.cell.symbols))
     if isinstance(checked, LiquidCandidate):
         held = liquid_elements(checked.liquid)
     else:
@@ -154,6 +162,8 @@ def build(spec: Mapping[str, Any]) -> tuple[Atoms, dict[str, Any]]:
     checked = read_candidate(spec)
     if isinstance(checked, LiquidCandidate):
         atoms, report = build_liquid(checked.liquid, checked.interface, checked.seed)
+    elif isinstance(checked, CellCandidate):
+        atoms, report = checked.cell.build()
     else:
         atoms, report = _build_solid(checked)
     return atoms, {

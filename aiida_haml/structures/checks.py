@@ -187,21 +187,28 @@ def check_charge(atoms: Atoms) -> Finding:
 
 def check_reservoir(atoms: Atoms) -> Finding:
     """Refuse too little metal for results beside what the electrolyte can take up, or too thin a metal."""
-    metal = _metal_of(atoms)
-    if metal is None or not metal.any() or metal.all():
-        return Finding("reservoir", None, "metal", None, "no atoms are labelled as metal beside an electrolyte")
-    n_metal, thickness = int(metal.sum()), _thickness(atoms, metal)
-    if is_molecular(atoms):
-        reservoir = Reservoir(None, n_metal, thickness)
-    elif unknown := ", ".join(sorted(set(atoms.symbols[~metal]) - set(charges_of(atoms)))):
-        return Finding("reservoir", None, "metal", None, f"{unknown} have no oxidation state here")
-    else:
-        reservoir = reservoir_of(atoms[~metal], n_metal, thickness)
+    reservoir = find_reservoir(atoms)
+    if reservoir is None:
+        problem = "no metal is labelled beside an electrolyte whose oxidation states are known"
+        return Finding("reservoir", None, "metal", None, problem)
     if short := "; ".join(reservoir.shortcomings()):
         problem = f"Li of the metal are too few for results: {short}"
         remedy = "Add layers of metal (interface.layers; null takes enough), or call it a demonstration."
-        return Finding("reservoir", False, "metal", n_metal, problem, remedy)
-    return Finding("reservoir", True, "metal", n_metal, reservoir.in_words())
+        return Finding("reservoir", False, "metal", reservoir.metal, problem, remedy)
+    return Finding("reservoir", True, "metal", reservoir.metal, reservoir.in_words())
+
+
+def find_reservoir(atoms: Atoms) -> Reservoir | None:
+    """Return the metal beside a cell's electrolyte; None without either, or where an element has no known charge."""
+    metal = _metal_of(atoms)
+    if metal is None or not metal.any() or metal.all():
+        return None
+    n_metal, thickness = int(metal.sum()), _thickness(atoms, metal)
+    if is_molecular(atoms):
+        return Reservoir(None, n_metal, thickness)
+    if set(atoms.symbols[~metal]) - set(charges_of(atoms)):
+        return None
+    return reservoir_of(atoms[~metal], n_metal, thickness)
 
 
 def _thickness(atoms: Atoms, metal: NDArray[np.bool_]) -> float:

@@ -26,7 +26,7 @@ from ase.build import bulk
 from aiida_haml.structures.candidates import build
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.interface.stacking import METALS
-from aiida_haml.structures.specification import LiquidCandidate, read_candidate
+from aiida_haml.structures.specification import CellCandidate, SolidCandidate, read_candidate
 
 #: Repeats of the metal's cubic cell: a level of theory without k-points needs some 10 Angstrom.
 METAL_REPEATS = 3
@@ -55,7 +55,9 @@ def components(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """
     checked = read_candidate(spec)
     found: dict[str, dict[str, Any]] = {}
-    if not isinstance(checked, LiquidCandidate) and checked.host.a_A is None:
+    if isinstance(checked, CellCandidate):
+        return {}  # taken as it is
+    if isinstance(checked, SolidCandidate) and checked.host.a_A is None:
         alone = checked.model_copy(update={"interface": None, "seed": FIRST_SEED})
         found["electrolyte"] = alone.to_dict()
     if checked.interface is not None and checked.interface.metal_a_A is None:

@@ -19,8 +19,15 @@ and that of a liquid::
         "seed": 0,                         # of shapes and packing
     }
 
-Every key may be left out but ``liquid``; unknown ones are refused. The same specification gives the same atoms, bit for
-bit.
+and that of a cell of one's own::
+
+    {
+        "cell": {"name": ..., "symbols": ..., "positions": ..., "cell": ..., "metal": ...},   # of OwnCell
+        "seed": 0,                         # of nothing; the cell is taken as it is
+    }
+
+Every key may be left out but ``liquid`` and ``cell``; unknown ones are refused. The same specification gives the same
+atoms, bit for bit.
 """
 
 from __future__ import annotations
@@ -41,6 +48,7 @@ from aiida_haml.structures.host.settings import Host, KnownHost
 from aiida_haml.structures.interface import SolidInterface, make_layout
 from aiida_haml.structures.interface.layout import Layout
 from aiida_haml.structures.liquid import Liquid, LiquidInterface
+from aiida_haml.structures.own_cell import OwnCell
 from aiida_haml.structures.settings import Seed, Settings
 
 
@@ -85,6 +93,16 @@ class LiquidCandidate(Settings):
     seed: Seed = Field(default=0, description="Of shapes and packing.")
 
 
+class CellCandidate(Settings):
+    """A cell of a person's own."""
+
+    cell: OwnCell = Field(description="The cell, as it is.")
+    seed: Seed = Field(default=0, description="Of what is drawn: nothing. Velocities have the run's.")
+
+
+Candidate = SolidCandidate | LiquidCandidate | CellCandidate
+
+
 @lru_cache(maxsize=32)
 def _lattice(host: str) -> Lattice:
     settings = json.loads(host)
@@ -96,7 +114,7 @@ def _layout(host: str, interface: SolidInterface) -> Layout:
     return make_layout(_lattice(host).parent, interface)
 
 
-def read_candidate(spec: Mapping[str, Any]) -> SolidCandidate | LiquidCandidate:
+def read_candidate(spec: Mapping[str, Any]) -> Candidate:
     """Read a specification.
 
     Raises
@@ -106,4 +124,5 @@ def read_candidate(spec: Mapping[str, Any]) -> SolidCandidate | LiquidCandidate:
     """
     if not isinstance(spec, Mapping):
         raise StructureError("specification", spec, "is not a dictionary", "Give keys and values.")
-    return LiquidCandidate.read(spec) if "liquid" in spec else SolidCandidate.read(spec)
+    kinds: dict[str, type[LiquidCandidate | CellCandidate]] = {"liquid": LiquidCandidate, "cell": CellCandidate}
+    return next((kind for key, kind in kinds.items() if key in spec), SolidCandidate).read(spec)

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that help and completion ans
 
 from aiida_haml.cli import follow, hosts, results, schema, screens, verbs  # noqa: F401  (they add their commands)
 from aiida_haml.cli.adoption import adopt
+from aiida_haml.cli.analyse import analyse
 from aiida_haml.cli.frames import frames
 from aiida_haml.cli.hybrid import hybrid
 from aiida_haml.cli.labels import labels
@@ -15,7 +16,21 @@ from aiida_haml.cli.screen import screen
 from aiida_haml.cli.setup import setup
 from aiida_haml.cli.structure import structure
 
-for _command in (setup, screen, hybrid, structure, trace, audit, cost, failures, potential, labels, frames, adopt):
+for _command in (
+    setup,
+    screen,
+    hybrid,
+    structure,
+    trace,
+    audit,
+    cost,
+    failures,
+    potential,
+    labels,
+    frames,
+    adopt,
+    analyse,
+):
     haml.add_command(_command)
 
 __all__ = ["haml"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_haml.cli.files import file_name, writing
+from aiida_haml.cli.files import file_name, making, writing
 from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import with_profile
 from aiida_haml.cli.screen import failure, find_ranked_screen, screen
@@ -146,3 +146,22 @@ def report(screen: str | None, output: Path | None, figures: Path | None) -> Non
     echo(f"wrote {path}")
     if figures is not None:
         echo(f"wrote {len(write_figures(data, figures))} files into {figures}")
+
+
+@screen.command()
+@click.argument("screen", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder.")
+@with_profile
+def tables(screen: str | None, output: Path) -> None:
+    """Write what is known of SCREEN as tables: faces, cell, phases, profiles, events and ranking, each a CSV file."""
+    from aiida_haml.analysis.tables import write_tables
+    from aiida_haml.report.collect import described_tables
+
+    node = find_ranked_screen(screen)
+    ranking = _ranking(node)
+    _refuse_earlier(ranking)
+    paths = write_tables(making(output), described_tables(node))
+    path = output / "ranking.csv"
+    with writing(path):
+        path.write_text(_csv(ranking), encoding="utf-8")
+    echo(f"wrote {len(paths) + 1} files into {output}")

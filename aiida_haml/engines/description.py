@@ -42,7 +42,7 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     built = Frames.load(inputs / "built") if (inputs / "built").is_dir() else None
     description = describe_batch(segments, basis, origin, previous, built, basis.settings.n_workers)
     _save(folder / "environments", _environment_arrays(description, basis))
-    _save(folder / "series", _series_arrays(description, basis))
+    _save(folder / "series", series_arrays(description, basis))
     ended = time.perf_counter()
     n, times = len(description.environments), description.series["time"]
     write_results(folder, {
@@ -78,7 +78,8 @@ def _environment_arrays(description: Description, basis: Basis) -> dict[str, np.
     )
 
 
-def _series_arrays(description: Description, basis: Basis) -> dict[str, np.ndarray]:
+def series_arrays(description: Description, basis: Basis) -> dict[str, np.ndarray]:
+    """Return the series of a description with what its phases are, as they are written."""
     return description.series | {
         "phases": np.array(basis.names),
         "roles": np.array([phase.role for phase in basis.phases]),

@@ -9,6 +9,7 @@ import numpy as np
 from aiida import orm
 
 from aiida_haml.analysis.joining import join_descriptions, join_environments
+from aiida_haml.analysis.tables import Table, tables
 from aiida_haml.calculations.label_engines import label_process_types
 from aiida_haml.queries import AuditReport, CostReport, audit, cost
 from aiida_haml.queries.walks import called_descendants
@@ -62,6 +63,14 @@ def collect(screen: orm.WorkChainNode) -> ReportData:
         ],
         versions=_versions(screen),
     )
+
+
+def described_tables(screen: orm.WorkChainNode) -> Iterator[tuple[str, dict[str, Table]]]:
+    """Yield the key and the tables of each candidate that the ranking of a screen read."""
+    rank: Any = screen.outputs.ranking.creator
+    described = dict(rank.inputs["series"]) if rank is not None and "series" in rank.inputs else {}
+    for key, parts in sorted(described.items()):
+        yield key, tables(_joined(parts, join_descriptions))
 
 
 def _candidates(screen: orm.WorkChainNode, ranking: orm.Dict) -> Iterator[Candidate]:

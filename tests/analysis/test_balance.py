@@ -9,7 +9,7 @@ from aiida_haml.analysis.description import describe_batch
 from aiida_haml.analysis.environments.basis import make_basis
 from aiida_haml.analysis.joining import join_descriptions
 from aiida_haml.analysis.settings import DescriptionSettings
-from aiida_haml.engines.description import _series_arrays
+from aiida_haml.engines.description import series_arrays
 from aiida_haml.frames import Frames
 from tests.planted import interface, react, story
 
@@ -25,7 +25,7 @@ def basis():
 
 def series_of(frames, built, basis):
     description = describe_batch({"segment_0000": frames}, basis, built=Frames.from_ase([built]))
-    return join_descriptions([_series_arrays(description, basis)])
+    return join_descriptions([series_arrays(description, basis)])
 
 
 @pytest.fixture(scope="module")

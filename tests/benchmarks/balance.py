@@ -23,12 +23,12 @@ from aiida_haml.analysis.description import describe_batch
 from aiida_haml.analysis.environments.basis import Basis, make_basis
 from aiida_haml.analysis.joining import join_descriptions
 from aiida_haml.analysis.settings import DEFAULT_ELEMENTS, DescriptionSettings
-from aiida_haml.engines.description import _series_arrays
+from aiida_haml.engines.description import series_arrays
 from aiida_haml.frames import Frames
 from tests.planted import ADDED, interface, react, story
 
-#: Frames of each planted amount, and where the time of an end is asked for.
-FRAMES, FINE = 4, 12
+#: Frames of each planted amount.
+FRAMES = 4
 #: Unreacted cells, in words and as they are asked for.
 UNREACTED: dict[str, dict[str, Any]] = {
     "pristine": {},
@@ -45,7 +45,7 @@ UNREACTED: dict[str, dict[str, Any]] = {
 def read(built: Atoms, frames: Frames, basis: Basis) -> tuple[dict[str, np.ndarray], Balance]:
     """Return the joined series and the balance of planted frames."""
     description = describe_batch({"segment_0000": frames}, basis, built=Frames.from_ase([built]))
-    series = join_descriptions([_series_arrays(description, basis)])
+    series = join_descriptions([series_arrays(description, basis)])
     return series, balance(series)
 
 
@@ -73,14 +73,17 @@ def named(built: Atoms, count: int, basis: Basis) -> dict[str, float]:
 
 
 def dry(basis: Basis) -> float:
-    """Return by what share of the run the time at which the metal is used up is missed."""
-    built = interface(layers=4)
+    """Return by what share of the run the time at which the metal is used up is missed.
+
+    A last plane of metal that the layer wets on both sides is none by its neighbours, so that thin metals end early.
+    """
+    built = interface(layers=20, cells=6)
     most = int((built.arrays["sites"] == "metal").sum()) // ADDED
-    counts = [(n // 2, n - n // 2) for n in range(most + 1) for _ in range(FINE)]
-    counts += [counts[-1]] * (4 * FINE)
+    counts = [(n // 2, n - n // 2) for n in range(most + 1) for _ in range(FRAMES)]
+    counts += [counts[-1]] * (5 * FRAMES)
     _, known = read(built, story(built, counts), basis)
     end, what = known.end
-    return abs(end - 10.0 * FINE * most) / float(known.time[-1]) if what == METAL_GONE else 1.0
+    return abs(end - 10.0 * FRAMES * most) / float(known.time[-1]) if what == METAL_GONE else 1.0
 
 
 def unreacted(cells: Mapping[str, Mapping[str, Any]], basis: Basis) -> dict[str, float]:

@@ -1,0 +1,149 @@
+"""What a description says as tidy tables: one row for one thing, columns with their units in their names."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiida_haml.analysis.balance.areal import Balance, balance
+from aiida_haml.analysis.balance.inventory import BIN
+from aiida_haml.analysis.balance.states import LADDER, STATES
+
+#: Windows of time that profiles are averaged over.
+PROFILE_WINDOWS = 12
+#: Series of the cell as a whole that stand beside the balance where they are known.
+OF_CELL = ("ps4_fraction", "p_bond_order_state", "broken_bonds", "intact_molecules", "temperature")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, and rows in their order."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
+
+
+def tables(series: Mapping[str, np.ndarray]) -> dict[str, Table]:
+    """Return the tables of one candidate.
+
+    Parameters
+    ----------
+    series : mapping
+        Joined, see `aiida_haml.analysis.joining.join_descriptions`.
+
+    Returns
+    -------
+    dict
+        - ``faces``: for each frame and face what is consumed (Angstrom of electrolyte as built), the layer's thickness,
+          the share of P whose Li-P network leads through it, and the atoms other than Li on each rung (nmol / cm^2);
+        - ``cell``: for each frame what the metal has given (nmol / cm^2, C / m^2), what is left, and series of bonds;
+        - ``phases``: for each frame and face the reacted atoms other than Li by the phase that they resemble;
+        - ``profiles``: for each window of time and slab the atoms in each state, 1 / Angstrom^3;
+        - ``events``: lasting changes of bonds.
+    """
+    known = balance(series)
+    return {
+        "faces": _faces(known),
+        "cell": _cell(known, series),
+        "phases": _phases(known, series),
+        "profiles": _profiles(series),
+        "events": _events(series),
+    }
+
+
+def _faces(known: Balance) -> Table:
+    rungs = [f"{STATES[rung]}_nmol_cm2" for rung in LADDER]
+    rows = [
+        (t, face, c, h, n, *amounts)
+        for t, consumed, thickness, connected, rung in zip(
+            known.time, known.consumed, known.thickness, known.connected, known.rungs, strict=True
+        )
+        for face, c, h, n, amounts in zip(known.faces, consumed, thickness, connected, rung, strict=True)
+    ]
+    columns = ("time_fs", "face", "consumed_A", "thickness_A", "phosphide_connected", *rungs)
+    return Table(columns, rows)
+
+
+def _cell(known: Balance, series: Mapping[str, np.ndarray]) -> Table:
+    beside = [name for name in OF_CELL if name in series and len(series[name]) == len(known.time)]
+    columns = ("time_fs", "lithium_nmol_cm2", "charge_C_m2", "metal_left", "electrolyte_left", *beside)
+    values = [known.time, known.lithium, known.charge, known.metal_left, known.electrolyte_left]
+    return Table(columns, list(zip(*values, *(np.asarray(series[name]) for name in beside), strict=True)))
+
+
+def _phases(known: Balance, series: Mapping[str, np.ndarray]) -> Table:
+    names = [*(str(p) for p in series["phases"]), "none"]
+    frame, face, phase = np.nonzero(known.phases)
+    rows = [
+        (known.time[t], known.faces[f], names[p], known.phases[t, f, p])
+        for t, f, p in zip(frame, face, phase, strict=True)
+    ]
+    return Table(("time_fs", "face", "phase", "nmol_cm2"), rows)
+
+
+def _profiles(series: Mapping[str, np.ndarray]) -> Table:
+    profile, time = np.asarray(series["profile"], dtype=float), np.asarray(series["time"])
+    volume = float(series["area"][0]) * BIN
+    windows = np.array_split(np.arange(len(time)), min(PROFILE_WINDOWS, len(time)))
+    rows = [
+        (time[own[0]], time[own[-1]], (slab + 0.5) * BIN, *densities)
+        for own in windows
+        for slab, densities in enumerate(profile[own].mean(axis=0) / volume)
+    ]
+    return Table(("from_fs", "to_fs", "height_A", *(f"{state}_per_A3" for state in STATES)), rows)
+
+
+def _events(series: Mapping[str, np.ndarray]) -> Table:
+    names = ("time", "pair", "formed", "z")
+    rows = list(zip(*(np.asarray(series[f"events_{name}"]) for name in names), strict=True))
+    return Table(("time_fs", "pair", "formed", "place_along_c"), [(t, p, bool(f), z) for t, p, f, z in rows])
+
+
+def write_tables(folder: Path, candidates: Iterable[tuple[str, Mapping[str, Table]]]) -> list[Path]:
+    """Write the tables of candidates as CSV files, all candidates of one kind of table in one file.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    candidates : iterable of (key, tables)
+        The key is the first column.
+
+    Returns
+    -------
+    list of Path
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    everything: dict[str, list[tuple[str, Table]]] = {}
+    for key, own in candidates:
+        for name, table in own.items():
+            everything.setdefault(name, []).append((key, table))
+    return [_write(folder / f"{name}.csv", parts) for name, parts in sorted(everything.items())]
+
+
+def _write(path: Path, parts: Sequence[tuple[str, Table]]) -> Path:
+    """Write tables under each other; a column that one of them lacks stays empty there."""
+    columns = list(dict.fromkeys(column for _, table in parts for column in table.columns))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["candidate", *columns], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_records(parts))
+    return path
+
+
+def _records(parts: Sequence[tuple[str, Table]]) -> Iterator[dict[str, Any]]:
+    for key, table in parts:
+        for row in table.rows:
+            yield {"candidate": key} | {c: _plain(v) for c, v in zip(table.columns, row, strict=True)}
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of eight digits, nothing for what is not known, and words as they are."""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.8g}" if np.isfinite(value) else ""
+    return value

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
-from aiida_haml.analysis.description import new_frames, thinned
 from aiida_haml.analysis.joining import join_descriptions, join_environments, read_parts
+from aiida_haml.analysis.segments import new_frames, thinned
 from aiida_haml.engines import description
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals

@@ -63,10 +63,20 @@ def test_an_interphase_that_goes_on_changing_is_not_still():
 def test_arrival_is_when_it_becomes_what_it_stays():
     windows = np.repeat(200 * KINDS[:1], 12, axis=0)
     windows[:5] = 200 * KINDS[1]
-    assert arrival(windows, slice(8, None), 0.3) == pytest.approx(5 / 12)
-    assert arrival(windows[5:], slice(4, None), 0.3) == 0
+    assert arrival(windows, slice(8, None), 0.3) == pytest.approx(5 / 12, abs=0.5 / 12)
+    assert arrival(windows[5:], slice(4, None), 0.3) < 0.5 / 7
     windows[7] = 200 * KINDS[1]  # it comes back once
-    assert arrival(windows, slice(8, None), 0.3) == pytest.approx(8 / 12)
+    assert arrival(windows, slice(8, None), 0.3) == pytest.approx(8 / 12, abs=0.5 / 12)
+    assert arrival(windows[:8], slice(5, None), 0.1) == 1
+
+
+def test_arrival_moves_with_the_course_and_not_in_steps_of_a_window():
+    def course(moment):
+        share = 1 / (1 + np.exp(-(np.arange(12) + 0.5 - moment)))
+        return 500 * (share[:, None] * KINDS[0] + (1 - share)[:, None] * KINDS[1])
+
+    found = [arrival(course(moment), slice(8, None), 0.3) for moment in (3.0, 3.25, 3.5, 3.75, 4.0)]
+    assert np.diff(found) == pytest.approx([0.25 / 12] * 4, rel=0.3)
 
 
 def test_the_floor_is_the_distance_between_seeds_and_families_are_cut_there():

@@ -9,8 +9,9 @@ from ase.build import molecule
 from ase.data import atomic_numbers
 from ase.spacegroup import crystal
 
-from aiida_haml.analysis.environments.basis import basis_key, describe_atoms, make_basis, soap
+from aiida_haml.analysis.environments.basis import basis_key, make_basis
 from aiida_haml.analysis.environments.similarity import NONE
+from aiida_haml.analysis.environments.soap import describe_atoms, soap
 from aiida_haml.analysis.environments.stream import Environments, VarianceCheck, heights, stream_environments
 from aiida_haml.analysis.references.disorder import snapshot
 from aiida_haml.analysis.references.mixtures import joined, random_mixture

@@ -38,7 +38,8 @@ from threadpoolctl import threadpool_limits
 
 from aiida_haml.analysis.compare.clusters import Described, find_clusters
 from aiida_haml.analysis.description import Description, describe_batch
-from aiida_haml.analysis.environments.basis import Basis, make_basis, soap
+from aiida_haml.analysis.environments.basis import Basis, make_basis
+from aiida_haml.analysis.environments.soap import soap
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals

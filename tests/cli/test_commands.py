@@ -9,6 +9,8 @@ from aiida import orm
 from click.testing import CliRunner
 
 from aiida_haml.cli import haml
+from aiida_haml.cli.messages import Refusal
+from aiida_haml.cli.results import _refuse_earlier
 from aiida_haml.report.collect import collect
 from tests.graphs import N_STEPS, Builder, frames, lay_screen
 
@@ -131,6 +133,19 @@ def test_rank_as_table_json_and_csv(graph):
     assert json.loads(run("screen", "rank", pk, "--format", "json")) == graph["ranking"].get_dict()
     (row,) = csv.DictReader(io.StringIO(run("screen", "rank", pk, "--format", "csv")))
     assert (row["rank"], row["label"], row["verdict"], row["consumed [Å]"]) == ("1", "pristine", "passivates", "3.125")
+
+
+def test_tables_are_written_with_the_ranking(graph, tmp_path):
+    assert "wrote 1 files" in run("screen", "tables", graph["screen"].pk, "-o", tmp_path / "new")
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "new" / "ranking.csv").read_text(encoding="utf-8")))
+    assert (row["label"], row["verdict"]) == ("pristine", "passivates")
+
+
+def test_a_ranking_by_another_score_is_not_shown_as_one_of_this_version():
+    earlier = {"candidates": [], "groups": [["a", "b"]], "metrics": {}}
+    for ranking in (earlier, {"candidates": []}):
+        with pytest.raises(Refusal, match="made by an earlier version"):
+            _refuse_earlier(ranking)
 
 
 def test_rank_of_an_unfinished_screen_says_where_to_look(builder):

@@ -109,7 +109,10 @@ def stillness(layers: FloatArray, late: slice) -> float:
 
 
 def arrival(layers: FloatArray, late: slice, near: float) -> float:
-    """Return when an interphase has become what it is late: the share of the windows before it stays near to that.
+    """Return when an interphase has become what it is late: the share of the time before it stays near to that.
+
+    The moment lies between the middles of two windows, where a line between their distances crosses the limit; at the
+    start, before there was an interphase, the distance is one.
 
     Parameters
     ----------
@@ -125,7 +128,14 @@ def arrival(layers: FloatArray, late: slice, near: float) -> float:
         return float("nan")
     away = np.array([distance(window, final) for window in layers])
     far = np.flatnonzero(~(away <= near))
-    return float((far[-1] + 1) / len(layers)) if len(far) else 0.0
+    if not len(far):
+        return float(0.5 * (1 - near) / (1 - away[0]) / len(layers))
+    k = int(far[-1])
+    if k == len(layers) - 1:
+        return 1.0
+    step = away[k] - away[k + 1]
+    between = (away[k] - near) / step if np.isfinite(step) else 0.5
+    return float((k + 0.5 + between) / len(layers))
 
 
 def floor(distances: FloatArray, labels: Sequence[str]) -> float:

@@ -17,22 +17,19 @@ from functools import lru_cache
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
-from dscribe.descriptors import SOAP
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 from aiida_haml.analysis.environments.modes import Float32Array, Modes, fit_modes
+from aiida_haml.analysis.environments.samples import MIXED, OUTSIDE, Samples, draw_samples
+from aiida_haml.analysis.environments.soap import describe_atoms, soap
 from aiida_haml.analysis.references.disorder import heated, relaxed_at_random, snapshot, strained
-from aiida_haml.analysis.references.mixtures import mixtures, outsiders
 from aiida_haml.analysis.references.phases import CRYSTAL, ELECTROLYTE, ReferencePhase, reference_phases
 from aiida_haml.analysis.settings import DescriptionSettings
 
 #: Raise when the phases, the disorder or the fit change: it enters the key that marks comparable results.
 BASIS_VERSION = 3
-#: Snapshots of a phase for each temperature, for the fit and as many for the calibration: of a crystal, of what has
-#: no order, and of an electrolyte, which differ in dopants and lithium sites as well.
-SNAPSHOTS, DISORDERED_SNAPSHOTS, ELECTROLYTE_SNAPSHOTS = 6, 24, 100
 #: Snapshots of a candidate's own cell for each temperature.
 OWN_SNAPSHOTS = 12
 #: Snapshots and environments of each species of each phase that stand for it among the clusters.
@@ -43,21 +40,6 @@ MAX_POINTS = 600
 PHASE_COMPONENTS = 24
 #: Modes of a species in what is no crystal; in crystals there is one for each site.
 DISORDERED_MODES = 6
-
-
-def soap(settings: DescriptionSettings, dtype: str = "float32") -> SOAP:
-    """Return the descriptor: SOAP with the chemistry of neighbours kept (mu1nu1)."""
-    return SOAP(
-        species=list(settings.elements), r_cut=settings.r_cut, n_max=settings.n_max, l_max=settings.l_max,
-        sigma=settings.sigma, periodic=True, compression={"mode": "mu1nu1"}, dtype=dtype,
-    )  # fmt: skip
-
-
-def describe_atoms(descriptor: SOAP, atoms: Atoms, centres: NDArray[np.int64] | None = None) -> Float32Array:
-    """Return (M, D) descriptors of unit length, of all atoms or of the chosen ones."""
-    values = np.asarray(descriptor.create(atoms, centers=None if centres is None else centres.tolist()))
-    norms = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.asarray(values / np.maximum(norms, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +138,7 @@ def make_basis(settings: DescriptionSettings) -> Basis:
     phases = reference_phases(settings.elements, settings.host, settings.references)
     numbers = [atomic_numbers[e] for e in settings.elements]
     with threadpool_limits(1):  # one order of summation on every machine; and threads fight for these small sizes
-        samples = _samples(phases, settings)
+        samples = draw_samples(phases, settings)
         species = {z: _fit_species(samples, phases, z, settings.n_components) for z in numbers}
     return Basis(basis_key(settings, phases), settings, phases, species)
 
@@ -232,43 +214,7 @@ def _with_host(own: SpeciesBasis, host: int, rows: Float32Array) -> SpeciesBasis
     return replace(own, modes=modes.calibrated(calibration), calibration=calibration)
 
 
-#: What a sample is of: the index of a phase, or one of these.
-MIXED, OUTSIDE = -2, -1
-
-
-class _Samples:
-    """Descriptors by use ('fit' or 'calibrate'), what they are of, and central species."""
-
-    def __init__(self, descriptor: SOAP) -> None:
-        self.descriptor = descriptor
-        self.rows: list[tuple[str, int, NDArray[np.int64], Float32Array]] = []
-
-    def add(self, use: str, what: int, atoms: Atoms) -> None:
-        self.rows.append((use, what, atoms.numbers, describe_atoms(self.descriptor, atoms)))
-
-    def take(self, use: str, what: int, central: int) -> Float32Array:
-        parts = [x[z == central] for u, w, z, x in self.rows if u == use and w == what]
-        return np.concatenate(parts) if parts else np.empty((0, self.descriptor.get_number_of_features()), np.float32)
-
-
-def _samples(phases: Sequence[ReferencePhase], settings: DescriptionSettings) -> _Samples:
-    samples = _Samples(soap(settings))
-    for k, phase in enumerate(phases):
-        rng = np.random.default_rng([settings.reference_seed, 0, k])
-        count = SNAPSHOTS if phase.form == CRYSTAL else DISORDERED_SNAPSHOTS
-        count = ELECTROLYTE_SNAPSHOTS if phase.role == ELECTROLYTE else count
-        for temperature in settings.reference_temperatures_K:
-            for use in ("fit", "calibrate"):
-                for _ in range(count):
-                    samples.add(use, k, snapshot(phase, temperature, settings.elements, rng))
-    for atoms in mixtures(settings.elements, phases, settings.reference_seed):
-        samples.add("fit", MIXED, atoms)
-    for atoms in outsiders(settings.elements, phases, settings.reference_seed):
-        samples.add("calibrate", OUTSIDE, atoms)
-    return samples
-
-
-def _fit_species(samples: _Samples, phases: Sequence[ReferencePhase], central: int, n_components: int) -> SpeciesBasis:
+def _fit_species(samples: Samples, phases: Sequence[ReferencePhase], central: int, n_components: int) -> SpeciesBasis:
     everything = [samples.take("fit", p, central) for p in range(len(phases))]
     mixed = samples.take("fit", MIXED, central)
     mean, components = _principal_components(

@@ -17,9 +17,10 @@ from ase.data import atomic_numbers
 from dscribe.descriptors import SOAP
 from numpy.typing import NDArray
 
-from aiida_haml.analysis.environments.basis import Basis, SpeciesBasis, soap
+from aiida_haml.analysis.environments.basis import Basis, SpeciesBasis
 from aiida_haml.analysis.environments.modes import Float32Array
 from aiida_haml.analysis.environments.similarity import similarity
+from aiida_haml.analysis.environments.soap import soap
 from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.frames import FloatArray, Frames
 

@@ -1,0 +1,56 @@
+"""Tidy tables: one row for one thing, in files that any program reads, with the numbers of the description."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from aiida_haml.analysis.balance.areal import balance
+from aiida_haml.analysis.tables import PROFILE_WINDOWS, tables, write_tables
+from tests.report.fakes import full_series
+
+SERIES = full_series(0.5)
+
+
+def read(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_face_of_each_frame_is_a_row(tmp_path):
+    write_tables(tmp_path, [("a", tables(SERIES)), ("b", tables(full_series(0.2)))])
+    rows = read(tmp_path / "faces.csv")
+    known = balance(SERIES)
+    own = [row for row in rows if row["candidate"] == "a"]
+    assert len(rows) == 2 * len(own) == 4 * len(known.time)
+    for face, consumed in zip(known.faces, known.consumed.T, strict=True):
+        written = [float(row["consumed_A"]) for row in own if row["face"] == face]
+        assert written == pytest.approx(consumed, abs=1e-6)
+
+
+def test_phases_add_up_to_what_has_reacted():
+    known, found = balance(SERIES), tables(SERIES)["phases"]
+    total = sum(row[-1] for row in found.rows if row[0] == known.time[-1])
+    assert total == pytest.approx(known.phases[-1].sum())
+
+
+def test_profiles_are_densities_of_slabs():
+    found = tables(SERIES)["profiles"]
+    slabs = SERIES["profile"].shape[1]
+    assert len(found.rows) == PROFILE_WINDOWS * slabs
+    first = np.array([row[3:] for row in found.rows[:slabs]], dtype=float)
+    count = -(-len(SERIES["time"]) // PROFILE_WINDOWS)
+    assert first * 100 == pytest.approx(SERIES["profile"][:count].mean(axis=0), abs=0.1)
+
+
+def test_what_is_not_known_is_left_empty(tmp_path):
+    nothing = SERIES | {"phosphide_connected": np.full((len(SERIES["time"]), 2), np.nan)}
+    write_tables(tmp_path, [("a", tables(nothing))])
+    assert {row["phosphide_connected"] for row in read(tmp_path / "faces.csv")} == {""}
+
+
+def test_lasting_events_are_listed(tmp_path):
+    write_tables(tmp_path, [("a", tables(SERIES))])
+    rows = read(tmp_path / "events.csv")
+    assert [row["pair"] for row in rows] == SERIES["events_pair"].tolist()
+    assert {row["formed"] for row in rows} == {"True", "False"}

@@ -56,7 +56,7 @@ protocol: quick
 level_of_theory: teacher
 max_in_flight: 3
 overrides:
-  equilibration: {{relax_steps: 60, warm_up_steps: 20, warm_up_stages: 2}}
+  equilibration: {{relax_steps: 300, max_force: 0.1, warm_up_steps: 100, warm_up_stages: 3}}
   hybrid: {{simulated_fs: {fs}}}
   rounds: {rounds}
   ranking: {{min_simulated_fs: 20.0}}

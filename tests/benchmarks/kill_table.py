@@ -15,7 +15,8 @@ computed again, and, but for wall times, its trajectory and labels are those of 
 
     python tests/benchmarks/kill_table.py [--quick] [--only NAME ...]
 
-The last line is a JSON object; the exit code is 1 where a run did not end well.
+The last line is a JSON object; the exit code is 1 where a run did not end well, or nothing happened to it: an engine
+may have ended before it was to be killed.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def undisturbed(bench: Bench) -> Run:
 def verdict(row: Run, plain: Run, name: str) -> Run:
     """Return a row of the table: a run without the content it is compared by, with what came of it."""
     is_same = row["content"] == plain["content"]
-    well = row["ended"] and row["whole"] and not row["again"] and row["audit"]
+    well = row["happened"] and row["ended"] and row["whole"] and not row["again"] and row["audit"]
     told = {key: value for key, value in row.items() if key != "content"}
     return {"what": name, **told, "same": is_same, "well": well and (is_same or name.startswith("wall time"))}
 
@@ -153,16 +154,8 @@ def main(argv: list[str] | None = None) -> int:
                 rows.append(verdict(bench.run(mishap, options), plain, name))
                 print(json.dumps(rows[-1]), flush=True)
     missed = [row["what"] for row in rows if not row["well"]]
-    print(
-        json.dumps(
-            {
-                "undisturbed_s": plain["seconds"],
-                "not_mounted": sorted({*places} - {*disks}),
-                "rows": rows,
-                "missed": missed,
-            }
-        )
-    )
+    figures = {"undisturbed_s": plain["seconds"], "not_mounted": sorted({*places} - {*disks})}
+    print(json.dumps({**figures, "rows": rows, "missed": missed}))
     return 1 if missed or not plain["whole"] else 0
 
 

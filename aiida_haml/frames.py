@@ -141,9 +141,27 @@ class Frames:
         """
         if self.velocities is None:
             raise ValueError("frames without velocities have no temperature")
+        return np.asarray(2 * self._kinetic_energies() / (max(3 * self.n_atoms - 3, 1) * units.kB))
+
+    def pressures(self) -> FloatArray:
+        """Return the (F,) pressure in GPa, positive under compression; where there are velocities, with the motion's.
+
+        Raises
+        ------
+        ValueError
+            If the frames have no stresses.
+        """
+        if self.stresses is None:
+            raise ValueError("frames without stresses have no pressure")
+        pressure = -self.stresses[:, :3].mean(axis=1)
+        if self.velocities is not None:
+            pressure = pressure + 2 * self._kinetic_energies() / (3 * np.abs(np.linalg.det(self.cells)))
+        return np.asarray(pressure / units.GPa)
+
+    def _kinetic_energies(self) -> FloatArray:
+        assert self.velocities is not None
         speeds = self.velocities / units.fs  # ASE's unit of velocity
-        kinetic = 0.5 * np.einsum("n,fni,fni->f", self.masses, speeds, speeds)
-        return np.asarray(2 * kinetic / (max(3 * self.n_atoms - 3, 1) * units.kB))
+        return np.asarray(0.5 * np.einsum("n,fni,fni->f", self.masses, speeds, speeds))
 
     # -- other forms ---------------------------------------------------------------------------------------
 

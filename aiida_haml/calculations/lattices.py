@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
-from ase import units
 
 from aiida_haml.data.frames import FramesData
-from aiida_haml.frames import Frames
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.lattices import build_component, relaxed_constant, with_constants
 
@@ -40,7 +38,7 @@ def lattice_constant(component: orm.Dict, relaxation: FramesData, relax: orm.Dic
     if frames.stresses is None or frames.forces is None:
         return ExitCode(402, "The labels of the relaxation have no stress.", invalidates_cache=True)
     first, last = relaxation.to_ase(0)[0], relaxation.to_ase(-1)[0]
-    pressure, force = pressures(frames), float(np.linalg.norm(frames.forces[-1], axis=1).max())
+    pressure, force = frames.pressures(), float(np.linalg.norm(frames.forces[-1], axis=1).max())
     if abs(pressure[-1]) > relax["max_pressure_GPa"]:
         message = (
             f"The cell is not at rest after {len(frames) - 1} steps: its pressure is {pressure[-1]:+.2f} GPa; raise "
@@ -64,12 +62,6 @@ def lattice_constant(component: orm.Dict, relaxation: FramesData, relax: orm.Dic
             "pressure_as_measured_GPa": float(pressure[0]),
         }
     )
-
-
-def pressures(frames: Frames) -> np.ndarray:
-    """Return the (F,) pressures of labelled frames without the atoms' motion, GPa; positive under compression."""
-    assert frames.stresses is not None
-    return np.asarray(-frames.stresses[:, :3].mean(axis=1) / units.GPa)
 
 
 @calcfunction

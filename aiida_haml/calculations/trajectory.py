@@ -68,7 +68,9 @@ def describe_equilibration(**stages: FramesData) -> orm.Dict:
     -------
     Dict
         ``stages``: for each its ``frames``, the largest force component at its start and end (``max_force_start``,
-        ``max_force_end``, eV / Angstrom) and, of dynamics, the mean temperature of its second half (``temperature_K``).
+        ``max_force_end``, eV / Angstrom); of dynamics, the mean temperature of its second half (``temperature_K``); and
+        where the labels have a stress, the pressure of its last frame, or of dynamics the mean of its second half with
+        the atoms' motion (``pressure_GPa``).
     """
     return orm.Dict({"stages": {name: _calmness(node.frames) for name, node in sorted(stages.items())}})
 
@@ -82,4 +84,7 @@ def _calmness(frames: Frames) -> dict[str, Any]:
     }
     if frames.velocities is not None:
         calm["temperature_K"] = float(frames.temperatures()[len(frames) // 2 :].mean())
+    if frames.stresses is not None:
+        settled = len(frames) // 2 if frames.velocities is not None else -1
+        calm["pressure_GPa"] = float(frames.pressures()[settled:].mean())
     return calm

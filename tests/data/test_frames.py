@@ -115,3 +115,28 @@ def test_temperature_agrees_with_ase(images):
     frames = Frames.from_ase(images)
     expected = [2 * a.get_kinetic_energy() / ((3 * len(a) - 3) * units.kB) for a in images]
     np.testing.assert_allclose(frames.temperatures(), expected)
+
+
+def test_the_pressure_of_an_ideal_gas_and_of_a_strained_crystal():
+    """Without forces p V = N k T; at rest the pressure is minus the mean normal stress."""
+    rng = np.random.default_rng(1)
+    n, volume, temperature = 400, 20.0**3, 300.0
+    velocities = maxwell_boltzmann(np.full(n, 39.948), temperature, 3)[None]
+    gas = Frames(
+        np.full(n, 18),
+        rng.uniform(0, 20, (1, n, 3)),
+        20.0 * np.eye(3)[None],
+        np.ones(3, dtype=bool),
+        velocities=velocities,
+        energies=np.zeros(1),
+        forces=np.zeros((1, n, 3)),
+        stresses=np.zeros((1, 6)),
+    )
+    kinetic = gas.temperatures()[0] * (n - 1)
+    assert gas.pressures()[0] == pytest.approx(kinetic * units.kB / volume / units.GPa, rel=1e-9)
+    copper = bulk("Cu", cubic=True, a=3.5)
+    copper.calc = EMT()
+    copper.get_stress()
+    squeezed = Frames.from_ase([copper])
+    assert squeezed.pressures()[0] == pytest.approx(-copper.get_stress()[:3].mean() / units.GPa)
+    assert squeezed.pressures()[0] > 1

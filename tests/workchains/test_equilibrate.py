@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
+from ase import units
 from ase.build import bulk
+from ase.calculators.emt import EMT
 from ase.spacegroup import crystal
 
 from aiida_haml.data.frames import FramesData
@@ -45,6 +47,10 @@ def test_a_shaken_crystal_is_relaxed_and_warmed_up(aiida_profile, engine_code, s
     stages = outputs["output_parameters"]["stages"]
     assert stages["relaxation"]["max_force_start"] > 1
     assert stages["relaxation"]["max_force_end"] < RECIPE["max_force"]
+    last = relaxed.to_ase(-1)[0]
+    last.calc = EMT()
+    assert stages["relaxation"]["pressure_GPa"] == pytest.approx(-last.get_stress()[:3].mean() / units.GPa, abs=1e-6)
+    assert stages["warm_up_02"]["pressure_GPa"] > stages["relaxation"]["pressure_GPa"], "a warm crystal pushes"
     assert stages["warm_up_01"]["temperature_K"] == pytest.approx(150, rel=0.35)
     assert stages["warm_up_02"]["temperature_K"] == pytest.approx(300, rel=0.35)
     report = audit(node)

@@ -21,7 +21,7 @@ Arrays = Mapping[str, np.ndarray]
 CONSTANT = ("phases", "roles", "forms", "conducts", "elements", "basis_key")
 #: The same in every part of one candidate: what its cell was built as.
 BUILT = (
-    "faces", "area", "normal", "electrolyte_length", "metal_length", "n_framework", "n_metal", "reservoir",
+    "faces", "area", "normal", "electrolyte_length", "metal_length", "n_framework", "n_metal", "n_units", "reservoir",
     "baseline_metal", "baseline_consumed", "baseline_thickness",
 )  # fmt: skip
 #: First and last described frame of a part.

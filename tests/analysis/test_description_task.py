@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
+from aiida_haml.analysis.balance.areal import balance
 from aiida_haml.analysis.joining import join_descriptions, join_environments, read_parts
 from aiida_haml.analysis.segments import new_frames, thinned
 from aiida_haml.engines import description
@@ -345,6 +346,24 @@ def test_a_liquid_is_followed_by_its_molecules(tmp_path):
     assert series["consumed"].sum(axis=1).tolist() == [0, 0, 0.5, 0.5]
     assert series["intact_molecules"].tolist() == [1, 1, 0.5, 0.5]
     assert set(series["fragments"]) == {"CH3", "CH3O"} or len(series["fragments"]) > 0
+
+
+def test_a_liquid_that_only_vibrates_has_consumed_nothing(tmp_path):
+    """Bonds of molecules are stiff: what an unreacted liquid reads is no share of it."""
+    ether = molecule("CH3OCH3")
+    both = ether + ether
+    both.positions[len(ether) :] += [0, 0, 5.0]
+    both.set_cell([12, 12, 12])
+    both.pbc = True
+    moved = both.positions + 0.03 * np.random.default_rng(1).standard_normal((6, len(both), 3))
+    cells = np.repeat(both.cell.array[None], 6, axis=0)
+    frames = Frames(both.numbers, moved, cells, both.pbc, times=20.0 * np.arange(6))
+    frames.save(tmp_path / "inputs" / "segment_000")
+    settings = {"elements": ["C", "H", "Li", "O"], "n_components": 8, "every_fs": 0}
+    assert "error" not in describe(tmp_path, settings)
+    known = balance(load(tmp_path / "series"))
+    assert known.units == 2
+    assert np.abs(known.consumed).max() < 0.02 * known.resolution
 
 
 # -- refusals --------------------------------------------------------------------------------------------

@@ -62,7 +62,8 @@ def planted_balance(reacted):
     return {
         "faces": np.array(["lower", "upper"]), "area": np.array([100.0]), "normal": np.array([0.0, 0.0, 1.0]),
         "electrolyte_length": np.array([20.0]), "metal_length": np.array([30.0]), "n_framework": np.array([56]),
-        "n_metal": np.array([160]), "reservoir": np.array([2.5]), "baseline_metal": np.array([160.0, 1.0]),
+        "n_metal": np.array([160]), "n_units": np.array([8]), "reservoir": np.array([2.5]),
+        "baseline_metal": np.array([160.0, 1.0]),
         "baseline_consumed": np.array([0.0, 0.005]), "baseline_thickness": np.array([0.3, 0.2]),
         "metal": 160 - 64 * reacted, "consumed": reacted[:, None] * share, "ladder": ladder, "layer_phases": layer,
         "thickness": 25 * reacted[:, None] * share, "phosphide_connected": np.zeros((n, 2)),

@@ -51,9 +51,9 @@ class Balance:
     noise : float
         Standard deviation of `consumed` (sum of the faces) in the unreacted cell, Angstrom.
     resolution : float
-        Electrolyte that holds one P (or one atom, where there is none) at one face, Angstrom: less is no amount.
+        Electrolyte that holds one PS4 unit or molecule (one atom, where there is none), Angstrom: less is no amount.
     units : float
-        P (or atoms) that the electrolyte held as built.
+        Of these, that the electrolyte held as built.
     reservoir : float
         Metal over what the electrolyte needs; NaN where that is not known.
     """
@@ -118,11 +118,10 @@ def balance(series: Mapping[str, np.ndarray]) -> Balance:
     area, length = float(series["area"][0]), float(series["electrolyte_length"][0])
     per_area = NMOL_CM2 / area
     ladder = np.asarray(series["ladder"], dtype=float)
-    framework = float(series["n_framework"][0])
+    units = max(float(series["n_units"][0]), 1.0)
     consumed = np.asarray(series["consumed"])
     baseline = {name: np.asarray(series[f"baseline_{name}"]) for name in ("metal", "consumed", "thickness")}
     metal, start = np.asarray(series["metal"], dtype=float), float(baseline["metal"][0])
-    phosphorus = float(ladder[0, :, _elements(series).index("P")].sum()) if "P" in _elements(series) else 0.0
     offset = float(baseline["consumed"][0]) * length / len(faces)
     return Balance(
         time=np.asarray(series["time"], dtype=float),
@@ -138,8 +137,8 @@ def balance(series: Mapping[str, np.ndarray]) -> Balance:
         phases=np.asarray(series["layer_phases"]) * per_area,
         connected=np.asarray(series["phosphide_connected"]),
         noise=float(baseline["consumed"][1]) * length,
-        resolution=length / (phosphorus or framework or 1.0),
-        units=phosphorus or framework or 1.0,
+        resolution=length / units,
+        units=units,
         reservoir=float(series["reservoir"][0]),
     )
 

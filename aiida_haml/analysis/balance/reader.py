@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from ase import Atoms
 
 from aiida_haml.analysis.balance.cell import built_cell
 from aiida_haml.analysis.balance.inventory import inventory
@@ -21,6 +22,8 @@ from aiida_haml.frames import FloatArray, Frames
 #: Copies of the cell as built, shaken as at `BASELINE_K`, that say what an unreacted cell reads, and how it scatters.
 BASELINE_FRAMES = 12
 BASELINE_K = 300.0
+#: Share of the thermal displacements within a molecule: its bonds are stiff, and vibrate by 0.03 Angstrom at 300 K.
+WITHIN_MOLECULE = 0.3
 
 
 class BalanceReader:
@@ -38,17 +41,20 @@ class BalanceReader:
     built : BuiltCell
     basis : Basis
         With the candidate's own electrolyte among the snapshots of its host.
+    units : Units
     constants : dict
         What does not change along time: ``faces`` (F,), ``area`` (1,) Angstrom^2, ``normal`` (3,) unit vector,
         ``electrolyte_length`` and ``metal_length`` (1,) as built, Angstrom; ``n_framework`` and ``n_metal`` (1,)
-        atoms as built; ``reservoir`` (1,); ``baseline_metal`` (2,) mean and standard deviation of the metal's atoms,
-        and ``baseline_consumed`` (2,) of the reacted share of the electrolyte, of the cell as built, shaken.
+        atoms as built; ``n_units`` (1,) PS4 units or molecules (atoms, where there are none); ``reservoir`` (1,);
+        ``baseline_metal`` (2,) mean and standard deviation of the metal's atoms, and ``baseline_consumed`` (2,) of
+        the reacted share of the electrolyte, of the cell as built, shaken.
     """
 
     def __init__(self, built: Frames, basis: Basis) -> None:
         settings = basis.settings
         self.built = built_cell(built, anion_bonds(built, settings.hysteresis), settings.normal)
-        self.ladder = Ladder(built, Units(built, settings.hysteresis))
+        self.units = Units(built, settings.hysteresis)
+        self.ladder = Ladder(built, self.units)
         atoms = built[0].to_ase()[0]
         self.basis = with_own_host(basis, atoms, ~self.built.metal)
         self.elements = tuple(sorted(set(settings.elements) - {"Li"}))
@@ -113,6 +119,7 @@ class BalanceReader:
             "metal_length": np.array([built.metal_length]),
             "n_framework": np.array([built.framework.sum()]),
             "n_metal": np.array([built.metal.sum()]),
+            "n_units": np.array([self.units.several.sum() or built.framework.sum()]),
             "reservoir": np.array([built.reservoir]),
         }
 
@@ -121,8 +128,7 @@ class BalanceReader:
         rng = np.random.default_rng([self.basis.settings.reference_seed, 4])
         atoms = self.built.frame.to_ase()[0]
         atoms.info.clear()  # snapshots have no time
-        shaken = [heated(atoms, BASELINE_K, self.built.metal, rng) for _ in range(BASELINE_FRAMES)]
-        frames = Frames.from_ase(shaken)
+        frames = Frames.from_ase([self._shaken(atoms, rng) for _ in range(BASELINE_FRAMES)])
         bonds = self._bonds(frames)
         counted, _ = self.read(frames, self.built.frame, bonds, describe_frames(frames, self.basis).environments)
         return {
@@ -133,6 +139,16 @@ class BalanceReader:
                 ("thickness", counted["thickness"].mean(axis=1)),
             )
         }
+
+    def _shaken(self, atoms: Atoms, rng: np.random.Generator) -> Atoms:
+        """Return the cell with thermal displacements; molecules move as a whole, and little within."""
+        hot = heated(atoms, BASELINE_K, self.built.metal, rng)
+        if self.units.has_molecules:
+            unit = self.units.unit
+            moved = hot.positions - atoms.positions
+            whole = np.stack([np.bincount(unit, column) for column in moved.T], axis=1) / np.bincount(unit)[:, None]
+            hot.positions = atoms.positions + whole[unit] + WITHIN_MOLECULE * (moved - whole[unit])
+        return hot
 
     def _bonds(self, frames: Frames) -> dict[str, np.ndarray]:
         """Return states and broken units of frames that have nothing to do with each other."""

@@ -42,7 +42,7 @@ def consumed(name: str, rows: Sequence[Mapping[str, Any]], candidates: Sequence[
     for index, row in enumerate(rows):
         known = [balance(by_key[key].series) for key in row.get("members", ()) if key in by_key]
         if known:
-            _band(axes, row["label"], known, index)
+            _band(axes, f"{plain(row['label'])}\n{plain(row['verdict'])}", known, index)
     axes.axhline(0, color="#555555", lw=0.6)
     axes.set_xlabel("time / ps")
     axes.set_ylabel("electrolyte consumed\nat a face / Å")
@@ -64,7 +64,7 @@ def _band(axes: Axes, label: str, known: Sequence[Balance], index: int) -> None:
     moments = np.linspace(0, length, MOMENTS)
     faces = np.array([np.interp(moments, b.time - b.time[0], smooth(face)) for b in known for face in b.consumed.T])
     own = style(index)
-    axes.plot(moments / 1000, faces.mean(axis=0), lw=1.8, label=plain(label), **own)
+    axes.plot(moments / 1000, faces.mean(axis=0), lw=1.8, label=label, **own)
     if len(faces) > 1 and index < MAX_BANDS:
         axes.fill_between(moments / 1000, faces.min(axis=0), faces.max(axis=0), color=own["color"], alpha=0.15, lw=0)
     for b in known:

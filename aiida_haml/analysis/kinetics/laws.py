@@ -44,8 +44,6 @@ class Law:
     parameters : tuple of str
     unit : str
         Of k.
-    rate : callable
-        dc/dt (Angstrom / ps) of t and the parameters.
     """
 
     curve: Curve

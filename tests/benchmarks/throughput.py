@@ -38,7 +38,7 @@ from threadpoolctl import threadpool_limits
 
 from aiida_haml.analysis.compare.clusters import Described, find_clusters
 from aiida_haml.analysis.description import Description, describe_batch
-from aiida_haml.analysis.environments.basis import Basis, make_basis
+from aiida_haml.analysis.environments.basis import Basis, make_basis, reference_environments
 from aiida_haml.analysis.environments.soap import soap
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.frames import Frames
@@ -144,10 +144,21 @@ def candidates(description: Description, count: int) -> list[Described]:
             environments.projected + 0.01 * rng.standard_normal(shape, dtype=np.float32),
             environments.central,
             environments.phase,
+            environments.state,
+            environments.face,
+            environments.frame,
             description.series["time"][environments.frame],
         )
         for k in range(count)
     ]
+
+
+def references(basis: Basis) -> Described:
+    """Return the environments of the reference phases, as the ranking takes them."""
+    made = reference_environments(basis)
+    nothing = np.zeros(len(made["reference_central"]), dtype=np.int8)
+    named = (made[f"reference_{name}"] for name in ("projected", "central", "phase"))
+    return Described("references", *named, nothing, nothing, nothing.astype(np.int32), nothing.astype(float))
 
 
 def growth(frames: Frames, basis: Basis) -> dict[str, float]:
@@ -157,7 +168,7 @@ def growth(frames: Frames, basis: Basis) -> dict[str, float]:
     horizon = float(described.series["time"][-1])
     with threadpool_limits(1):
         begun = time.process_time()
-        find_clusters(screen, basis.phases, horizon, RankingSettings())
+        find_clusters(screen, references(basis), basis.names, horizon, RankingSettings())
         cluster_s = time.process_time() - begun
     whole = (CANDIDATES + 1) * one_s + cluster_s
     return {
@@ -179,9 +190,10 @@ def memory(environments: int) -> dict[str, float]:
 def child(environments: int) -> None:
     """Describe and cluster, and say how much memory it took."""
     frames = interface(environments // 106)
-    described = describe_batch({"segment_000": frames}, make_basis(SETTINGS))
+    basis = make_basis(SETTINGS)
+    described = describe_batch({"segment_000": frames}, basis)
     (one,) = candidates(described, 1)
-    find_clusters([one], make_basis(SETTINGS).phases, float(one.time[-1]), RankingSettings())
+    find_clusters([one], references(basis), basis.names, float(one.time[-1]), RankingSettings())
     # Not ru_maxrss, in which a child begins with the peak of the process that started it.
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak = 1024 * int(lines["VmHWM"].split()[0]) / 1e9

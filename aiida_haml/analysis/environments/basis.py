@@ -30,8 +30,8 @@ from aiida_haml.analysis.settings import DescriptionSettings
 
 #: Raise when the phases, the disorder or the fit change: it enters the key that marks comparable results.
 BASIS_VERSION = 3
-#: Snapshots of a candidate's own cell for each temperature.
-OWN_SNAPSHOTS = 12
+#: Snapshots of a candidate's own cell for each temperature: as many as give so many environments, within bounds.
+OWN_ENVIRONMENTS, OWN_SNAPSHOTS = 2400, (3, 12)
 #: Snapshots and environments of each species of each phase that stand for it among the clusters.
 SHOWN_SNAPSHOTS, SHOWN_ENVIRONMENTS = 3, 60
 #: Environments of each phase that the principal components are fitted on.
@@ -189,11 +189,12 @@ def with_own_host(basis: Basis, built: Atoms, electrolyte: NDArray[np.bool_]) ->
     if not len(hosts) or not electrolyte.any():
         return basis
     rng = np.random.default_rng([basis.settings.reference_seed, 3])
+    count = int(np.clip(-(-OWN_ENVIRONMENTS // electrolyte.sum()), *OWN_SNAPSHOTS))
     descriptor = soap(basis.settings)
     rows: dict[int, list[Float32Array]] = {z: [] for z in basis.species}
     with threadpool_limits(1):
         for temperature in basis.settings.reference_temperatures_K:
-            for k in range(OWN_SNAPSHOTS):
+            for k in range(count):
                 atoms = relaxed_at_random(built, rng, electrolyte) if k % 4 else built
                 atoms = strained(heated(atoms, temperature, ~electrolyte, rng), rng)
                 for z in np.unique(built.numbers[electrolyte]).tolist():

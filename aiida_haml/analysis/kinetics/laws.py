@@ -50,12 +50,6 @@ class Law:
     parameters: tuple[str, ...]
     unit: str
 
-    def rate(self, t: FloatArray, *parameters: float) -> FloatArray:
-        """Return dc/dt, Angstrom / ps."""
-        step = 1e-4 * max(float(np.max(t)), 1e-6)
-        low = np.maximum(t - step, 0)
-        return (self.curve(t + step, *parameters) - self.curve(low, *parameters)) / (t + step - low)
-
 
 LAWS: dict[str, Law] = {
     "linear": Law(lambda t, c0, k: c0 + k * t, ("c0", "k"), "Å/ps"),

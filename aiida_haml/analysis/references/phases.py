@@ -9,7 +9,7 @@ of their own: see `aiida_haml.analysis.references.solutions`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -153,8 +153,3 @@ def _repeated(atoms: Atoms) -> Atoms:
     """Repeat a cell until its vectors are about `CELL_LENGTH` long."""
     repeats = np.maximum(np.rint(CELL_LENGTH / atoms.cell.lengths()).astype(int), 1)
     return make_supercell(atoms, np.diag(repeats))
-
-
-def of_role(phases: Sequence[ReferencePhase], role: str) -> list[int]:
-    """Return the indices of the phases of a role."""
-    return [i for i, phase in enumerate(phases) if phase.role == role]

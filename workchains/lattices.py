@@ -89,6 +89,7 @@ class LatticesWorkChain(SideBySideWorkChain):
             found: Any
             found, node = lattice_constant.run_get_node(part, child.outputs.frames, self._relax())
             if not node.is_finished_ok:
+                self.report(f"{name}: {node.exit_message}")
                 self.ctx.failures = {**self.ctx.failures, name: node.exit_message}
                 continue
             self.ctx.constants[name] = found

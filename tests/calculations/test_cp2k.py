@@ -73,7 +73,8 @@ def test_a_burst_is_labelled_and_continues_exactly(aiida_profile, cp2k_code, lev
 
 @pytest.mark.engine
 def test_forces_are_the_slope_of_the_energy(aiida_profile, cp2k_code, levels, lithium_sulfide):
-    level = levels["gfn1-xtb"]
+    level = copy.deepcopy(levels["gfn1-xtb"])
+    level["theory"]["DFT"]["SCF"]["EPS_SCF"] = 1e-8  # the preset's leaves 0.01 eV, a slope of half an eV / A here
     frame = lithium_sulfide.frames
     shift = 0.01
     energies = []
@@ -172,13 +173,13 @@ def test_an_scf_starts_from_the_wave_function_of_its_parent(aiida_profile, cp2k_
     assert child.base.caching.compute_hash() == alone.base.caching.compute_hash()
     iterations = [outputs["output_parameters"]["scf_iterations"][0] for outputs in (cold, warm)]
     assert iterations[1] <= iterations[0] / 3
-    assert abs(cold["frames"].frames.energies[0] - warm["frames"].frames.energies[0]) < 1e-3
+    assert abs(cold["frames"].frames.energies[0] - warm["frames"].frames.energies[0]) < 0.02  # 12 atoms
 
     (Path(parent.outputs.remote_folder.get_remote_path()) / "aiida-RESTART.wfn").unlink()
     gone, node = label(cp2k_code, first["frames"], level, MD, parent_folder=parent.outputs.remote_folder)
     assert node.is_finished_ok, node.exit_message
     assert gone["output_parameters"]["scf_iterations"][0] > iterations[1]
-    assert abs(cold["frames"].frames.energies[0] - gone["frames"].frames.energies[0]) < 1e-3
+    assert abs(cold["frames"].frames.energies[0] - gone["frames"].frames.energies[0]) < 0.02
 
 
 def test_the_record_of_random_numbers_has_the_layout_that_cp2k_reads():
@@ -197,8 +198,10 @@ def test_the_record_of_random_numbers_has_the_layout_that_cp2k_reads():
 def test_an_odd_number_of_electrons_is_refused(aiida_profile, cp2k_code, levels, lithium_sulfide):
     frame = lithium_sulfide.frames
     odd = FramesData(Frames(frame.numbers[1:], frame.positions[:, 1:], frame.cells, frame.pbc))
+    whole = copy.deepcopy(levels["gfn1-xtb"])
+    del whole["theory"]["DFT"]["SCF"]["SMEAR"]
     with pytest.raises(ValueError, match="odd number of electrons"):
-        label(cp2k_code, odd, levels["gfn1-xtb"])
+        label(cp2k_code, odd, whole)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ CELL = {
 }
 SIMULATED_FS = 70.0
 SETTINGS: dict[str, Any] = {
+    "equilibration": {"relax_steps": 0, "warm_up_steps": 0},
     "hybrid": {"simulated_fs": SIMULATED_FS},
     "rounds": {
         "n_burst_first": 20,

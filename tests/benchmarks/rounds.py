@@ -38,6 +38,7 @@ protocol: quick
 level_of_theory: {{teacher: {{calculator: 'tests.faulty:SlowIons', parameters: {{seconds: {seconds}}}}}}}
 max_in_flight: {window}
 overrides:
+  equilibration: {{relax_steps: 0, warm_up_steps: 0}}
   hybrid: {{simulated_fs: {fs}}}
   rounds:
     n_burst_first: {burst}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ToContext, WorkChain, if_
+from aiida.engine import ToContext, if_
 
 from aiida_haml.calculations.building import build_isolated_atom
 from aiida_haml.calculations.levels import theory_key
@@ -13,10 +13,11 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.groups import add_labels
 from aiida_haml.queries.labels import isolated_atom, level_of_code
 from aiida_haml.workchains.label import LabelWorkChain
+from aiida_haml.workchains.once import OnceWorkChain
 from aiida_haml.workchains.side_by_side import why
 
 
-class AtomsWorkChain(WorkChain):
+class AtomsWorkChain(OnceWorkChain):
     """Return a labelled isolated atom of each element, computing those that the database does not hold."""
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ToContext, WorkChain, if_, while_
+from aiida.engine import ToContext, if_, while_
 
 from aiida_haml.calculations.trajectory import describe_equilibration, take_last_frame
 from aiida_haml.data.frames import FramesData
@@ -13,10 +13,11 @@ from aiida_haml.learning.seeds import derive
 from aiida_haml.settings import require_integer, require_number
 from aiida_haml.workchains.job import fill
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs
+from aiida_haml.workchains.once import OnceWorkChain
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
 
 
-class EquilibrateWorkChain(WorkChain):
+class EquilibrateWorkChain(OnceWorkChain):
     """Relax a cell down to a largest force, then raise its temperature in stages.
 
     A cell from a builder has contacts that no dynamics would survive; the reaction that follows is meant to start

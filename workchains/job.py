@@ -8,6 +8,8 @@ from typing import Any
 from aiida import orm
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
 
+from aiida_haml.workchains.once import OnceWorkChain
+
 #: Exit codes that the schedulers' plugins of AiiDA set.
 OUT_OF_MEMORY, OUT_OF_WALLTIME, NODE_FAILURE = 110, 120, 140
 #: Times that a job which left nothing is started anew.
@@ -16,7 +18,7 @@ MAX_TRIES = 2
 MORE_MEMORY = 2
 
 
-class JobWorkChain(BaseRestartWorkChain):
+class JobWorkChain(OnceWorkChain, BaseRestartWorkChain):
     """Run one kind of CalcJob, given under ``job``, and deal with what can happen to it, one handler a failure.
 
     A job that a handler starts anew is never a valid cache: AiiDA would answer with the same failure.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ToContext, WorkChain
+from aiida.engine import ToContext
 
 from aiida_haml.calculations.rounds import port
+from aiida_haml.workchains.once import OnceWorkChain
 
 
-class SideBySideWorkChain(WorkChain):
+class SideBySideWorkChain(OnceWorkChain):
     """Run jobs of one stage for several trajectories, at most ``max_in_flight`` at a time.
 
     A step puts pairs of a kind of job and a slug into ``self.ctx.waiting``; ``while_(has_waiting)(launch)`` works them

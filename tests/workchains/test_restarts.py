@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
@@ -136,6 +137,20 @@ def test_a_job_whose_results_could_not_be_stored_is_started_anew(burst, cp2k_cod
     assert codes[:-1] == [None] * MAX_TRIES
     assert codes[-1].status == 403
     assert "No space left" in codes[-1].message
+
+
+def test_a_step_that_is_run_again_waits_for_the_child_that_it_had_started(burst, cp2k_code, monkeypatch):
+    """A worker killed at the end of a step once left children behind that ran beside their doubles."""
+    fresh = object()
+    monkeypatch.setattr(burst.runner, "submit", lambda *_, **__: fresh)
+    child = orm.CalcJobNode(computer=cp2k_code.computer, process_type="aiida.calculations:haml.cp2k")
+    child.base.links.add_incoming(burst.node, LinkType.CALL_CALC, "iteration_01")
+    child.store()
+    names = {n: {"call_link_label": f"iteration_{n:02d}"} for n in (1, 2)}
+    assert burst.submit(burst.process_class, metadata=names[1]).pk == child.pk
+    assert burst.submit(burst.process_class, metadata=names[2]) is fresh
+    burst.ctx.children = [child]  # as where the count of iterations begins anew
+    assert burst.submit(burst.process_class, metadata=names[1]) is fresh
 
 
 def test_memory_is_raised_where_it_was_limited(burst, cp2k_code):

@@ -9,7 +9,7 @@ from aiida import orm
 from aiida_haml.queries.origin import is_foreign
 
 
-def known_constant(level_key: str, component: dict[str, Any], max_pressure_GPa: float) -> orm.Dict | None:  # noqa: N803
+def known_constant(level_key: str, component: dict[str, Any], max_pressure_GPa: float) -> orm.Dict | None:  # noqa: N803 - the unit is its name
     """Return the first lattice constant of a component that was relaxed at a level of theory, or None.
 
     The first one made, so that the same node answers ever after and caching holds. One that came with an archive does

@@ -97,7 +97,7 @@ def _as_written(loc: Location, content: object) -> Location:
         kept.append(part)
         inside = isinstance(content, Sequence) and isinstance(part, int) and part < len(content)
         inside = inside or (isinstance(content, Mapping) and part in content)
-        content = content[part] if inside else None  # type: ignore[index]
+        content = content[part] if inside else None  # type: ignore[index]  # `inside` has looked at it
     return tuple(kept)
 
 

@@ -107,7 +107,7 @@ def test_the_thermostat_heats_no_centre_of_mass():
 @pytest.mark.engine
 def test_chgnet_teaches(aiida_profile, engine_code, levels):
     """The preset runs, its stress is the slope of its energy, and its labels name the package's version."""
-    chgnet = pytest.importorskip("chgnet")
+    chgnet = pytest.importorskip("chgnet", reason="the extra `teachers` is not installed")
     level = {key: levels["chgnet"][key] for key in ("engine", "name", "theory")}
     salts = [bulk("LiCl", "rocksalt", a=a, cubic=True) for a in (5.0, 5.05, 5.1)]
     outputs, node = teach(engine_code, level=level, initial=FramesData.from_ase(salts, kind="selection"))

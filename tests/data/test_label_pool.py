@@ -37,7 +37,10 @@ def statements(function):
     """Return what a function returns and how many statements it sent to the database."""
     engine = get_manager().get_profile_storage().get_session().get_bind()
     sent = []
-    listener = lambda *args: sent.append(args[2])  # noqa: E731
+
+    def listener(*args):
+        sent.append(args[2])
+
     sa.event.listen(engine, "before_cursor_execute", listener)
     try:
         return function(), len(sent)

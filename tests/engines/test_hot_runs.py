@@ -56,7 +56,9 @@ def test_velocities_of_the_start_are_scaled_to_the_temperature(module):
 
 
 def test_forces_that_are_no_slope_are_found_by_the_conserved_energy(module):
-    push = lambda inputs, forces: forces + 0.3 * torch.tensor([1.0, 0.0, 0.0], dtype=forces.dtype)  # noqa: E731
+    def push(inputs, forces):
+        return forces + 0.3 * torch.tensor([1.0, 0.0, 0.0], dtype=forces.dtype)
+
     run = hot_run(Altered(module, push), start(), **RUN)
     assert not run.passed
     assert "conserved energy" in run.reason or "temperature" in run.reason

@@ -12,13 +12,28 @@ from ase.data import chemical_symbols
 from mace.tools.torch_tools import default_dtype
 
 from aiida_haml.engines.mace_forces import Graph
-from aiida_haml.engines.mace_scoring import Prediction
 from aiida_haml.engines.outcome import TaskError
 from aiida_haml.frames import FloatArray, Frames
 from aiida_haml.learning.comparison import force_weights
 
 #: Edges in one batch of an evaluation; about 1 GB for a model of 128 channels.
 _MAX_EDGES = 60_000
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What each member of a committee says about one run of frames.
+
+    Attributes
+    ----------
+    energies : (M, F) array
+        eV.
+    forces : (M, F, N, 3) array
+        eV / Angstrom.
+    """
+
+    energies: FloatArray
+    forces: FloatArray
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from aiida_haml.engines.mace_scoring import calibration, load_potential, predict, require_labels, score
+from aiida_haml.engines.mace_examination import calibration, examine, report
+from aiida_haml.engines.mace_potential import load_potential
 from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import Frames
 
@@ -30,17 +31,17 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     """
     start = time.perf_counter()
     frames = Frames.load(folder / "inputs/frames")
-    require_labels({"to evaluate on": frames})
+    if frames.energies is None or frames.forces is None:
+        raise ValueError("The frames to evaluate on hold no energies and forces; label them first.")
     models = load_potential(folder / "inputs/potential", task["sha256"], frames.symbols)
     loaded = time.perf_counter()
-    prediction = predict(models, frames)
-    deviations = prediction.deviations()
+    examined = examine([model.module for model in models], [frames])
+    deviations = examined[0].deviations
     np.save(folder / "deviations.npy", deviations)
-    labels = [(frames, prediction)]
-    errors = score(labels) | {
+    errors = report(examined) | {
         "deviation_max": float(deviations.max()),
         "deviation_mean": float(deviations.mean()),
-        "calibration": calibration(labels).to_dict(),
+        "calibration": calibration(examined),
     }
     end = time.perf_counter()
     write_results(folder, {"errors": errors, "prediction_time_s": end - loaded})

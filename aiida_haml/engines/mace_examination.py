@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from aiida_haml.engines.mace_batches import predict
-from aiida_haml.engines.mace_scoring import Prediction
+from aiida_haml.engines.mace_batches import Prediction, predict
 from aiida_haml.frames import FloatArray, Frames
 from aiida_haml.learning.comparison import Group, frame_score, group_scores, total
 from aiida_haml.learning.errors import DRIVER, calibrate, force_deviation, force_errors, summarize

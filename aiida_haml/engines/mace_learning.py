@@ -29,7 +29,7 @@ from aiida_haml.engines.mace_fit import Course
 from aiida_haml.engines.mace_forces import Graph, MaceModel
 from aiida_haml.engines.mace_hot_runs import gate
 from aiida_haml.engines.mace_network import build, trainable
-from aiida_haml.engines.mace_scoring import elements_of, load_potential
+from aiida_haml.engines.mace_potential import elements_of, load_potential
 from aiida_haml.engines.outcome import TaskError, reports_errors, write_results
 from aiida_haml.frames import Frames
 from aiida_haml.learning.comparison import Group, Verdict, compare

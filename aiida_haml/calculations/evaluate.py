@@ -28,7 +28,7 @@ class EvaluateCalculation(EngineCalculation):
             "errors",
             valid_type=orm.Dict,
             required=False,
-            help="Errors of the committee's mean, its deviation and the calibration of that; eV and Å.",
+            help="Errors of the member that drives, the deviation and the calibration of that; eV and Å.",
         )
         spec.output(
             "deviations",

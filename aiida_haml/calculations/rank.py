@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 from collections.abc import Mapping
@@ -14,9 +15,17 @@ from aiida_haml.calculations.base import EngineCalculation, also
 from aiida_haml.calculations.label_engines import label_engine
 from aiida_haml.calculations.levels import theory_key
 from aiida_haml.structures.crystals import ARGYRODITE
+from aiida_haml.structures.host.settings import KnownHost, OwnHost
+from aiida_haml.structures.interface import SolidInterface
+from aiida_haml.structures.liquid import LiquidInterface
+from aiida_haml.structures.settings import Settings
 
 #: How often a cell is repeated: amounts per area do not hang on it, and the thickness is compared as it was built.
 REPEATS = ("supercell", "repeat", "electrolyte_cells")
+#: What stands at the head of the words for an interface.
+SAID_FIRST = ("name", "metal", "facet")
+#: Characters that a setting may take up there.
+LONGEST = 60
 
 
 class RankCalculation(EngineCalculation):
@@ -24,7 +33,7 @@ class RankCalculation(EngineCalculation):
 
     TASK = "rank"
     OUTPUTS = ("ranking.json", "clusters")
-    CACHE_VERSION = 3
+    CACHE_VERSION = 4
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -82,21 +91,32 @@ def interface_words(structure: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        As 'Li6PS5Cl | Li(100), layers 8'; settings that are left out are the same for all.
+        As 'Li6PS5Cl | Li(100), layers 8'; settings that have their default are the same for all, and not named.
     """
+    if "cell" in structure:
+        return "a cell of one's own"
+    interface = structure.get("interface") or {}
+    metal, facet = interface.get("metal", "Li"), interface.get("facet", "100")
+    face = f"{metal}({''.join(str(index) for index in facet)})"
+    if "liquid" in structure:
+        return f"liquid | {', '.join([face, *_choices(interface, LiquidInterface)])}"
     host = structure.get("host", ARGYRODITE.name)
     if isinstance(host, Mapping):
-        host = {name: value for name, value in host.items() if name not in REPEATS}
-    name = "liquid" if "liquid" in structure else _written(host)
-    settings = {name: value for name, value in (structure.get("interface") or {}).items() if name not in REPEATS}
-    metal, facet = settings.pop("metal", "Li"), settings.pop("facet", (1, 0, 0))
-    face = f"{metal}({''.join(str(index) for index in facet)})"
-    told = [f"{setting.removesuffix('_A')} {_written(value)}" for setting, value in sorted(settings.items())]
-    return f"{name} | {', '.join([face, *told])}"
+        host = ", ".join([host["name"], *_choices(host, OwnHost if "crystal" in host else KnownHost)])
+    return f"{host} | {', '.join([face, *_choices(interface, SolidInterface)])}"
 
 
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True).replace('"', "")
+def _choices(settings: Mapping[str, Any], model: type[Settings]) -> list[str]:
+    """Name the settings that differ from their defaults, a crystal by a few digits of its content's hash."""
+    told = []
+    for name, value in sorted(settings.items()):
+        if name in SAID_FIRST or name in REPEATS or value == model.model_fields[name].default:
+            continue
+        written = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        if isinstance(value, Mapping) and len(written) > LONGEST:
+            written = hashlib.sha256(written.encode()).hexdigest()[:6]
+        told.append(f"{name.removesuffix('_A')} {written}".replace('"', ""))
+    return told
 
 
 def potential_error(history: Mapping[str, Any]) -> float | None:

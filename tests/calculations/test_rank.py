@@ -8,6 +8,7 @@ from aiida.engine import run_get_node
 from aiida_haml.calculations.rank import RankCalculation, interface_words, potential_error, validate_keys
 from aiida_haml.engines import description
 from aiida_haml.frames import Frames
+from aiida_haml.spec import parse_spec
 from aiida_haml.structures import crystals
 
 LEVEL = {"engine": "teacher", "name": "teacher", "theory": {"calculator": "ase.calculators.emt:EMT", "parameters": {}}}
@@ -79,6 +80,18 @@ def test_only_what_is_alike_in_all_but_the_doping_has_the_same_words():
     for other in ({"facet": [1, 1, 0], "layers": 8}, {"facet": [1, 0, 0], "layers": 8, "cut": 1}):
         assert interface_words(plain | {"interface": other}) != interface_words(plain)
     assert interface_words({"liquid": {"salt": "LiFSI"}, "interface": {"layers": 4}}) == "liquid | Li(100), layers 4"
+
+
+def test_words_for_an_interface_are_short_and_name_only_what_was_chosen():
+    """With every default written out, as a screen holds it, a heading says no more than a person would."""
+    screen = parse_spec("{name: a, demonstration: true, dopings: [pristine], interface: {layers: 2}}")
+    (candidate,) = screen.candidates().values()
+    assert interface_words(candidate["structure"]) == "Li6PS5Cl | Li(100), layers 2"
+    host = {"name": "Li3PS4", "crystal": {"symbols": ["Li"] * 40, "positions": [[0.0, 0.25, 0.5]] * 40}}
+    words = interface_words({"host": host, "interface": {"layers": 8}})
+    assert words.startswith("Li3PS4, crystal ")
+    assert len(words) < 60
+    assert words != interface_words({"host": host | {"crystal": {"symbols": ["S"] * 80}}, "interface": {"layers": 8}})
 
 
 def test_keys_and_parts_that_do_not_match_are_refused(parts):

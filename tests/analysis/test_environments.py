@@ -12,7 +12,7 @@ from ase.spacegroup import crystal
 from aiida_haml.analysis.environments.basis import basis_key, make_basis
 from aiida_haml.analysis.environments.similarity import NONE
 from aiida_haml.analysis.environments.soap import describe_atoms, soap
-from aiida_haml.analysis.environments.stream import Environments, VarianceCheck, heights, stream_environments
+from aiida_haml.analysis.environments.stream import Environments, VarianceCheck, heights
 from aiida_haml.analysis.references.disorder import snapshot
 from aiida_haml.analysis.references.mixtures import joined, random_mixture
 from aiida_haml.analysis.references.phases import ReferencePhase, reference_phases
@@ -20,6 +20,7 @@ from aiida_haml.analysis.settings import DEFAULT_ELEMENTS, DescriptionSettings
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from aiida_haml.structures.host import read_crystal
+from tests.described import stream_environments
 
 SETTINGS = DescriptionSettings()
 PHASES = reference_phases(DEFAULT_ELEMENTS)

@@ -15,12 +15,13 @@ import pytest
 from ase import Atoms
 
 from aiida_haml.analysis.environments.basis import make_basis, with_own_host
-from aiida_haml.analysis.environments.stream import Environments, stream_environments
+from aiida_haml.analysis.environments.stream import Environments
 from aiida_haml.analysis.references.phases import CRYSTAL, reference_phases
 from aiida_haml.analysis.settings import DEFAULT_ELEMENTS, DescriptionSettings
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from aiida_haml.structures.crystals import REFERENCE_PHASES
+from tests.described import stream_environments
 
 DYNAMICS = np.load(Path(__file__).parent / "data" / "dynamics_300K.npz")
 RUNS = sorted({name.rsplit(".", 1)[0] for name in DYNAMICS})

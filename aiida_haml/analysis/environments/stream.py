@@ -146,35 +146,6 @@ def chunks(n_frames: int, n_atoms: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + step, n_frames)) for start in range(0, n_frames, step))
 
 
-def stream_environments(frames: Frames, basis: Basis, check: VarianceCheck | None = None) -> Iterator[Environments]:
-    """Describe frames, a few at a time.
-
-    Parameters
-    ----------
-    frames : Frames
-        All are described.
-    basis : Basis
-    check : VarianceCheck, optional
-        Takes in what the projection keeps.
-
-    Yields
-    ------
-    Environments
-        Of whole frames.
-
-    Raises
-    ------
-    ValueError
-        If the frames hold an element that the basis was not made for.
-    """
-    check_elements(frames, basis)
-    for part in chunks(len(frames), frames.n_atoms, basis.settings.chunk):
-        found = describe_frames(frames[part], basis)
-        if check is not None:
-            check.merge(found.check)
-        yield replace(found.environments, frame=found.environments.frame + np.int32(part.start))
-
-
 def describe_frames(frames: Frames, basis: Basis) -> DescribedFrames:
     """Describe a few frames at once.
 

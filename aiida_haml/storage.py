@@ -109,16 +109,27 @@ def patiently(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     session = _storage().get_session()
     if session.in_nested_transaction():  # what failed would take the caller's part of the transaction with it
         return write(*args, **kwargs)
-    for pause in PAUSES:
+    for pause in (*PAUSES, None):
         try:
-            _wait_for_the_turn(session)
-            return write(*args, **kwargs)
+            return _in_turn(session, write, *args, **kwargs)
         except (OperationalError, *_RACES) as error:
             session.rollback()
-            if not _is_passing(error):
+            if pause is None or not _is_passing(error):
                 raise
             time.sleep(pause)
-    return write(*args, **kwargs)
+    raise AssertionError("The last try returns or raises.")
+
+
+def _in_turn(session: Any, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Write, and let others write from then on, also where there was nothing to write."""
+    _wait_for_the_turn(session)
+    result = write(*args, **kwargs)
+    expire, session.expire_on_commit = session.expire_on_commit, False
+    try:
+        session.commit()
+    finally:
+        session.expire_on_commit = expire
+    return result
 
 
 def _wait_for_the_turn(session: Any) -> None:

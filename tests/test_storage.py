@@ -1,5 +1,7 @@
 """Reading many nodes in one statement, and writing in company."""
 
+import sqlite3
+
 import pytest
 import sqlalchemy as sa
 from aiida import orm
@@ -81,3 +83,15 @@ def test_what_is_really_wrong_is_not_tried_again(aiida_profile_clean, in_haste):
     with pytest.raises(OperationalError):
         patiently(write)
     assert len(tries) == 1
+
+
+def test_a_turn_with_nothing_to_write_keeps_nobody_out(aiida_profile_clean):
+    """What looked, and found that all is there, has only read; another worker has to be able to write after it."""
+    path = get_manager().get_profile_storage().filepath_database
+    patiently(read, sa.select(tables().node.id))
+    other = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    finally:
+        other.close()

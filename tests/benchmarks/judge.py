@@ -3,7 +3,7 @@
 A screen of one cell (the teacher as level of theory, three seeds) starts with a potential that holds a planted fault:
 
 unanimous   all members are the same, and off by five times the tolerance: the committee is silent
-hole        atoms that come close attract each other
+hole        atoms that come closer than is usual attract each other
 runaway     forces point the wrong way: everything heats
 drift       all members are the same, and off by a little more than the tolerance: nothing can be seen but by labels
 clean       the same potential without a fault

@@ -50,7 +50,7 @@ overrides:
     force_rmse_tolerance: 5.0
     max_force_error: 50.0
     max_energy_error: 5.0
-  probes: {{n_probes: 3}}
+  probes: {{n_probes: {probes}}}
   distortions: {{n_rattled: 4, contact_ratios: []}}
   learning: {{num_channels: 4, steps_first: 100, steps_per_round: 50, gate_steps: 5}}
   ranking: {{min_simulated_fs: 5.0}}
@@ -140,7 +140,15 @@ def windows(folder: Path, sizes: list[int], seeds: list[int]) -> tuple[dict[int,
     """Run the same screen with different numbers of jobs at a time; return accounts, and whether the rankings agree."""
     accounts, rankings = {}, []
     for window in sizes:
-        wanted = {"dopings": DOPINGS, "seeds": seeds, "burst": 4, "fs": 18.0, "seconds": STEP_S, "window": window}
+        wanted = {
+            "dopings": DOPINGS,
+            "seeds": seeds,
+            "burst": 10,
+            "probes": 8,
+            "fs": 50.0,
+            "seconds": STEP_S,
+            "window": window,
+        }
         node, engines = screen(folder, **wanted)
         accounts[window] = account(node, engines)
         rankings.append(
@@ -178,6 +186,7 @@ def lengths(folder: Path, numbers: list[int]) -> dict[str, Any]:
             "dopings": PRISTINE,
             "seeds": [seed],
             "burst": 2,
+            "probes": 3,
             "fs": 2.0 + 12.0 * number,
             "seconds": 0,
             "window": 2,

@@ -111,10 +111,19 @@ class Modes:
         if len(densities) < 2:
             return self
         start = np.median(next(d[:, p] for p, d in densities if p < self.n_phases)) - 3 * len(self.whitening)
+        # All at once, and what does not change with the parameters ahead: this is asked some hundred times.
+        stacked = np.concatenate([d for _, d in densities])
+        highest = stacked.max(axis=1, keepdims=True)
+        below, highest = stacked - highest, highest[:, 0].astype(np.float64)
+        weights = np.concatenate([np.full(len(d), 1 / len(d) / len(densities)) for _, d in densities])
+        outside = np.concatenate([np.full(len(d), p == self.n_phases) for p, d in densities])
+        own = np.concatenate([d[:, p] if p < self.n_phases else np.zeros(len(d)) for p, d in densities])
 
         def cost(parameters: FloatArray) -> float:
             exponent, none = np.exp(min(parameters[0], 0.0)), parameters[1]
-            return -float(np.mean([_log_probabilities(d, exponent, none)[:, p].mean() for p, d in densities]))
+            phases = exponent * highest + np.log(np.exp(np.float32(exponent) * below).sum(axis=1))
+            whole = np.logaddexp(phases, exponent * none)
+            return float(weights @ (whole - exponent * np.where(outside, none, own)))
 
         best = minimize(cost, [np.log(0.3), start], method="Nelder-Mead").x
         exponent, none = float(np.exp(min(best[0], 0.0))), float(best[1])

@@ -38,21 +38,42 @@ def start_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, Any
             entry for entry in find_potentials(elements=elements) if entry.is_trusted and _is_of(entry.level, theory)
         ]
         return _inputs(orm.load_node(max(entry.pk for entry in fitting))) if fitting else {}
+    node = _stored("potential", said, f"give '{OWN}', or a pk or UUID")
+    if not _is_of(node.level_of_theory, theory):
+        raise ValueError(
+            f"potential {said} was taught at {node.level_of_theory or 'an unknown level of theory'}, and the screen "
+            f"asks for {theory}; their forces differ. Choose one of 'aiida-haml potential list', or let it "
+            "be taught anew: name it as foundation."
+        )
+    return _inputs(node)
+
+
+def foundation_from(said: str) -> dict[str, Any]:
+    """Return the input ``foundation`` that a specification asks for: models of any level, which are taught anew.
+
+    Parameters
+    ----------
+    said : str
+        The pk or UUID of a potential.
+
+    Raises
+    ------
+    ValueError
+        If there is no such potential.
+    """
+    return {"foundation": _stored("foundation", said, "give a pk or UUID")}
+
+
+def _stored(field: str, said: str, remedy: str) -> PotentialData:
     try:
         node = orm.load_node(said)
     except (exceptions.NotExistent, exceptions.MultipleObjectsError, ValueError):
         node = None
     if not isinstance(node, PotentialData):
         raise ValueError(
-            f"potential is '{said}', which is no potential of this database; give '{OWN}', or a pk or UUID from "
-            "'aiida-haml potential list'."
+            f"{field} is '{said}', which is no potential of this database; {remedy} from 'aiida-haml potential list'."
         )
-    if not _is_of(node.level_of_theory, theory):
-        raise ValueError(
-            f"potential {said} was taught at {node.level_of_theory or 'an unknown level of theory'}, and the screen "
-            f"asks for {theory}; their forces differ. Choose one of 'aiida-haml potential list', or leave it out."
-        )
-    return _inputs(node)
+    return node
 
 
 def _is_of(level: str | None, theory: str) -> bool:

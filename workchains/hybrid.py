@@ -57,6 +57,7 @@ class HybridWorkChain(MovingWorkChain):
         )
         spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="As a protocol gives them.")
         spec.input("potential", valid_type=PotentialData, required=False, help="Committee to start from.")
+        spec.input("foundation", valid_type=PotentialData, required=False, help="Models to teach a first committee on.")
         spec.input("pool", valid_type=LabelPoolData, required=False, help="Labels to start from.")
         spec.input("calibration", valid_type=orm.Dict, required=False, help="Of the run that is gone on with.")
         spec.input_namespace(
@@ -217,6 +218,8 @@ class HybridWorkChain(MovingWorkChain):
         }
         if self.ctx.potential is not None:
             inputs["job"]["champion"] = self.ctx.potential
+        elif "foundation" in self.inputs:
+            inputs["job"]["foundation"] = self.inputs.foundation
         inputs["metadata"] = self.named("learn")
         return ToContext(training=self.submit(LearnWorkChain, **inputs))
 
@@ -240,6 +243,9 @@ class HybridWorkChain(MovingWorkChain):
         if "potential" in child.outputs:
             self.ctx.potential = child.outputs.potential
             add_potentials([self.ctx.potential])
+        holes = dict(child.outputs.holes) if "holes" in child.outputs else {}
+        for slug in self.ctx.active:
+            self.ctx.trajectories[slug]["holes"] = holes.get(slug)
         self.ctx.records[f"learning_{self.ctx.round:04d}"] = child.outputs.errors
         self.report(f"round {self.ctx.round}: {child.outputs.errors.get_dict().get('reason', 'trained')}")
         return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_haml.calculations.lammps import validate_potential
 from aiida_haml.calculations.rounds import OF
 from aiida_haml.learning.distortions import DistortionSettings
 from aiida_haml.learning.learner import LearnerSettings
@@ -116,19 +117,19 @@ def _candidate_complaint(slug: str, content: Mapping[str, Any]) -> str | None:
 
 
 def _start_complaint(inputs: Mapping[str, Any]) -> str | None:
-    """Refuse a potential to start from that the first stretch or training would refuse."""
-    potential = inputs.get("potential")
-    if potential is None or "settings" not in inputs:
+    """Refuse models to start from that the first stretch or training would refuse."""
+    if "settings" not in inputs:
         return None
-    training = LearnerSettings.from_dict(inputs["settings"]["learning"])
     present = {symbol for node in inputs["structures"].values() for symbol in node.elements}
-    if unknown := sorted(present - set(potential.elements)):
-        return f"`potential` does not know {', '.join(unknown)}; it knows {', '.join(potential.elements)}."
-    if not potential.is_trusted:
-        return (
-            f"The potential {potential.pk} was not trained here, and a MACE model file is code that runs when it is "
-            "loaded. If you know where it comes from, call its `trust()`."
-        )
-    if potential.n_members < training.n_committee:
+    for port in ("potential", "foundation"):
+        if (models := inputs.get(port)) is None:
+            continue
+        if unknown := sorted(present - set(models.elements)):
+            return f"`{port}` does not know {', '.join(unknown)}; it knows {', '.join(models.elements)}."
+        if (complaint := validate_potential(models, None)) is not None:
+            return complaint
+    training = LearnerSettings.from_dict(inputs["settings"]["learning"])
+    potential = inputs.get("potential")
+    if potential is not None and potential.n_members < training.n_committee:
         return f"`potential` has {potential.n_members} members, and `training.n_committee` is {training.n_committee}."
     return None

@@ -15,7 +15,7 @@ from aiida_haml.calculations.levels import theory_key
 from aiida_haml.codes import find_code
 from aiida_haml.data.frames import FramesData
 from aiida_haml.spec import ScreenSpec
-from aiida_haml.starts import start_from
+from aiida_haml.starts import foundation_from, start_from
 from aiida_haml.workchains.analysis import DescribeWorkChain, RankWorkChain
 from aiida_haml.workchains.hybrid import HybridWorkChain
 from aiida_haml.workchains.inputs import SECTIONS, engine_inputs
@@ -122,6 +122,8 @@ class ScreenWorkChain(SideBySideWorkChain):
         builder = cls._builder(spec.candidates(), codes, level, screen_settings(spec))
         if spec.potential is not None:
             fill(builder, start_from(spec.potential, theory_key(level["level"].get_dict()), spec.elements()))
+        if spec.foundation is not None:
+            fill(builder, foundation_from(spec.foundation))
         builder.max_in_flight = orm.Int(spec.max_in_flight)
         builder.specification = orm.Dict(spec.model_dump(mode="json"))
         builder.metadata.label = spec.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class LearnCalculation(EngineCalculation):
     """Test, train, compare and gate: everything that a round has to ask of potentials, in one job."""
 
     TASK = "learn"
-    OUTPUTS = ("member_*.model", "tests/*.npy")
+    OUTPUTS = ("member_*.model", "tests/*.npy", "holes.npz")
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -42,6 +42,13 @@ class LearnCalculation(EngineCalculation):
             required=False,
             validator=validate_potential,
             help="The committee in use.",
+        )
+        spec.input(
+            "foundation",
+            valid_type=PotentialData,
+            required=False,
+            validator=validate_potential,
+            help="Models taught elsewhere, of these elements and perhaps more, that a first training starts from.",
         )
         for name, text in (
             ("tests", "Labels of this round, which the champion has not seen: it is scored on them."),
@@ -80,6 +87,12 @@ class LearnCalculation(EngineCalculation):
             required=False,
             help="Champion and challenger on unseen labels, verdict, gate, calibration, and the labels learned from.",
         )
+        spec.output_namespace(
+            "holes",
+            dynamic=True,
+            valid_type=FramesData,
+            help="By start, the frames that led a challenger out of its hot run: they are worth a label.",
+        )
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times and versions.")
         spec.default_output_node = "output_parameters"
         # The validator of the whole has to go on checking code and computer.
@@ -88,17 +101,16 @@ class LearnCalculation(EngineCalculation):
 
     def task(self) -> dict[str, Any]:
         """Return the settings, the labels that take part, the champion's hashes, the energies of isolated atoms."""
-        champion = self.inputs.get("champion")
         return {
             "entries": _entries(*self._lesson()),
             "settings": self.inputs.settings.get_dict(),
             "isolated_atoms": {s: float(n.get_array("energies")[-1]) for s, n in self.inputs.isolated_atoms.items()},
-            "champion_sha256": None if champion is None else champion.sha256,
-        }
+        } | {f"{name}_sha256": node.sha256 for name, node in self.folders().items()}
 
     def folders(self) -> dict[str, orm.Node]:
-        """Return the champion's models."""
-        return {"champion": self.inputs.champion} if "champion" in self.inputs else {}
+        """Return the models of the champion or, where there is none yet, of the foundation."""
+        given = [name for name in ("champion", "foundation") if name in self.inputs][:1]
+        return {name: self.inputs[name] for name in given}
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the frames that take part, and the task, which names them."""
@@ -244,4 +256,11 @@ def _fault_of_elements(inputs: Mapping[str, Any], elements: list[str]) -> str | 
             f"`champion` knows {', '.join(champion.elements)}, and {', '.join(elements)} are to be learned; use the "
             "same, or train without it."
         )
-    return None
+    return fault_of_foundation(inputs.get("foundation"), elements)
+
+
+def fault_of_foundation(foundation: PotentialData | None, elements: Collection[str]) -> str | None:
+    """Refuse a foundation that lacks elements; it may know more."""
+    if foundation is None or not (unknown := sorted(set(elements) - set(foundation.elements))):
+        return None
+    return f"`foundation` does not know {', '.join(unknown)}; it knows {', '.join(foundation.elements)}."

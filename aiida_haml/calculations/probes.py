@@ -15,9 +15,15 @@ from aiida_haml.learning.distortions import DistortionSettings, distort
 from aiida_haml.learning.lesson import balanced
 from aiida_haml.learning.selection import ProbeSettings, choose
 
+#: Kind of a probe that led a challenger out of its hot run.
+HOLE = "hole"
+_HOLE = {"kind": HOLE, "reason": "On its way here a challenger did not survive its hot run."}
+
 
 @calcfunction
-def distort_start(start: FramesData, settings: orm.Dict, seed: orm.Int) -> dict[str, Any]:
+def distort_start(
+    start: FramesData, settings: orm.Dict, seed: orm.Int, holes: FramesData | None = None
+) -> dict[str, Any]:
     """Make the first probes of a candidate: shaken, strained and crowded copies of its start.
 
     Parameters
@@ -27,6 +33,8 @@ def distort_start(start: FramesData, settings: orm.Dict, seed: orm.Int) -> dict[
     settings : Dict
         Fields of `DistortionSettings`.
     seed : Int
+    holes : FramesData, optional
+        What led a challenger out of its hot run; it is chosen as well.
 
     Returns
     -------
@@ -34,8 +42,7 @@ def distort_start(start: FramesData, settings: orm.Dict, seed: orm.Int) -> dict[
         ``selection`` (FramesData, not labelled) and ``why`` (Dict: ``frames``, for each its ``kind`` and ``reason``).
     """
     frames, reasons = distort(start.read(-1), DistortionSettings.from_dict(settings.get_dict()), seed.value)
-    why = [{"kind": "distorted", "reason": reason} for reason in reasons]
-    return {"selection": FramesData(frames, kind="selection"), "why": orm.Dict({"frames": why})}
+    return _selection([frames], [{"kind": "distorted", "reason": reason} for reason in reasons], holes)
 
 
 @calcfunction
@@ -45,6 +52,7 @@ def select_probes(
     untrusted: FramesData | None = None,
     pool: LabelPoolData | None = None,
     candidate: orm.Str | None = None,
+    holes: FramesData | None = None,
 ) -> dict[str, Any]:
     """Choose the frames of a stretch that are to be labelled.
 
@@ -60,13 +68,15 @@ def select_probes(
         The labels so far, with which the frames are compared.
     candidate : Str, optional
         Whose stretch it is: its own labels go before those of others, of which a sample counts.
+    holes : FramesData, optional
+        What led a challenger out of its hot run; it is chosen as well.
 
     Returns
     -------
     dict
         ``selection`` (FramesData, in the order of time, not labelled) and ``why`` (Dict: ``frames``, for each its
-        ``source``, ``index`` there, ``time_fs``, ``kind``, ``reason`` and ``novelty``). Neither where the stretch is
-        too short to choose from.
+        ``source``, ``index`` there, ``time_fs``, ``kind``, ``reason`` and ``novelty``; of holes ``kind`` and
+        ``reason``). Neither where the stretch is too short to choose from.
     """
     chosen_by = ProbeSettings.from_dict(settings.get_dict())
     parts = {"frames": frames.frames} | ({"untrusted": untrusted.frames} if untrusted is not None else {})
@@ -74,11 +84,18 @@ def select_probes(
         [] if pool is None else _known(pool, frames, chosen_by.n_known, None if candidate is None else candidate.value)
     )
     choices = choose(parts["frames"], parts.get("untrusted"), known, chosen_by)
-    if not choices:
+    if not choices and holes is None:
         return {}
     picked = [parts[choice.source][choice.index] for choice in choices]
     times = [None if frame.times is None else float(frame.times[0]) for frame in picked]
     why = [choice.to_dict() | {"time_fs": time} for choice, time in zip(choices, times, strict=True)]
+    return _selection(picked, why, holes)
+
+
+def _selection(picked: list[Frames], why: list[dict[str, Any]], holes: FramesData | None) -> dict[str, Any]:
+    """Return the chosen frames and why each was chosen; holes come last."""
+    if holes is not None:
+        picked, why = [*picked, holes.frames], [*why, *[_HOLE] * len(holes.frames)]
     return {"selection": FramesData(_stacked(picked), kind="selection"), "why": orm.Dict({"frames": why})}
 
 
@@ -93,7 +110,7 @@ def _known(pool: LabelPoolData, like: FramesData, n: int, candidate: str | None)
 
 
 def _stacked(frames: list[Frames]) -> Frames:
-    """Join single frames into one run of bare configurations."""
+    """Join frames into one run of bare configurations."""
     first = frames[0]
     return Frames(
         first.numbers,

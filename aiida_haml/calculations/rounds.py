@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_haml.calculations.probes import HOLE
 from aiida_haml.data.frames import FramesData
 from aiida_haml.engines.pairs import shortest_distances
 from aiida_haml.learning.calibration import Calibration
@@ -109,11 +111,16 @@ def _renewed(calibration: Calibration, learning: Mapping[str, Any]) -> Calibrati
 
 
 def _shorten(shortest: dict[str, float], of: Mapping[str, Any]) -> None:
-    """Note how close the labels of a candidate show that atoms can come."""
-    for name in ("burst", "probes"):
-        if name in of:
-            for pair, length in shortest_distances(of[name].frames, REACH).items():
-                shortest[pair] = min(length, shortest.get(pair, length))
+    """Note how close the labels of a candidate show that atoms can come; a potential's hole shows nothing of that."""
+    runs = [of["burst"].frames] if "burst" in of else []
+    if "probes" in of:
+        kinds = [frame["kind"] for frame in of["why"]["frames"]]
+        kept = of["parameters"].get_dict().get("kept", range(len(kinds)))
+        met = [row for row, i in enumerate(kept) if kinds[i] != HOLE]
+        runs += [of["probes"].frames[np.array(met)]] if met else []
+    for run in runs:
+        for pair, length in shortest_distances(run, REACH).items():
+            shortest[pair] = min(length, shortest.get(pair, length))
 
 
 def _end(node: FramesData) -> float:
@@ -128,15 +135,15 @@ def _points(slug: str, of: Mapping[str, Any], tests: orm.ArrayData | None) -> tu
     if "probes" in of:
         times = [frame.get("time_fs") for frame in of["why"]["frames"]]
         kept = of["parameters"].get_dict().get("kept", range(len(times)))
-        if None not in times:  # distorted copies have no place in time
-            probes = _tested(tests, port(slug, "probes"), [times[i] for i in kept], of["probes"].n_atoms)
+        probes = _tested(tests, port(slug, "probes"), [times[i] for i in kept], of["probes"].n_atoms)
     burst: list[Point] = []
     if "burst" in of:
         burst = _tested(tests, port(slug, "burst"), of["burst"].get_array("times"), of["burst"].n_atoms)
     return probes, burst
 
 
-def _tested(tests: orm.ArrayData, key: str, times: Sequence[float], n_atoms: int) -> list[Point]:
+def _tested(tests: orm.ArrayData, key: str, times: Sequence[float | None], n_atoms: int) -> list[Point]:
+    """Return the points of the labels that have a place in time, which distorted copies and holes have not."""
     if f"{key}{OF}force_rmse" not in tests.get_arraynames():
         return []
     rmse = tests.get_array(f"{key}{OF}force_rmse")
@@ -145,6 +152,7 @@ def _tested(tests: orm.ArrayData, key: str, times: Sequence[float], n_atoms: int
     return [
         Point(float(t), float(r), float(e.max()), float(d))
         for t, r, e, d in zip(times, rmse, errors, energies, strict=True)
+        if t is not None
     ]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ MIN_RATIO = 0.6
 MAX_DRIFT = 0.02
 #: Steps between two looks.
 _EVERY = 5
+#: Looks that are kept of a run that failed: they show the way into the hole. Atoms closer than the ratio teach nothing.
+_KEPT, _KEPT_RATIO = 3, 0.4
 #: Reach within which contacts are looked for, Angstrom.
 _REACH = 2.5
 
@@ -41,6 +44,8 @@ class HotRun:
         Extremes over the run.
     reason : str or None
         Why it failed, in a sentence.
+    way : tuple of (N, 3) arrays
+        Positions at the last looks before a failure, Angstrom: what the potential has to be taught.
     """
 
     passed: bool
@@ -49,10 +54,11 @@ class HotRun:
     min_ratio: float
     drift_eV_per_atom: float
     reason: str | None = None
+    way: tuple[FloatArray, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a plain dictionary."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "way"}
 
 
 def hot_run(
@@ -89,14 +95,18 @@ def hot_run(
     energy, forces = _evaluate(module, state, positions)
     begun = energy + _kinetic(masses, velocities)
     hottest, closest, drift = 0.0, math.inf, 0.0
+    way: deque[FloatArray] = deque(maxlen=_KEPT)
     for step in range(steps + 1):
         if step % _EVERY == 0 or step == steps:
             kinetic = _kinetic(masses, velocities)
             drift = abs(energy + kinetic - begun) / state.n_atoms
             hottest = max(hottest, 2 * kinetic / (max(3 * state.n_atoms - 3, 1) * units.kB))
-            closest = min(closest, _closest(state, positions))
+            closeness = _closest(state, positions)
+            closest = min(closest, closeness)
+            if closeness > _KEPT_RATIO and np.isfinite(positions).all():
+                way.append(positions)
             if reason := _failure(step, hottest / temperature, closest, drift):
-                return HotRun(False, step, _finite(hottest), _finite(closest), _finite(drift), reason)
+                return HotRun(False, step, _finite(hottest), _finite(closest), _finite(drift), reason, tuple(way))
         if step == steps or time.perf_counter() > deadline:
             break
         velocities = velocities + 0.5 * dt * forces / masses

@@ -1,11 +1,13 @@
 """`haml-engine learn`: one round's learning. Tests the champion, trains a challenger, compares the two, gates it.
 
 Reads ``labels.npz`` (the frames that take part, runs by content key), ``tests.npz`` and ``starts.npz`` (runs by name),
-``champion/member_i.model``; ``task.json`` holds ``settings`` (`aiida_haml.learning.learner.LearnerSettings`),
-``entries`` (of each label that takes part its ``key``, ``source``, ``row``, ``part``, ``candidate`` and whether it is
-``new``), ``isolated_atoms`` (eV by element), ``champion_sha256`` (or null) and ``max_wall_time_s`` (or null).
+``champion/member_i.model`` or ``foundation/member_i.model``; ``task.json`` holds ``settings``
+(`aiida_haml.learning.learner.LearnerSettings`), ``entries`` (of each label that takes part its ``key``, ``source``,
+``row``, ``part``, ``candidate`` and whether it is ``new``), ``isolated_atoms`` (eV by element), ``champion_sha256``,
+``foundation_sha256`` and ``max_wall_time_s`` (each perhaps null).
 
-Writes ``results.json``, ``tests/NAME__errors.npy`` and its like and, where a challenger won, ``member_i.model``.
+Writes ``results.json``, ``tests/NAME__errors.npy`` and its like, ``member_i.model`` where a challenger won, and
+``holes.npz`` where it did not survive its hot runs (by start the frames that led there).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +25,19 @@ import numpy as np
 import torch
 
 from aiida_haml.engines import mace_committee as committee
-from aiida_haml.engines.mace_batches import make_samples, predict
+from aiida_haml.engines.mace_batches import predict
+from aiida_haml.engines.mace_courses import Label, lay_out
 from aiida_haml.engines.mace_examination import Examined, calibration, examine, report, report_by_candidate, scores
-from aiida_haml.engines.mace_fit import Course
 from aiida_haml.engines.mace_forces import Graph, MaceModel
 from aiida_haml.engines.mace_hot_runs import gate
-from aiida_haml.engines.mace_network import build, trainable
+from aiida_haml.engines.mace_network import trainable
 from aiida_haml.engines.mace_potential import elements_of, load_potential
 from aiida_haml.engines.outcome import TaskError, reports_errors, write_results
-from aiida_haml.frames import Frames
+from aiida_haml.frames import FloatArray, Frames
 from aiida_haml.learning.comparison import Group, Verdict, compare
 from aiida_haml.learning.learner import LearnerSettings
-from aiida_haml.learning.lesson import bootstrap_weight
 from aiida_haml.learning.pool import EXPLODED
-from aiida_haml.learning.runs import load_runs
+from aiida_haml.learning.runs import load_runs, save_runs
 
 #: Share of the wall time that tests and training may take; comparison and gate have to fit into the rest.
 _TRAINING_SHARE = 0.75
@@ -44,16 +45,6 @@ _TRAINING_SHARE = 0.75
 _GATE_SHARE = 0.95
 #: Largest difference of forces between trainer and MD engine, or between float32 and float64, eV / Angstrom.
 _MAX_DISPARITY = 0.01
-
-
-@dataclass(frozen=True)
-class Label:
-    """One label that takes part: its entry in the pool and its frame."""
-
-    key: str
-    part: str
-    group: Group
-    frame: Frames
 
 
 @reports_errors
@@ -89,7 +80,8 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         "stopped_by": None,
     }
     if reason is not None:
-        courses = _courses(settings, champion, energies, labels, device)
+        foundation = _foundation(folder, task.get("foundation_sha256"), list(energies)) if not champion else []
+        courses = lay_out(settings, champion, foundation, energies, labels, device)
         members = committee.train(courses, folder, start + _TRAINING_SHARE * limit)
         trained = time.perf_counter()
         results |= {
@@ -137,6 +129,11 @@ def _champion(folder: Path, sha256: Sequence[str] | None, elements: list[str], d
     return [model.module.to(device) for model in models]
 
 
+def _foundation(folder: Path, sha256: Sequence[str] | None, elements: list[str]) -> list[Any]:
+    """Return the models that a first training starts from, after checking what they are; none where none is given."""
+    return [model.module.cpu() for model in load_potential(folder / "foundation", sha256, elements)] if sha256 else []
+
+
 # -- test, then train --------------------------------------------------------------------------------------
 
 
@@ -177,56 +174,6 @@ def _worst(test: Examined) -> float:
     return float(usable.max(initial=0.0))
 
 
-def _courses(
-    settings: LearnerSettings, champion: list[Any], energies: Mapping[str, float], labels: list[Label], device: str
-) -> list[Course]:
-    """Return what each member is trained on."""
-    parts = {
-        name: [label for label in labels if label.part == part and (part == "valid" or label.group.new is new)]
-        for name, part, new in (("new", "train", True), ("replay", "train", False), ("valid", "valid", True))
-    }
-    if not champion:
-        parts["new"], parts["replay"] = parts["new"] + parts["replay"], []
-    if not parts["new"] and not parts["replay"]:
-        raise ValueError("There is no label to train on; give more labels, or a higher force_cap.")
-    if not parts["valid"]:
-        raise ValueError("There is no label to validate on; give more labels.")
-    runs = [label.frame for label in parts["new"] + parts["replay"]]
-    courses: list[Course] = []
-    for i in range(settings.n_committee):
-        seed = settings.seed + i
-        module = champion[i % len(champion)] if champion else build(settings, energies, runs, seed)
-        module = trainable(module, settings.precision)
-        if courses:  # the graphs are the same for all members
-            samples = {"new": courses[0].new, "replay": courses[0].replay, "valid": courses[0].valid}
-        else:
-            samples = {
-                name: [s for label in part for s in make_samples(module, label.frame, settings.large_force)]
-                for name, part in parts.items()
-            }
-        weights = {
-            name: np.array([bootstrap_weight(label.key, i, settings.seed) for label in part])
-            for name, part in parts.items()
-        }
-        courses.append(
-            Course(
-                module=module,
-                new=samples["new"],
-                replay=samples["replay"],
-                new_weights=weights["new"],
-                replay_weights=weights["replay"],
-                valid=samples["valid"],
-                groups=[label.group for label in parts["valid"]],
-                n_steps=settings.steps_per_round if champion else settings.steps_first,
-                lr=settings.fine_tune_lr if champion else settings.lr,
-                seed=seed,
-                device=f"cuda:{i % torch.cuda.device_count()}" if device == "cuda" else "cpu",
-                settings=settings,
-            )
-        )
-    return courses
-
-
 # -- compare, gate -----------------------------------------------------------------------------------------
 
 
@@ -259,7 +206,7 @@ def _judge(
         "sha256": hashes,
     }
     if verdict.winner == "challenger" and settings.gate_steps:
-        verdict, results["gate"] = _gated(folder, settings, challenger[0], verdict, deadline)
+        verdict, results["gate"] = _gated(folder, settings, challenger[0], champion, verdict, deadline)
     for name, these in examined.items():
         results[name] = report_by_candidate(these, groups, found[name])
     winner = examined[verdict.winner] if verdict.winner in examined else examined["challenger"]
@@ -274,24 +221,36 @@ def _judge(
 
 
 def _gated(
-    folder: Path, settings: LearnerSettings, driver: Any, verdict: Verdict, deadline: float
+    folder: Path, settings: LearnerSettings, challenger: Any, champion: list[Any], verdict: Verdict, deadline: float
 ) -> tuple[Verdict, dict[str, Any]]:
-    """Let the challenger run hot from every start; if it fails, it loses."""
-    runs = gate(
-        driver,
-        load_runs(folder / "starts.npz"),
-        steps=settings.gate_steps,
-        temperature=settings.gate_temperature_K,
-        timestep=settings.gate_timestep_fs,
-        seed=settings.seed,
-        deadline=deadline,
-    )
-    failed = [f"{name}: {run.reason}" for name, run in runs.items() if not run.passed]
-    if failed:
-        winner = "champion" if verdict.champion is not None else "none"
-        reason = f"The challenger did not survive its hot run. {failed[0]}"
-        verdict = Verdict(winner, reason, verdict.champion, verdict.challenger)
-    return verdict, {name: run.to_dict() for name, run in runs.items()}
+    """Let the challenger run hot from every start; if it fails where the champion would not, it loses.
+
+    The way into what it failed by is kept, to be labelled: a hole that nobody shows to a potential stays.
+    """
+    starts = load_runs(folder / "starts.npz")
+    run = {
+        "steps": settings.gate_steps,
+        "temperature": settings.gate_temperature_K,
+        "timestep": settings.gate_timestep_fs,
+        "seed": settings.seed,
+        "deadline": deadline,
+    }
+    runs = gate(challenger, starts, **run)
+    told = {name: one.to_dict() for name, one in runs.items()}
+    failed = {name: one for name, one in runs.items() if not one.passed}
+    if not failed:
+        return verdict, told
+    save_runs(folder / "holes.npz", {name: _bare(starts[name], one.way) for name, one in failed.items() if one.way})
+    reason = f"The challenger did not survive its hot run. {next(f'{n}: {one.reason}' for n, one in failed.items())}"
+    if champion:
+        others = gate(champion[0], {name: starts[name] for name in failed}, **run)
+        if all(not others[name].passed and others[name].steps <= one.steps for name, one in failed.items()):
+            return replace(verdict, reason=f"{verdict.reason} {reason} Nor did the champion, for as long."), told
+    return replace(verdict, winner="champion" if champion else "none", reason=reason), told
+
+
+def _bare(start: Frames, way: Sequence[FloatArray]) -> Frames:
+    return Frames(start.numbers, np.stack(way), np.repeat(start.cells[-1:], len(way), axis=0), start.pbc)
 
 
 def _parity(module: Any, frame: Frames) -> dict[str, float]:

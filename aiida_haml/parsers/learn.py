@@ -9,7 +9,10 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.engine import ExitCode
 
+from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.frames import Frames
+from aiida_haml.learning.runs import load_runs
 from aiida_haml.parsers.arrays import read_arrays
 from aiida_haml.parsers.base import EngineParser
 
@@ -18,6 +21,8 @@ _ERRORS = (
     "calibration", "challenger", "champion", "examined_on", "gate", "held_out", "largest", "members", "parity",
     "reason", "trained", "trained_on", "valid", "verdict",
 )  # fmt: skip
+#: Frames that led a challenger out of its hot runs.
+HOLES = "holes.npz"
 #: Parts whose errors a potential carries along.
 _PARTS = ("valid", "held_out")
 
@@ -43,6 +48,9 @@ class LearnParser(EngineParser):
         """
         if "tests" in self.retrieved.base.repository.list_object_names():
             self.out("tests", read_arrays(self.retrieved, "tests"))
+        if HOLES in self.retrieved.base.repository.list_object_names():
+            for name, frames in self._holes().items():
+                self.out(f"holes.{name}", FramesData(frames, kind="selection"))
         if results.get("verdict", {}).get("winner") == "challenger":
             self.out("potential", self._potential(results))
         for name in ("sha256", "cutoff"):
@@ -50,6 +58,10 @@ class LearnParser(EngineParser):
         self.out("errors", orm.Dict({name: results.pop(name) for name in _ERRORS if name in results}))
         self.out("output_parameters", orm.Dict(results))
         return self.exit_codes.ERROR_OUT_OF_WALLTIME if results["stopped_by"] else None
+
+    def _holes(self) -> dict[str, Frames]:
+        with tempfile.TemporaryDirectory() as scratch:
+            return load_runs(self.path(HOLES, Path(scratch)))
 
     def _potential(self, results: dict[str, Any]) -> PotentialData:
         pool = self.node.inputs.pool

@@ -81,6 +81,13 @@ class ScreenSpec(Settings):
         "its newest at this level of theory that knows the elements. Its labels are known from the start as well.",
         coerce_numbers_to_str=True,
     )
+    foundation: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(
+        default=None,
+        description="Models taught elsewhere (MACE-MP and its like; imported, trusted) that the first training begins "
+        "with instead of random weights: the pk or UUID. They are cut down to the elements of the screen, and their "
+        "size and cutoff replace those of the protocol.",
+        coerce_numbers_to_str=True,
+    )
     codes: Codes = Field(
         default=Codes(),
         description="Labels of the codes; those that `aiida-haml setup` registered for you where they are left out.",
@@ -129,6 +136,8 @@ class ScreenSpec(Settings):
             raise StructureError("interface", None, "is said of `cells`, which are taken as they are", "Leave it out.")
         if self.seeds and self.replicates not in (1, len(self.seeds)):
             raise StructureError("replicates", self.replicates, "stands beside `seeds`", "Give one of the two.")
+        if self.foundation and self.potential:
+            raise StructureError("foundation", self.foundation, "stands beside `potential`", "Give one of the two.")
         return self
 
     @property

@@ -132,6 +132,7 @@ def haml(name: str, seed: int, ps: float) -> Run:
                     key: entry[key]
                     for key in ("action", "advanced_fs", "n_labels", "force_rmse", "temperature_K", "reason")
                 }
+                | {"learned": ((entry["learning"] or {}).get("verdict") or {}).get("reason")}
                 for entry in history["rounds"]
             ],
             "cuts_and_untraced": [report.n_cut, report.n_untraced],

@@ -12,10 +12,12 @@ from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
 
 from aiida_haml.data.frames import FramesData
+from aiida_haml.data.potential import PotentialData
 from aiida_haml.queries import audit, called_descendants, training_steps
 from aiida_haml.queries.timelines import time_lines
 from aiida_haml.spec import parse_spec
 from aiida_haml.workchains.screen import ScreenWorkChain
+from tests.models import tiny_mace
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.engine
@@ -194,6 +196,23 @@ def test_a_later_screen_starts_from_what_this_database_learned(screen, builder_o
     builder = builder_of(SPEC + "potential: own\n")
     assert builder.potential.sha256 == dynamics(screen[1]).outputs.potential.sha256  # maybe the copy of a cached job
     assert builder.pool.content_key == builder.potential.pool
+
+
+def test_a_first_committee_is_taught_on_a_foundation(builder_of, tmp_path):
+    """A model of other elements as well and of another size: cut down, taught, and its unknown teachers doubted."""
+    elements = ["Cl", "F", "Li", "O", "P", "S"]
+    model = tiny_mace(tmp_path / "mp.model", elements, dtype="float32", channels=6, cutoff=4.5)
+    foundation = PotentialData.from_files([model], elements, 4.5, "float32")
+    foundation.trust()
+    foundation.store()
+    one = SPEC.replace("[pristine, {{dopant: O, site: 16e, fraction: 0.25}}]", "[pristine]").replace("40.0", "14.0")
+    _, node = run_get_node(builder_of(one + f"foundation: {foundation.pk}\n"))
+    assert node.is_finished_ok, node.exit_message
+    potential = dynamics(node).outputs.potential
+    assert (potential.elements, potential.cutoff) == (["Cl", "Li", "P", "S"], 4.5)
+    assert foundation.uuid in {triple.node.uuid for triple in potential.creator.base.links.get_incoming().all()}
+    found = audit(node)
+    assert (found.n_cut, found.n_untraced) == (0, 1)
 
 
 def test_a_screen_is_gone_on_with(screen, builder_of):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from ase.data import covalent_radii
 
 from aiida_haml.engines.mace_hot_runs import hot_run
 from aiida_haml.frames import Frames
@@ -44,6 +45,7 @@ def test_a_sound_potential_passes_and_conserves_energy(module):
     assert run.passed, run.reason
     assert run.steps == 60
     assert run.drift_eV_per_atom < 1e-3
+    assert run.way == ()
     assert run.max_temperature_K == pytest.approx(300.0, rel=0.5)
 
 
@@ -75,6 +77,14 @@ def test_a_hole_at_short_distance_is_found(module):
     run = hot_run(Altered(module, attract), start(), **RUN)
     assert not run.passed
     assert run.steps < 60
+    # What led there is kept, to be labelled: frames on the way, not atoms on top of each other.
+    assert 1 <= len(run.way) <= 3
+    radius = covalent_radii[29]
+    for positions in run.way:
+        frames = start()
+        atoms = Frames(frames.numbers, positions[None], frames.cells, frames.pbc).to_ase()[0]
+        distances = atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)]
+        assert 0.38 < distances.min() / (2 * radius) < 1.1
 
 
 def test_nan_is_found(module):

@@ -18,7 +18,7 @@ from mace.calculators import MACECalculator
 from aiida_haml.engines.mace_learning import run
 from aiida_haml.frames import Frames
 from aiida_haml.learning.pool import Labels, enter
-from aiida_haml.learning.runs import save_runs
+from aiida_haml.learning.runs import load_runs, save_runs
 from tests.labels import LEARN, emt_frames, isolated_atom
 from tests.models import tiny_mace
 
@@ -203,6 +203,27 @@ def test_a_champion_of_other_elements_is_refused(tmp_path):
     results = learn(prepare(tmp_path / "job", {}, {"a__one": emt_frames(6)}, models=[model]))
     assert results["error"]["kind"] == "model_refused"
     assert "Ag" in results["error"]["message"]
+
+
+def test_a_hot_run_that_nobody_survives_leaves_what_led_there(trained, tmp_path):
+    """Without a champion there is no potential; a champion that lasts no longer does not stay for that."""
+    folder, runs, _ = trained
+    hot = {"gate_temperature_K": 2e5, "gate_steps": 40, "steps_first": 30, "steps_per_round": 60}
+    starts = {"a": emt_frames(1, amplitude=0.02)}
+    first = prepare(tmp_path / "first", hot, runs, starts=starts)
+    results = learn(first)
+    assert results["verdict"]["winner"] == "none"
+    assert "did not survive" in results["verdict"]["reason"]
+    holes = load_runs(first / "holes.npz")
+    assert set(holes) == {"a"}
+    assert np.array_equal(holes["a"].numbers, starts["a"].numbers)
+    assert holes["a"].energies is None
+    more = runs | {"a__new": emt_frames(14, seed=11, amplitude=0.25)}
+    models = [folder / f"member_{i}.model" for i in range(2)]
+    job = prepare(tmp_path / "next", hot, more, ("a__new",), models, {"a__new": more["a__new"]}, starts)
+    verdict = learn(job)["verdict"]
+    assert verdict["winner"] == "challenger", verdict
+    assert "Nor did the champion" in verdict["reason"]
 
 
 def test_members_end_with_the_job_that_started_them(tmp_path):

@@ -7,10 +7,12 @@ import pytest
 import yaml
 
 from aiida_haml.analysis.ranking.metrics import METRICS
+from aiida_haml.analysis.references.phases import reference_phases
 from aiida_haml.spec import ScreenSpec, SpecError, load_spec, parse_spec
 from aiida_haml.structures import crystals
 from aiida_haml.structures.host.settings import KnownHost
 from aiida_haml.structures.interface import SolidInterface
+from aiida_haml.workchains.screen_settings import screen_settings
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CRYSTALS = Path(__file__).parent / "data" / "crystals"
@@ -69,6 +71,23 @@ BROKEN = {
     "unknown host": (GOOD + "host: Li6PS5Br2\n", ["host.name", "Li6PS5Br2", "Li6PS5Cl"]),
     "too little metal": (GOOD + "interface: {layers: 2}\n", ["interface.layers: 2", "0.50", "demonstration"]),
     "metal too thin": (liquid("interface: {layers: 4}\n"), ["interface.layers: 4", "5.3 Angstrom", "demonstration"]),
+    "reference with disorder": (
+        GOOD + f"references: ['{CRYSTALS / 'mixed.cif'}']\n",
+        ["references[0].file", "mixed.cif", "full sites", "ordered cell"],
+    ),
+    "reference that cannot form": (
+        GOOD + f"references: [{{file: '{CRYSTALS / 'bromide.cif'}', name: mine}}]\n",
+        ["references[0]", "Br", "no candidate"],
+    ),
+    "reference of the library's name": (
+        GOOD + f"references: ['{CRYSTALS / 'li3p.cif'}']\n",
+        ["references", "Two reference phases are called Li3P", "`name`"],
+    ),
+    "reference that is no file": (GOOD + "references: [nowhere.cif]\n", ["references[0].file", "nowhere.cif"]),
+    "reference of no role": (
+        GOOD + f"references: [{{file: '{CRYSTALS / 'li3p.cif'}', role: friend}}]\n",
+        ["references[0].role", "'friend'", "intermediate"],
+    ),
     "cut that is not there": (GOOD + "interface: {cut: 99}\n", ["interface.cut", "99", "non-polar"]),
     "lattice of neither kind": (GOOD + "lattice: guessed\n", ["lattice", "'guessed'", "relaxed"]),
     "replicates and seeds": (GOOD + "seeds: [1, 2]\nreplicates: 3\n", ["replicates: 3", "one of the two"]),
@@ -301,3 +320,19 @@ def test_results_rest_on_relaxed_lattices_and_demonstrations_on_measured_ones():
     assert not parse_spec(GOOD + "demonstration: true\n").relaxes_lattices
     assert parse_spec(GOOD + "demonstration: true\nlattice: relaxed\n").relaxes_lattices
     assert not parse_spec(GOOD + "lattice: measured\n").relaxes_lattices
+
+
+def test_own_references_travel_whole_into_the_settings_of_the_description(tmp_path):
+    """Given as a file beside the specification; the file may be gone when the description is made."""
+    text = (CRYSTALS / "li3p.cif").read_text()
+    (tmp_path / "phase.cif").write_text(text)
+    own = "references: [{file: phase.cif, name: my Li3P, role: intermediate, conducts: both}]\n"
+    (tmp_path / "screen.yaml").write_text(GOOD + own)
+    spec = load_spec(tmp_path / "screen.yaml")
+    (tmp_path / "phase.cif").unlink()
+    settings = screen_settings(spec)["analysis"]
+    phases = reference_phases(tuple(settings["elements"]), settings["host"], tuple(settings["references"]))
+    (mine,) = (p for p in phases if p.name == "my Li3P")
+    assert (mine.role, mine.conducts) == ("intermediate", "both")
+    assert set(mine.cells[0].get_chemical_symbols()) == {"Li", "P"}
+    assert ScreenSpec.model_validate(spec.to_dict()).own_phases == spec.own_phases

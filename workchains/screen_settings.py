@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiida import orm
@@ -28,8 +27,7 @@ def screen_settings(spec: ScreenSpec) -> dict[str, Any]:
     settings["analysis"]["elements"] = sorted({*settings["analysis"]["elements"], *elements})
     if not spec.relaxes_lattices:
         settings["lattice"]["steps"] = 0
-    if spec.own_host is not None:
-        settings["analysis"]["host"] = json.dumps(spec.own_host, sort_keys=True)
+    settings["analysis"] |= spec.own_phases
     settings["ranking"]["weights"] |= spec.weights
     if complaint := _complaint(settings):
         raise ValueError(complaint)

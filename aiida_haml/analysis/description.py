@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from aiida_haml.analysis.balance.reader import BalanceReader
 from aiida_haml.analysis.chemistry.batch import ATOMIC, NAMES, chemistry
+from aiida_haml.analysis.chemistry.surroundings import surroundings
 from aiida_haml.analysis.environments.basis import Basis
 from aiida_haml.analysis.environments.stream import (
     DescribedFrames,
@@ -84,8 +85,8 @@ def describe_batch(
     -------
     Description
         The series are those of `aiida_haml.analysis.chemistry.batch.chemistry`, of
-        `aiida_haml.analysis.balance.inventory.inventory` and of `aiida_haml.analysis.balance.baseline.baseline`, and
-        for T described frames:
+        `aiida_haml.analysis.balance.inventory.inventory`, of `aiida_haml.analysis.balance.reader.BalanceReader` and of
+        `aiida_haml.analysis.chemistry.surroundings.surroundings`, and for T described frames:
 
         - ``time`` (T,): fs; ``segment`` (T,): index of the segment among those described;
         - ``temperature`` (T,): K, if there are velocities;
@@ -192,10 +193,10 @@ def _assembled(
     frames = joined(parts)
     counted, environments = reader.read(frames, start, series, described.environments)
     series = {name: values for name, values in series.items() if name not in ATOMIC} | counted | reader.constants
-    series |= {
-        "time": frames.times if frames.times is not None else np.empty(0),
-        "segment": np.repeat(np.arange(len(parts)), [len(f) for f in parts]),
-    }
+    segment = np.repeat(np.arange(len(parts)), [len(f) for f in parts])
+    series |= {"time": frames.times if frames.times is not None else np.empty(0), "segment": segment}
+    states = environments.state.reshape(len(frames), frames.n_atoms)
+    series |= surroundings(frames, states, segment, reader.basis.settings.elements)
     if all(f.velocities is not None for f in parts):
         series["temperature"] = np.concatenate([f.temperatures() for f in parts])
     series |= _snapshots(frames, environments)

@@ -31,6 +31,8 @@ FRAME_SERIES = (
     "time", "temperature", "metal", "consumed", "ladder", "layer_phases", "thickness", "phosphide_connected", "profile",
     "profile_elements",
 )  # fmt: skip
+#: Series whose first axis is a frame of which distances were taken.
+PAIR_SERIES = ("pairs", "pairs_centres", "pairs_density", "pairs_time")
 #: Arrays of environments whose first axis is the environment.
 ENVIRONMENT_ARRAYS = (
     "projected", "central", "atom", "z", "phase", "known", "state", "face", "time",
@@ -81,7 +83,7 @@ def join_descriptions(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
     _check(parts)
     first, last = parts[0], parts[-1]
     joined = {name: first[name] for name in (*CONSTANT, *BUILT) if name in first}
-    shared = [name for name in FRAME_SERIES if all(name in part for part in parts)]
+    shared = [name for name in (*FRAME_SERIES, *PAIR_SERIES) if all(name in part for part in parts)]
     joined |= {name: np.concatenate([part[name] for part in parts]) for name in shared}
     joined["segment"] = _segments(parts)
     joined |= {name: np.stack([first[name][0], last[name][-1]]) for name in SNAPSHOTS}

@@ -47,8 +47,8 @@ class DescriptionSettings(Settings):
     reference_temperatures_K : tuple of float
         Temperatures of the disordered reference phases, K.
     references : tuple of str
-        Phases of one's own that environments are compared with, each the text of a CIF file; see
-        `aiida_haml.analysis.references.phases.read_phase`.
+        Phases of one's own that environments are compared with, as `aiida_haml.structures.reference.Reference` takes
+        them, in JSON.
     normal : int, optional
         Index of the cell vector along which metal and electrolyte follow on each other; found where left out.
     hysteresis : float

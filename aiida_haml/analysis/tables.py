@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,9 @@ import numpy as np
 from aiida_haml.analysis.balance.areal import Balance, balance
 from aiida_haml.analysis.balance.inventory import BIN
 from aiida_haml.analysis.balance.states import LADDER, STATES
+from aiida_haml.analysis.chemistry.bonds import cutoff
+from aiida_haml.analysis.chemistry.surroundings import BIN as SHELL
+from aiida_haml.analysis.chemistry.surroundings import REGIONS, distribution
 
 #: Windows of time that profiles are averaged over.
 PROFILE_WINDOWS = 12
@@ -44,7 +45,9 @@ def tables(series: Mapping[str, np.ndarray]) -> dict[str, Table]:
         - ``cell``: for each frame what the metal has given (nmol / cm^2, C / m^2), what is left, and series of bonds;
         - ``phases``: for each frame and face the reacted atoms other than Li by the phase that they resemble;
         - ``profiles``: for each window of time and slab the atoms in each state, 1 / Angstrom^3;
-        - ``events``: lasting changes of bonds.
+        - ``events``: lasting changes of bonds;
+        - ``neighbours``: for each window of time, region and pair of elements the neighbours within the bond's cutoff;
+        - ``distances``: the same over the distance, as g(r), of the whole run.
     """
     known = balance(series)
     return {
@@ -53,7 +56,7 @@ def tables(series: Mapping[str, np.ndarray]) -> dict[str, Table]:
         "phases": _phases(known, series),
         "profiles": _profiles(series),
         "events": _events(series),
-    }
+    } | (_surroundings(series) if "pairs" in series else {})
 
 
 def _faces(known: Balance) -> Table:
@@ -98,52 +101,36 @@ def _profiles(series: Mapping[str, np.ndarray]) -> Table:
     return Table(("from_fs", "to_fs", "height_A", *(f"{state}_per_A3" for state in STATES)), rows)
 
 
+def _surroundings(series: Mapping[str, np.ndarray]) -> dict[str, Table]:
+    elements, time = [str(e) for e in series["elements"]], np.asarray(series["pairs_time"])
+    windows = np.array_split(np.arange(len(time)), min(PROFILE_WINDOWS, len(time)))
+    neighbours = [
+        (time[own[0]], time[own[-1]], REGIONS[r], elements[i], elements[j], number)
+        for own in windows
+        for (r, i, j), number in _within_bonds(series, slice(own[0], own[-1] + 1), elements)
+    ]
+    g = distribution(series)[1]
+    distances = [
+        (REGIONS[r], elements[i], elements[j], (b + 0.5) * SHELL, value)
+        for r, i, j in np.argwhere(g.sum(axis=3) > 0)
+        for b, value in enumerate(g[r, i, j])
+    ]
+    return {
+        "neighbours": Table(("from_fs", "to_fs", "region", "of", "neighbour", "number"), neighbours),
+        "distances": Table(("region", "of", "neighbour", "distance_A", "g"), distances),
+    }
+
+
+def _within_bonds(
+    series: Mapping[str, np.ndarray], chosen: slice, elements: Sequence[str]
+) -> Iterator[tuple[tuple[int, int, int], float]]:
+    within = distribution(series, chosen)[0]
+    for r, i, j in np.argwhere(within[..., -1] > 0):
+        last = round(cutoff(elements[i], elements[j]) / SHELL) - 1
+        yield (r, i, j), float(within[r, i, j, min(last, within.shape[-1] - 1)])
+
+
 def _events(series: Mapping[str, np.ndarray]) -> Table:
     names = ("time", "pair", "formed", "z")
     rows = list(zip(*(np.asarray(series[f"events_{name}"]) for name in names), strict=True))
     return Table(("time_fs", "pair", "formed", "place_along_c"), [(t, p, bool(f), z) for t, p, f, z in rows])
-
-
-def write_tables(folder: Path, candidates: Iterable[tuple[str, Mapping[str, Table]]]) -> list[Path]:
-    """Write the tables of candidates as CSV files, all candidates of one kind of table in one file.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if it does not exist.
-    candidates : iterable of (key, tables)
-        The key is the first column.
-
-    Returns
-    -------
-    list of Path
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    everything: dict[str, list[tuple[str, Table]]] = {}
-    for key, own in candidates:
-        for name, table in own.items():
-            everything.setdefault(name, []).append((key, table))
-    return [_write(folder / f"{name}.csv", parts) for name, parts in sorted(everything.items())]
-
-
-def _write(path: Path, parts: Sequence[tuple[str, Table]]) -> Path:
-    """Write tables under each other; a column that one of them lacks stays empty there."""
-    columns = list(dict.fromkeys(column for _, table in parts for column in table.columns))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["candidate", *columns], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_records(parts))
-    return path
-
-
-def _records(parts: Sequence[tuple[str, Table]]) -> Iterator[dict[str, Any]]:
-    for key, table in parts:
-        for row in table.rows:
-            yield {"candidate": key} | {c: _plain(v) for c, v in zip(table.columns, row, strict=True)}
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of eight digits, nothing for what is not known, and words as they are."""
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.8g}" if np.isfinite(value) else ""
-    return value

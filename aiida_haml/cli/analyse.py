@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from aiida_haml.cli.files import making
+from aiida_haml.cli.files import making, table_form
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.sources import load, told
 
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
 @click.option("--step-fs", type=float, help="Time between frames, fs, where the file holds no times.")
 @click.option("--every-fs", type=float, default=0.0, show_default=True, help="Describe one frame in each interval.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("analysis"),
-              show_default=True, help="Folder for the tables (CSV).")  # fmt: skip
-def analyse(trajectory: Path, spec: str, step_fs: float | None, every_fs: float, output: Path) -> None:
+              show_default=True, help="Folder for the tables.")  # fmt: skip
+@table_form
+def analyse(trajectory: Path, spec: str, step_fs: float | None, every_fs: float, output: Path, form: str) -> None:
     """Say what has reacted at each face of TRAJECTORY, a file that ASE reads.
 
     What has reacted is counted from the candidate's cell as built, or from the first frame where the file holds other
@@ -35,7 +35,8 @@ def analyse(trajectory: Path, spec: str, step_fs: float | None, every_fs: float,
     from aiida_haml.analysis.description import describe_batch
     from aiida_haml.analysis.environments.basis import make_basis
     from aiida_haml.analysis.joining import join_descriptions
-    from aiida_haml.analysis.tables import tables, write_tables
+    from aiida_haml.analysis.table_files import write_tables
+    from aiida_haml.analysis.tables import tables
     from aiida_haml.engines.description import series_arrays
 
     frames = _read(trajectory, step_fs)
@@ -48,7 +49,7 @@ def analyse(trajectory: Path, spec: str, step_fs: float | None, every_fs: float,
     series = join_descriptions([series_arrays(description, basis)])
     for line in _said(series):
         echo(line)
-    for path in write_tables(making(output), [(trajectory.stem, tables(series))]):
+    for path in write_tables(making(output), [(trajectory.stem, tables(series))], form):
         echo(f"wrote {path}")
 
 
@@ -88,11 +89,10 @@ def _candidate(spec: str, frames: Frames, every_fs: float) -> tuple[DescriptionS
     structures = list(wanted.structures())
     if len(structures) != 1:
         raise Refusal(f"--candidate: {spec} makes {len(structures)} candidates; give a specification of one.")
-    host = "" if wanted.own_host is None else json.dumps(wanted.own_host, sort_keys=True)
     elements = tuple({*DEFAULT_ELEMENTS, *wanted.elements(), *frames.symbols})
     with told():
         cell, _ = build(structures[0])
-    settings = DescriptionSettings(elements=elements, host=host, every_fs=every_fs)
+    settings = DescriptionSettings.from_dict({"elements": elements, "every_fs": every_fs} | wanted.own_phases)
     if cell.get_chemical_symbols() == list(frames.symbols):
         return settings, Frames.from_ase([cell])
     echo("The file holds other atoms than the candidate as built: what has reacted is counted from its first frame.")

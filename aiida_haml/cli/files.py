@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import click
 
 from aiida_haml.cli.messages import Refusal
 
@@ -45,3 +48,20 @@ def making(folder: Path) -> Path:
     except OSError as error:
         raise Refusal(f"{folder} cannot be made: {error.strerror or error}.") from error
     return folder
+
+
+def _usable(_: click.Context, __: click.Parameter, form: str) -> str:
+    from aiida_haml.analysis.table_files import check_form
+
+    try:
+        check_form(form)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    return form
+
+
+def table_form(command: Any) -> Any:
+    """Give a command the option of the form of its tables, refused ahead of any work where it cannot be written."""
+    forms = click.Choice(["csv", "parquet"])
+    return click.option("--format", "form", type=forms, default="csv", show_default=True, callback=_usable,
+                        help="Form of the tables; Parquet needs aiida-haml[tables].")(command)  # fmt: skip

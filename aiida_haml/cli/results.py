@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_haml.cli.files import file_name, making, writing
+from aiida_haml.cli.files import file_name, making, table_form, writing
 from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import with_profile
 from aiida_haml.cli.screen import failure, find_ranked_screen, screen
@@ -151,16 +151,17 @@ def report(screen: str | None, output: Path | None, figures: Path | None) -> Non
 @screen.command()
 @click.argument("screen", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder.")
+@table_form
 @with_profile
-def tables(screen: str | None, output: Path) -> None:
-    """Write what is known of SCREEN as tables: faces, cell, phases, profiles, events and ranking, each a CSV file."""
-    from aiida_haml.analysis.tables import write_tables
+def tables(screen: str | None, output: Path, form: str) -> None:
+    """Write what is known of SCREEN as tables, each a file: faces, cell, phases, profiles, ...; the ranking as CSV."""
+    from aiida_haml.analysis.table_files import write_tables
     from aiida_haml.report.collect import described_tables
 
     node = find_ranked_screen(screen)
     ranking = _ranking(node)
     _refuse_earlier(ranking)
-    paths = write_tables(making(output), described_tables(node))
+    paths = write_tables(making(output), described_tables(node), form)
     path = output / "ranking.csv"
     with writing(path):
         path.write_text(_csv(ranking), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from aiida_haml.structures.host.settings import Host, KnownHost, OwnHost
 from aiida_haml.structures.interface.settings import SolidInterface
 from aiida_haml.structures.liquid.settings import Liquid, LiquidInterface
 from aiida_haml.structures.own_cell import OwnCell
+from aiida_haml.structures.reference import AnyReference
 from aiida_haml.structures.settings import Integer, Number, Seed, Settings
 
 Protocol = Literal["quick", "fast", "moderate", "precise"]
@@ -39,6 +41,11 @@ class ScreenSpec(Settings):
         default=[],
         description="Interface cells of your own, instead of `dopings` or `electrolytes`, followed as they are; `host` "
         "is then what their electrolyte is compared with.",
+    )
+    references: list[AnyReference] = Field(
+        default=[],
+        description="Phases of your own that the interphase is compared with, besides those of the library: files, or "
+        "`{file: Li3P7.cif, role: intermediate, conducts: both}`.",
     )
     interface: SolidInterface | LiquidInterface = Field(
         default={}, validate_default=True, description="The metal and how it meets the electrolyte."
@@ -156,6 +163,13 @@ class ScreenSpec(Settings):
         return self.host.to_dict() if isinstance(self.host, OwnHost) else None
 
     @property
+    def own_phases(self) -> dict[str, Any]:
+        """What `aiida_haml.analysis.settings.DescriptionSettings` has to know of a person's own host and phases."""
+        host = {} if self.own_host is None else {"host": _as_text(self.own_host)}
+        references = [_as_text(phase.to_dict()) for phase in self.references]
+        return host | ({"references": references} if references else {})
+
+    @property
     def run_seeds(self) -> list[int]:
         """The seeds of the replicates."""
         return self.seeds or list(range(1, self.replicates + 1))
@@ -230,6 +244,10 @@ class ScreenSpec(Settings):
             yield f"cells[{i}]", iter([{"cell": cell.to_dict(), "seed": common["seed"]}])
         for i, doping in enumerate(self.dopings):
             yield f"dopings[{i}]", doped({"host": self.host.to_dict(), **common}, doping)
+
+
+def _as_text(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
 
 
 def _slug(text: str) -> str:

@@ -60,7 +60,8 @@ def parse_spec(text: str, source: str = "specification", folder: Path | str = ".
         spec = ScreenSpec.model_validate(content, context={"folder": folder})
     except ValidationError as error:
         raise SpecError(source, [_problem(one) for one in refusals(error, ScreenSpec, content)]) from error
-    if problems := [*_chemistry_problems(spec), *_weight_problems(spec)]:
+    problems = [*_chemistry_problems(spec), *_weight_problems(spec)]
+    if problems := problems or [*_reference_problems(spec)]:
         raise SpecError(source, _unique(problems))
     return spec
 
@@ -119,6 +120,24 @@ def _shortage(spec: ScreenSpec, where: str, shortcomings: str) -> Problem:
     remedy = "Leave it out, and enough is taken; or say `demonstration: true`."
     layers = str(spec.interface.layers)
     return Problem("interface.layers", layers, f"makes too little metal for results: {shortcomings}", remedy)
+
+
+def _reference_problems(spec: ScreenSpec) -> Iterator[Problem]:
+    """Hold phases of a person's own against the candidates and against the phases that are known already."""
+    if not spec.references:
+        return
+    from aiida_haml.analysis.references.phases import reference_phases
+
+    elements = set(spec.elements())
+    for k, phase in enumerate(spec.references):
+        if strange := sorted(set(phase.atoms.get_chemical_symbols()) - elements):
+            reason = f"holds {', '.join(strange)}, which no candidate does, so that it cannot form"
+            yield Problem(f"references[{k}]", _brief(phase.name), reason, "Leave it out.")
+    own = spec.own_phases
+    try:
+        reference_phases(tuple(sorted(elements)), own.get("host", ""), tuple(own["references"]))
+    except ValueError as error:
+        yield Problem("references", "this", f"is refused: {str(error).rstrip('.')}", "Name them by `name`.")
 
 
 def _weight_problems(spec: ScreenSpec) -> Iterator[Problem]:

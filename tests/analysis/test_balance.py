@@ -1,10 +1,13 @@
 """Planted reactions are counted at their face, per area, to their amount; what has not reacted is not counted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from aiida_haml.analysis.balance.areal import COULOMB_M2, ELECTROLYTE_GONE, METAL_GONE, NMOL_CM2, Balance, balance
-from aiida_haml.analysis.balance.states import HOST
+from aiida_haml.analysis.balance.cell import metallic
+from aiida_haml.analysis.balance.states import HOST, anion_bonds
 from aiida_haml.analysis.description import describe_batch
 from aiida_haml.analysis.environments.basis import make_basis
 from aiida_haml.analysis.joining import join_descriptions
@@ -57,9 +60,9 @@ def test_both_faces_are_found_and_what_reacts_is_counted_at_its_own(known):
 
 
 def test_the_lithium_that_the_reaction_takes_is_missing_from_the_metal(known, series):
-    """Eight for each formula unit, within one plane's worth of atoms that touch the layer."""
-    per_unit = 8 * NMOL_CM2 / float(series["area"][0])
-    assert per_count(known.lithium)[2] - per_count(known.lithium)[0] == pytest.approx(2 * per_unit, rel=0.25)
+    """Eight for each formula unit, within half a plane's worth of atoms that touch the layer."""
+    per_atom = NMOL_CM2 / float(series["area"][0])
+    assert per_count(known.lithium)[2] - per_count(known.lithium)[0] == pytest.approx(16 * per_atom, abs=5 * per_atom)
     assert known.charge == pytest.approx(known.lithium / NMOL_CM2 * COULOMB_M2)
 
 
@@ -68,6 +71,39 @@ def test_the_layer_is_as_thick_as_it_was_planted(known, built):
         expected = react(built, *count).thickness
         assert known.thickness[frames].mean(axis=0) == pytest.approx(expected, abs=1.0)
     assert np.abs(known.thickness[:6].mean(axis=0)).max() < 0.6
+
+
+@pytest.mark.parametrize("count", [(0, 0), (0, 1), (1, 1), (2, 2), (3, 3)])
+def test_a_plane_of_metal_that_a_layer_wets_is_metal(built, count):
+    """Four atoms are half a plane. By bare atoms alone five to seven are missing of (0, 1), (1, 1) and (3, 3)."""
+    planted = react(built, *count)
+    frames = story(built, [count] * 3)
+    bonds = np.array([anion_bonds(frame, SETTINGS.hysteresis) for frame in (frames[k] for k in range(3))])
+    left = (built.arrays["sites"] == "metal") & ~planted.reacted
+    assert metallic(frames, bonds).sum(axis=1).mean() == pytest.approx(left.sum(), abs=4)
+
+
+def test_a_unit_counts_at_the_face_that_took_it_wherever_its_atoms_go(built, basis):
+    """Sulfur of the layers changes places through the cell: neither face has consumed more or less."""
+    frames = story(built, [(1, 1)] * 4)
+    sulfur = np.flatnonzero((frames.numbers == 16) & react(built, 1, 1).reacted)
+    z = frames.positions[0, sulfur, 2]
+    low, high = sulfur[z.argmin()], sulfur[z.argmax()]
+    changed = replace(frames, positions=frames.positions.copy())
+    changed.positions[1:, [low, high]] = frames.positions[1:, [high, low]]
+    known = balance(series_of(changed, built, basis))
+    assert known.consumed == pytest.approx(np.full((4, 2), known.resolution), abs=0.05 * known.resolution)
+
+
+def test_the_last_of_the_electrolyte_is_shared_and_moves_nothing(series):
+    """Seen in dynamics: with the last unit, both faces jumped to half of the cell, whatever each had consumed."""
+    taken = np.array([[0.0, 0.0], [0.125, 0.25], [0.125, 0.75], [0.5, 0.5], [0.5, 0.5]])
+    shown = {name: values[:5] if values.shape[:1] == (len(COUNTS),) else values for name, values in series.items()}
+    known = balance(shown | {"consumed": taken})
+    assert known.consumed[2:] / known.consumed[-1].sum() == pytest.approx(
+        np.array([[0.125, 0.75], [0.1875, 0.8125], [0.1875, 0.8125]]), abs=0.01
+    )
+    assert (np.diff(known.consumed, axis=0) >= -1e-9).all()
 
 
 def test_every_atom_but_lithium_is_on_one_rung_in_every_frame(known, series):

@@ -15,11 +15,12 @@ from aiida_haml.analysis.environments.soap import describe_atoms, soap
 from aiida_haml.analysis.environments.stream import Environments, VarianceCheck, heights
 from aiida_haml.analysis.references.disorder import snapshot
 from aiida_haml.analysis.references.mixtures import joined, random_mixture
-from aiida_haml.analysis.references.phases import ReferencePhase, reference_phases
+from aiida_haml.analysis.references.phases import CONDUCTS, ROLES, ReferencePhase, reference_phases
 from aiida_haml.analysis.settings import DEFAULT_ELEMENTS, DescriptionSettings
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from aiida_haml.structures.host import read_crystal
+from aiida_haml.structures.reference import Reference
 from tests.described import stream_environments
 
 SETTINGS = DescriptionSettings()
@@ -235,15 +236,21 @@ def test_a_host_of_ones_own_is_the_electrolyte_that_atoms_are_compared_with(tmp_
         make_basis(replace(own, host=json.dumps({**host, "name": "Li2S"})))
 
 
-def test_a_phase_of_ones_own_is_read_from_its_file(tmp_path):
+def test_a_phase_of_ones_own_is_recognised_and_keeps_its_role(tmp_path):
     places = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0)]
     cell = crystal(["Cl", "O", "Li"], places, spacegroup=221, cellpar=[3.91] * 3 + [90] * 3)
     cell.write(tmp_path / "own.cif")
-    text = (tmp_path / "own.cif").read_text(encoding="utf-8")
-    named = text.replace("data_image0", "data_Li3OCl\n_haml_role product\n_haml_conducts ions")
-    phases = reference_phases(("Cl", "Li", "O"), references=(named,))
-    assert "Li3OCl" in [p.name for p in phases]
-    with pytest.raises(ValueError, match="_haml_role of reference phase Li3OCl"):
-        reference_phases(("Cl", "Li", "O"), references=(named.replace("role product", "role friend"),))
-    with pytest.raises(ValueError, match="cannot be read"):
-        reference_phases(("Cl", "Li", "O"), references=("data_nothing\n_cell_length_a 1\n",))
+    own = Reference.read({"name": "Li3OCl", "role": "intermediate", "crystal": read_crystal(tmp_path / "own.cif")})
+    settings = DescriptionSettings(elements=("Cl", "Li", "O", "P", "S"), references=(json.dumps(own.to_dict()),))
+    basis = make_basis(settings)
+    found = {p.name: p.role for p in basis.phases}
+    assert (found["Li3OCl"], found["Li6PS5Cl"]) == ("intermediate", "electrolyte")
+    shaken = snapshot(ReferencePhase("Li3OCl", "product", (cell.repeat(3),)), 300, (), np.random.default_rng(4))
+    assert (environments(shaken, basis).phase == basis.names.index("Li3OCl")).mean() > 0.9
+
+
+def test_every_phase_of_the_library_says_what_it_is():
+    elements = tuple(sorted({"Br", "C", "Cl", "F", "H", "I", "Li", "N", "O", "P", "S", "Se"}))
+    for phase in reference_phases(elements):
+        assert phase.role in ROLES, phase.name
+        assert phase.conducts in CONDUCTS, phase.name

@@ -4,9 +4,12 @@ import csv
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from aiida_haml.analysis.balance.areal import balance
-from aiida_haml.analysis.tables import PROFILE_WINDOWS, tables, write_tables
+from aiida_haml.analysis.table_files import write_tables
+from aiida_haml.analysis.tables import PROFILE_WINDOWS, tables
+from aiida_haml.cli import haml
 from tests.report.fakes import full_series
 
 SERIES = full_series(0.5)
@@ -54,3 +57,25 @@ def test_lasting_events_are_listed(tmp_path):
     rows = read(tmp_path / "events.csv")
     assert [row["pair"] for row in rows] == SERIES["events_pair"].tolist()
     assert {row["formed"] for row in rows} == {"True", "False"}
+
+
+def test_parquet_holds_what_csv_holds_with_its_types(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    nothing = SERIES | {"phosphide_connected": np.full((len(SERIES["time"]), 2), np.nan)}
+    for form in ("csv", "parquet"):
+        write_tables(tmp_path, [("a", tables(nothing))], form)
+    written = parquet.read_table(tmp_path / "faces.parquet").to_pydict()
+    expected = read(tmp_path / "faces.csv")
+    assert list(written) == list(expected[0])
+    assert written["consumed_A"] == pytest.approx([float(row["consumed_A"]) for row in expected], rel=1e-7)
+    assert written["phosphide_connected"] == [None] * len(expected)
+    assert set(parquet.read_table(tmp_path / "events.parquet").to_pydict()["formed"]) == {True, False}
+
+
+def test_without_the_package_it_is_said_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("aiida_haml.analysis.table_files.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"aiida-haml\[tables\]"):
+        write_tables(tmp_path, [("a", tables(SERIES))], "parquet")
+    result = CliRunner().invoke(haml, ["screen", "tables", "any", "-o", str(tmp_path), "--format", "parquet"])
+    assert result.exit_code == 1
+    assert "aiida-haml[tables]" in result.output

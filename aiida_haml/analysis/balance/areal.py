@@ -47,7 +47,8 @@ class Balance:
     phases : (T, F, P + 1) array
         Reacted atoms other than Li by the phase that they resemble, nmol / cm^2; the last column is none.
     connected : (T, F) array
-        Share of the P without S whose Li-P network leads from the metal to the electrolyte; NaN where there is none.
+        Share of the P without S whose Li-P network leads from the metal to the electrolyte; NaN where one of the three
+        is missing.
     noise : float
         Standard deviation of `consumed` (sum of the faces) in the unreacted cell, Angstrom.
     resolution : float
@@ -120,14 +121,17 @@ def balance(series: Mapping[str, np.ndarray]) -> Balance:
     ladder = np.asarray(series["ladder"], dtype=float)
     units = max(float(series["n_units"][0]), 1.0)
     consumed = np.asarray(series["consumed"])
+    taken = _to_faces(consumed)
     baseline = {name: np.asarray(series[f"baseline_{name}"]) for name in ("metal", "consumed", "thickness")}
     metal, start = np.asarray(series["metal"], dtype=float), float(baseline["metal"][0])
     offset = float(baseline["consumed"][0]) * length / len(faces)
     return Balance(
         time=np.asarray(series["time"], dtype=float),
         faces=faces,
-        consumed=consumed * length - offset,
-        thickness=np.asarray(series["thickness"]) - float(np.nan_to_num(baseline["thickness"][0])),
+        consumed=taken * length - offset,
+        thickness=np.asarray(series["thickness"])
+        + (taken - consumed) * length
+        - float(np.nan_to_num(baseline["thickness"][0])),
         lithium=(start - metal) * per_area,
         metal_left=metal / start if start > 0 else np.full(len(metal), np.nan),
         electrolyte_left=1 - consumed.sum(axis=1),
@@ -141,6 +145,20 @@ def balance(series: Mapping[str, np.ndarray]) -> Balance:
         units=units,
         reservoir=float(series["reservoir"][0]),
     )
+
+
+def _to_faces(consumed: FloatArray) -> FloatArray:
+    """Return the (T, F) shares with the last of the electrolyte given to both faces evenly.
+
+    Once no host is left, nothing says where one layer ends and the other begins: it stays as it was before, and what
+    was left then is shared.
+    """
+    taken = np.array(consumed, dtype=float)
+    gone = taken.sum(axis=1) > 1 - 1e-9
+    for t in np.flatnonzero(gone[1:]) + 1:
+        before = taken[t - 1]
+        taken[t] = before + (1 - before.sum()) / len(before)
+    return taken
 
 
 def _elements(series: Mapping[str, np.ndarray]) -> list[str]:

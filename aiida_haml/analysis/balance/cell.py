@@ -28,6 +28,9 @@ CONTACT = 5.0
 #: has 8 at 3.04 and 6 at 3.51).
 LITHIUM_NEIGHBOURS, LITHIUM_REACH = 3, 3.9
 MOST_ANIONS = 1
+#: Lithium that a layer wets is bound to more anions than that, up to this, and metal still if this many of the metal
+#: are near: more than the five that an atom on top of a (100) surface has beneath it.
+MOST_WETTING, WET_NEIGHBOURS = 2, 6
 #: Elements of molecules, whose reactions no oxidation states tell.
 MOLECULAR = frozenset("CHN")
 
@@ -154,7 +157,7 @@ def _ends(metal: FloatArray, half: float, period: float, per_atom: float) -> tup
 
 
 def metallic(frames: Frames, anion_bonds: IntArray) -> BoolArray:
-    """Return (F, N) which atoms are lithium metal: bound to one anion at most, and among its like.
+    """Return (F, N) which atoms are lithium metal: bound to one anion at most and among its like, or wet and on these.
 
     Parameters
     ----------
@@ -162,14 +165,17 @@ def metallic(frames: Frames, anion_bonds: IntArray) -> BoolArray:
     anion_bonds : (F, N) array
         Number of anions that each atom is bonded to.
     """
-    bare = (frames.numbers == LITHIUM) & (anion_bonds <= MOST_ANIONS)
-    found = np.zeros(bare.shape, dtype=bool)
+    lithium = frames.numbers == LITHIUM
+    found = np.zeros(anion_bonds.shape, dtype=bool)
     neighbours = NeighborList(cutoff=LITHIUM_REACH, full_list=True)
-    for f in range(len(frames)):
-        atoms = np.flatnonzero(bare[f])
-        if len(atoms) > LITHIUM_NEIGHBOURS:
-            (i,) = neighbours.compute(frames.positions[f, atoms], frames.cells[f], frames.pbc, "i")
-            found[f, atoms] = np.bincount(i.astype(np.int64), minlength=len(atoms)) >= LITHIUM_NEIGHBOURS
+    for f, bonds in enumerate(anion_bonds):
+        atoms = np.flatnonzero(lithium & (bonds <= MOST_WETTING))
+        bare = bonds[atoms] <= MOST_ANIONS
+        if bare.sum() > LITHIUM_NEIGHBOURS:
+            pairs = neighbours.compute(frames.positions[f, atoms], frames.cells[f], frames.pbc, "ij")
+            i, j = (ends.astype(np.int64) for ends in pairs)
+            metal = bare & (np.bincount(i[bare[j]], minlength=len(atoms)) >= LITHIUM_NEIGHBOURS)
+            found[f, atoms] = metal | (np.bincount(i[metal[j]], minlength=len(atoms)) >= WET_NEIGHBOURS)
     return found
 
 

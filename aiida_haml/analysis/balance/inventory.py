@@ -13,17 +13,29 @@ from numpy.typing import NDArray
 
 from aiida_haml.analysis.balance.cell import LITHIUM_VOLUME, LOWER, BuiltCell
 from aiida_haml.analysis.balance.connectivity import connected_share
-from aiida_haml.analysis.balance.states import HOST, INTERMEDIATE, LADDER, METAL, PRODUCT, STATES, StateArray
+from aiida_haml.analysis.balance.states import (
+    HOST,
+    INTERMEDIATE,
+    LADDER,
+    METAL,
+    PRODUCT,
+    STATES,
+    Ladder,
+    StateArray,
+)
 from aiida_haml.frames import FloatArray, Frames
 
 #: Width of the bins of profiles along the normal, Angstrom.
 BIN = 1.0
+#: Units that stood this near to the middle of the host belong to the half that they stood in, Angstrom: a front that
+#: takes one of two units side by side says nothing of where it came from.
+BESIDE = 1.0
 PHOSPHORUS = 15
 
 
 def inventory(
     frames: Frames, risen: FloatArray, states: StateArray, phases: NDArray[np.int16], n_phases: int, built: BuiltCell,
-    counted: NDArray[np.bool_], elements: tuple[str, ...],
+    ladder: Ladder, elements: tuple[str, ...],
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Count what lies at each face.
 
@@ -40,8 +52,8 @@ def inventory(
         P.
     built : BuiltCell
         With F faces.
-    counted : (N,) bool array
-        Atoms by which the electrolyte is counted.
+    ladder : Ladder
+        Says which atoms the electrolyte is counted by, and whose unit they are of.
     elements : tuple of str
         E elements that may be on the ladder.
 
@@ -49,13 +61,14 @@ def inventory(
     -------
     dict
         - ``metal`` (T,): atoms of lithium metal;
-        - ``consumed`` (T, F): share of the electrolyte that has reacted, by its units (by its atoms, if it has none);
+        - ``consumed`` (T, F): share of the electrolyte that has reacted, by its units (by its atoms, if it has none); a
+          unit is counted at the face that it stood nearer to, seen from the host that is left, wherever its atoms went;
         - ``ladder`` (T, F, E, 4): atoms of each element on each rung of `LADDER`;
         - ``layer_phases`` (T, F, P + 1): reacted atoms that are not lithium by the phase that they resemble, the last
           column being none;
         - ``thickness`` (T, F): of the layer, Angstrom; NaN where there is no metal as built;
         - ``phosphide_connected`` (T, F): share of the P without S whose Li-P network leads from the metal to the host;
-          NaN where there is none;
+          NaN where one of the three is missing;
         - ``atom_face`` (T, N): index of the face that each atom is at;
         - ``profile`` (T, Z, 6): atoms by state in bins of `BIN` along the normal, from the seam on, and
           ``profile_elements`` (T, Z, E + 1): the same by element, Li last; both about the middle of the host.
@@ -63,7 +76,7 @@ def inventory(
     heights, period, seam, middle = place(frames, risen, states, built)
     side = np.zeros(heights.shape, dtype=np.int64) if len(built.faces) < 2 else (heights > 0).astype(np.int64)
     symbols = np.array(frames.symbols)
-    consumed = _consumed(states, side, counted, len(built.faces))
+    consumed = _consumed(states, ladder.counted, built.heights[ladder.centre], len(built.faces))
     lost = consumed * built.electrolyte_length
     found = {
         "metal": (states == METAL).sum(axis=1),
@@ -115,9 +128,15 @@ def _along(cells: FloatArray, normal: int) -> FloatArray:
     return np.asarray(np.einsum("tk,tk->t", cells[:, normal], cross) / np.linalg.norm(cross, axis=1))
 
 
-def _consumed(states: StateArray, side: NDArray[np.int64], counted: NDArray[np.bool_], n_faces: int) -> FloatArray:
-    reacted = (states[:, counted] > HOST)[..., None] & (side[:, counted, None] == np.arange(n_faces))
-    return np.asarray(reacted.sum(axis=1) / max(counted.sum(), 1))
+def _consumed(states: StateArray, counted: NDArray[np.bool_], stood: FloatArray, n_faces: int) -> FloatArray:
+    """Return the (T, F) shares that have reacted, from where the units of atoms stood as built."""
+    reacted, stood = states[:, counted] > HOST, stood[counted]
+    if n_faces < 2:
+        return np.asarray(reacted.mean(axis=1, keepdims=True))
+    left = (~reacted).sum(axis=1, keepdims=True)
+    above = stood - np.where(reacted, 0, stood).sum(axis=1, keepdims=True) / np.maximum(left, 1)
+    upper = np.where(np.abs(above) < BESIDE, stood, above) > 0
+    return np.stack([(reacted & ~upper).mean(axis=1), (reacted & upper).mean(axis=1)], axis=1)
 
 
 def _ladder(
@@ -172,7 +191,8 @@ def _connected(
 ) -> FloatArray:
     found = np.full((len(states), len(built.faces)), np.nan)
     bare = (frames.numbers == PHOSPHORUS) & ((states == INTERMEDIATE) | (states == PRODUCT))
-    for t in np.flatnonzero(bare.any(axis=1)):
+    ends = (states == METAL).any(axis=1) & ((states == HOST) & (frames.numbers == PHOSPHORUS)).any(axis=1)
+    for t in np.flatnonzero(bare.any(axis=1) & ends):
         for f in range(len(built.faces)):
             own = np.flatnonzero(bare[t] & (side[t] == f))
             if len(own):

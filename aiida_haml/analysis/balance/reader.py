@@ -90,7 +90,7 @@ class BalanceReader:
             phase,
             len(self.basis.phases),
             self.built,
-            self.ladder.counted,
+            self.ladder,
             self.elements,
         )
         face = counted.pop("atom_face").astype(np.int8)

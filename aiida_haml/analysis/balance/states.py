@@ -104,11 +104,14 @@ class Ladder:
     counted : (N,) bool array
         The atoms by which the electrolyte is counted: those of units, or all but lithium if there is no unit. What an
         atom without bonds belongs to is a matter of convention, which no amount should hang on.
+    centre : (N,) int array
+        The central atom of each atom's unit; itself, if it is of none.
     """
 
     def __init__(self, built: Frames, units: Units) -> None:
         self._units = units
         self._framework = built.numbers != LITHIUM
+        self.centre = units.centre[units.unit]
         several = np.flatnonzero(units.several)
         self.counted = self._framework & (units.several[units.unit] if len(several) else True)
         self._free = np.flatnonzero(self._framework & ~units.several[units.unit])

@@ -1,8 +1,8 @@
 """The library of reference phases, which give names to environments.
 
 Crystals are read from ``structures/data/references/NAME.cif``; two tags of their own say what a phase is in a reaction
-(``_haml_role``) and what it conducts (``_haml_conducts``). Users add their own in the same form
-(`aiida_haml.analysis.settings.DescriptionSettings.references`). Besides them stand the products that have no crystal
+(``_haml_role``) and what it conducts (``_haml_conducts``). Users add their own
+(`aiida_haml.structures.reference.Reference`). Besides them stand the products that have no crystal
 of their own: see `aiida_haml.analysis.references.solutions`.
 """
 
@@ -18,11 +18,12 @@ from io import StringIO
 import numpy as np
 from ase import Atoms
 from ase.build import make_supercell
-from ase.io.cif import CIFBlock, NoStructureData, parse_cif
+from ase.io.cif import CIFBlock, parse_cif
 
 from aiida_haml.analysis.references.solutions import AMORPHOUS, SOLID_SOLUTION, amorphous_products, solid_solutions
 from aiida_haml.structures import crystals
 from aiida_haml.structures.host import host_settings, order, parent, site_counts
+from aiida_haml.structures.reference import Reference
 
 #: What a phase is in the reaction of lithium with an electrolyte, from the metal and the electrolyte to the end
 #: product: a *thiophosphate* still holds the bonds of P (or C, N) to what is more electronegative, in an *intermediate*
@@ -77,14 +78,14 @@ def reference_phases(
     host : str
         The electrolyte as `aiida_haml.structures.hosts` takes it, in JSON; the hosts known by name if empty.
     references : tuple of str
-        The text of CIF files of one's own.
+        Phases of one's own, as `aiida_haml.structures.reference.Reference` takes them, in JSON.
 
     Raises
     ------
     ValueError
-        If two phases have the same name, or a file of one's own cannot be read.
+        If two phases have the same name, or one of one's own is refused.
     """
-    phases = [*_hosts(host), *_library(), *(read_phase(text) for text in references)]
+    phases = [*_hosts(host), *_library(), *(_own(text) for text in references)]
     phases = [p for p in phases if set(p.cells[0].get_chemical_symbols()) <= set(elements)]
     phases += [
         ReferencePhase(name, PRODUCT, tuple(cells), form)
@@ -105,7 +106,7 @@ def _library() -> Iterator[ReferencePhase]:
     folder = resources.files("aiida_haml.structures").joinpath("data", "references")
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".cif"):
-            yield read_phase(entry.read_text(encoding="utf-8"))
+            yield _of_library(entry.read_text(encoding="utf-8"))
 
 
 def _hosts(host: str) -> Iterator[ReferencePhase]:
@@ -119,34 +120,15 @@ def _hosts(host: str) -> Iterator[ReferencePhase]:
     yield ReferencePhase(settings["name"], ELECTROLYTE, (_repeated(atoms),))
 
 
-def read_phase(text: str) -> ReferencePhase:
-    """Return the phase that the first block of a CIF file describes.
+def _own(text: str) -> ReferencePhase:
+    own = Reference.read(json.loads(text), "references")
+    return ReferencePhase(own.name, own.role, (_repeated(own.atoms),), CRYSTAL, own.conducts)
 
-    Parameters
-    ----------
-    text : str
-        The phase is called as its block; ``_haml_role`` (one of `ROLES`; 'product' if absent) and ``_haml_conducts``
-        (one of `CONDUCTS`; 'ions' if absent) are read besides the crystal.
 
-    Raises
-    ------
-    ValueError
-        If it holds no crystal, a site is not wholly occupied, or a tag has another value.
-    """
-    try:
-        block: CIFBlock = next(iter(parse_cif(StringIO(text))))
-        atoms = block.get_atoms(store_tags=False)
-    except (StopIteration, KeyError, ValueError, AssertionError, NoStructureData) as error:
-        raise ValueError(f"A reference phase cannot be read: {error}; give the text of a CIF file.") from error
-    name = block.name
-    shares = block.get("_atom_site_occupancy") or [1]
-    if any(abs(float(share) - 1) > 1e-3 for share in shares):
-        raise ValueError(f"Reference phase {name} has sites that are not wholly occupied; give an ordered cell.")
-    role, conducts = str(block.get("_haml_role", PRODUCT)), str(block.get("_haml_conducts", IONS))
-    for tag, value, known in (("_haml_role", role, ROLES), ("_haml_conducts", conducts, CONDUCTS)):
-        if value not in known:
-            raise ValueError(f"{tag} of reference phase {name} is {value!r}; it has to be one of {', '.join(known)}.")
-    return ReferencePhase(name, role, (_repeated(atoms),), CRYSTAL, conducts)
+def _of_library(text: str) -> ReferencePhase:
+    block: CIFBlock = next(iter(parse_cif(StringIO(text))))
+    atoms = _repeated(block.get_atoms(store_tags=False))
+    return ReferencePhase(block.name, str(block["_haml_role"]), (atoms,), CRYSTAL, str(block["_haml_conducts"]))
 
 
 def _repeated(atoms: Atoms) -> Atoms:

@@ -16,6 +16,7 @@ from aiida_haml.workchains.screen_settings import screen_settings
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CRYSTALS = Path(__file__).parent / "data" / "crystals"
+LIBRARY = Path(crystals.__file__).parent / "data" / "references"
 
 GOOD = """
 name: good
@@ -76,7 +77,7 @@ BROKEN = {
         ["references[0].file", "mixed.cif", "full sites", "ordered cell"],
     ),
     "reference that cannot form": (
-        GOOD + f"references: [{{file: '{CRYSTALS / 'bromide.cif'}', name: mine}}]\n",
+        GOOD + f"references: ['{LIBRARY / 'LiBr.cif'}']\n",
         ["references[0]", "Br", "no candidate"],
     ),
     "reference of the library's name": (

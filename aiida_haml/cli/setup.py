@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import getpass
-import itertools
 import os
-import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_haml.cli.consent import need_consent
-from aiida_haml.cli.messages import Refusal, echo, visible
+from aiida_haml.cli.computers import (
+    SCHEDULERS,
+    chosen_computer,
+    differences_of,
+    names_for,
+    own_computer,
+    say_left_alone,
+)
+from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import profile_name, with_profile
 
 if TYPE_CHECKING:
@@ -60,9 +64,15 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--computer", metavar="LABEL", help="A computer of the profile that is configured for you, for these codes."
 )
+@click.option("--scheduler", type=click.Choice(SCHEDULERS), help="What queues jobs on this machine.")
+@click.option(
+    "--workdir",
+    metavar="FOLDER",
+    help="Where jobs on this machine run; with {username} in it, several people can share the computer.",
+)
 @click.option("--yes", is_flag=True, help="Agree to what the computer of --computer runs, without being asked.")
 @with_profile
-def setup(computer: str | None, yes: bool, **given: Path | None) -> None:
+def setup(computer: str | None, scheduler: str | None, workdir: str | None, yes: bool, **given: Path | None) -> None:
     """Register this machine and its codes for you, and set the daemon's options. May be run again at any time.
 
     Computers and codes that came with an archive, or belong to somebody else, are left alone: what is not in every
@@ -73,8 +83,10 @@ def setup(computer: str | None, yes: bool, **given: Path | None) -> None:
     for path in given.values() if computer is None else ():
         if path is not None and not path.is_file():
             raise Refusal(f"{path} is no file; name the executable.")
+    if computer is not None and (scheduler or workdir):
+        raise Refusal(f"Computer '{computer}' has its scheduler and its folder; leave --scheduler and --workdir out.")
     _set_options()
-    place = _own_computer() if computer is None else _chosen_computer(computer, yes)
+    place = own_computer(scheduler or "direct", workdir) if computer is None else chosen_computer(computer, yes)
     missing = 0
     for role, choice in CODES.items():
         path = _executable(given[role], choice, place)
@@ -97,79 +109,6 @@ def _set_options() -> None:
     if CACHED not in enabled:
         config.set_option("caching.enabled_for", [*enabled, CACHED], scope=scope)
     config.store()
-
-
-# -- computers ---------------------------------------------------------------------------------------------
-
-
-def _wanted_computer(label: str) -> Computer:
-    """Return this machine as a computer, not stored: that of `verdi presto`."""
-    from aiida.manage.configuration import get_config
-    from aiida.orm import Computer
-
-    computer = Computer(
-        label=label,
-        hostname="localhost",
-        transport_type="core.local",
-        scheduler_type="core.direct",
-        workdir=str(Path(get_config().dirpath) / "scratch" / profile_name()),
-    )
-    computer.set_default_mpiprocs_per_machine(1)
-    return computer
-
-
-def _own_computer() -> Computer:
-    """Return this machine: a computer that is there and is in every point what would be made, or a new one."""
-    from aiida.common.exceptions import NotExistent
-    from aiida.orm import Computer
-
-    from aiida_haml.codes import computer_content
-
-    for label in _names("localhost"):
-        wanted = _wanted_computer(label)
-        try:
-            computer = Computer.collection.get(label=label)
-        except NotExistent:
-            computer = wanted.store()
-        if differences := _differences(computer_content(computer), computer_content(wanted)):
-            _say_left_alone(f"Computer '{label}'", differences)
-            continue
-        if not computer.is_configured or not _serves_codes(computer):
-            computer.configure(safe_interval=0, use_login_shell=False)  # a login shell costs a second a command
-        computer.set_minimum_job_poll_interval(1)
-        return computer
-    raise AssertionError("names do not end")
-
-
-def _serves_codes(computer: Computer) -> bool:
-    """Whether anybody's codes run on a computer, and may count on its login shell."""
-    from aiida.orm import QueryBuilder
-
-    from aiida_haml.codes import KINDS
-
-    builder = QueryBuilder().append(type(computer), filters={"id": computer.pk}, tag="computer")
-    return builder.append(list(KINDS), with_computer="computer").count() > 0
-
-
-def _chosen_computer(label: str, yes: bool) -> Computer:
-    """Return a computer that a person names, once they have seen what it adds to each job."""
-    from aiida.common.exceptions import NotExistent
-    from aiida.orm import Computer
-
-    from aiida_haml.codes import computer_content
-    from aiida_haml.consent import ShellText
-
-    try:
-        computer = Computer.collection.get(label=label)
-    except NotExistent as error:
-        raise Refusal(f"There is no computer '{label}' in profile '{profile_name()}'; "
-                      "'verdi computer setup' makes one.") from error  # fmt: skip
-    if not computer.is_configured:
-        command = f"verdi computer configure {computer.transport_type} {computer.label}"
-        raise Refusal(f"Computer '{label}' is not configured for you; run '{command}'.")
-    content = {**computer_content(computer), "connection": computer.get_configuration()}
-    need_consent([ShellText(f"computer {label}", content)], yes)
-    return computer
 
 
 # -- codes -------------------------------------------------------------------------------------------------
@@ -230,12 +169,12 @@ def _own_code(role: str, wanted: InstalledCode) -> tuple[InstalledCode, str]:
 
     mine = own_codes(profile_uuid()).get(role)
     done = "registered"
-    for label in _names(wanted.label):
+    for label in names_for(wanted.label):
         builder = QueryBuilder().append(Computer, filters={"id": wanted.computer.pk}, tag="computer")
         builder.append(InstalledCode, with_computer="computer", filters={"label": label})
         others = []
         for code in builder.all(flat=True):
-            if not (differences := _differences(code.base.attributes.all, wanted.base.attributes.all)):
+            if not (differences := differences_of(code.base.attributes.all, wanted.base.attributes.all)):
                 return _kept(role, code), "unchanged"
             if code.uuid == mine:
                 code.label, code.is_hidden = f"{label}-{code.pk}", True
@@ -243,7 +182,7 @@ def _own_code(role: str, wanted: InstalledCode) -> tuple[InstalledCode, str]:
             else:
                 others.append((code, differences))
         for code, differences in others:
-            _say_left_alone(f"Code '{code.full_label}' <{code.pk}>", differences)
+            say_left_alone(f"Code '{code.full_label}' <{code.pk}>", differences)
         if not others:
             wanted.label = label
             return _kept(role, wanted.store()), done
@@ -258,26 +197,3 @@ def _kept(role: str, code: InstalledCode) -> InstalledCode:
     keep_code(profile_uuid(), role, code.uuid)
     agree(what_runs(code))
     return code
-
-
-# -- what is not ours --------------------------------------------------------------------------------------
-
-
-def _names(name: str) -> Iterator[str]:
-    """Yield a name, and the names to take where somebody else has it."""
-    yield name
-    mine = f"{name}-{re.sub(r'[^A-Za-z0-9_]+', '_', getpass.getuser())}"
-    yield mine
-    yield from (f"{mine}-{i}" for i in itertools.count(2))
-
-
-def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Say in which points what is there is not what would be made."""
-    names = [name for name in sorted({*there, *wanted}) if there.get(name) != wanted.get(name)]
-    return [f"{name}: {visible(repr(there.get(name)))} instead of {wanted.get(name)!r}" for name in names]
-
-
-def _say_left_alone(what: str, differences: list[str]) -> None:
-    echo(f"{what} is there and is not what would be made here; it is left alone and not used:", err=True)
-    for difference in differences:
-        echo(f"    {difference}", err=True)

@@ -128,6 +128,42 @@ def test_codes_of_another_person_keep_their_names():
     assert find_code("engine", None).pk == first.pk, "the same in every point serves both"
 
 
+def test_this_machine_behind_a_scheduler_is_another_computer(tmp_path):
+    """One command for a node of a cluster, and the codes of it are those that a specification means from then on."""
+    run("setup")
+    output = run("setup", "--scheduler", "slurm", "--workdir", tmp_path / "{username}")
+    assert "haml-engine@localhost-slurm: registered" in output
+    computer = orm.Computer.collection.get(label="localhost-slurm")
+    assert (computer.scheduler_type, computer.get_workdir()) == ("core.slurm", f"{tmp_path}/{{username}}")
+    assert computer.is_configured
+    assert find_code("engine", None).computer.label == "localhost-slurm"
+    again = run("setup", "--scheduler", "slurm", "--workdir", tmp_path / "{username}")
+    assert "haml-engine@localhost-slurm: unchanged" in again
+
+
+def test_another_work_folder_makes_another_computer_and_leaves_the_first_as_it_is(tmp_path):
+    run("setup", "--workdir", tmp_path / "{username}")
+    forget()  # as somebody else, whose record knows of none of these codes
+    output = run("setup", "--workdir", tmp_path / "mine")
+    assert "Computer 'localhost' is there and is not what would be made here" in output
+    labels = orm.QueryBuilder().append(orm.InstalledCode, project="label").all(flat=True)
+    assert labels.count("haml-engine") == 2
+    assert not any(code.is_hidden for code in orm.QueryBuilder().append(orm.InstalledCode).all(flat=True))
+
+
+def test_the_same_place_and_programs_are_one_installation_for_all(tmp_path):
+    run("setup", "--workdir", tmp_path / "{username}")
+    forget()
+    assert "haml-engine@localhost: unchanged" in run("setup", "--workdir", tmp_path / "{username}")
+    assert orm.QueryBuilder().append(orm.InstalledCode, filters={"label": "haml-engine"}).count() == 1
+
+
+def test_a_place_that_cannot_be_is_refused(tmp_path):
+    assert "give a whole path" in run("setup", "--workdir", "work", code=1)
+    hostile_computer("cluster")
+    assert "leave --scheduler and --workdir out" in run("setup", "--computer", "cluster", "--workdir", tmp_path, code=1)
+
+
 def test_a_computer_that_is_named_is_shown_and_confirmed():
     hostile_computer("cluster")
     output = run("setup", "--computer", "cluster", code=1, answer="n\n")

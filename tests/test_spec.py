@@ -9,6 +9,7 @@ import yaml
 from aiida_haml.analysis.ranking.metrics import METRICS
 from aiida_haml.analysis.references.phases import reference_phases
 from aiida_haml.spec import ScreenSpec, SpecError, load_spec, parse_spec
+from aiida_haml.spec.fields import _slugs
 from aiida_haml.structures import crystals
 from aiida_haml.structures.host.settings import KnownHost
 from aiida_haml.structures.interface import SolidInterface
@@ -176,7 +177,6 @@ def test_candidates_are_every_combination_in_order_with_labels_that_links_allow(
     spec = parse_spec(GOOD + "temperature_K: [300, 312.5]\nseeds: [3, 1]\n")
     candidates = spec.candidates()
     assert candidates == spec.candidates()
-    assert list(candidates) == sorted(candidates)
     combinations = [(c["structure"]["doping"], c["temperature_K"], c["seed"]) for c in candidates.values()]
     assert all(c["structure"]["seed"] == c["seed"] for c in candidates.values())  # a seed draws the structure too
     oxygen = [{"dopant": "O", "site": "16e", "fraction": 0.25}]
@@ -184,6 +184,24 @@ def test_candidates_are_every_combination_in_order_with_labels_that_links_allow(
     for slug in candidates:
         assert validate_link_label(slug) is None
         assert "__" not in slug  # AiiDA's separator of namespaces
+
+
+def test_another_order_and_more_of_them_change_no_candidate():
+    """What was computed for one list of dopings is found again for another one that holds it."""
+    selenium = "{dopant: Se, site: 16e, fraction: 0.25}"
+    oxygen = "{dopant: O, site: 16e, fraction: 0.25}"
+    one = parse_spec(f"name: a\ndopings: [pristine, {oxygen}]\n").candidates()
+    other = parse_spec(f"name: b\ndopings: [{selenium}, {oxygen}, pristine]\nreplicates: 2\n").candidates()
+    assert len(other) == 6
+    assert {slug: other[slug] for slug in one} == one
+
+
+def test_names_that_punctuation_alone_tells_apart_are_told_apart():
+    slugs = _slugs(["LiF 1.5 M", "LiF-1.5-M", "LiCl", "1 M LiF"])
+    assert len(set(slugs.values())) == 4
+    assert slugs["LiCl"] == "LiCl"
+    assert slugs["1 M LiF"] == "c1_M_LiF"  # as a label of a link begins with a letter
+    assert slugs["LiF 1.5 M"] == _slugs(["LiF-1.5-M", "LiF 1.5 M"])["LiF 1.5 M"]
 
 
 def test_seeds_of_one_candidate_share_its_label():
@@ -213,10 +231,10 @@ def test_all_configurations_are_every_distinct_one():
 
 def test_level_of_theory_is_a_preset_or_a_chosen_teacher():
     assert parse_spec(GOOD).level_name == "gfn1-xtb"
-    assert parse_spec(GOOD).teacher is None
+    assert parse_spec(GOOD).theory is None
     spec = parse_spec(GOOD + "level_of_theory: {teacher: {calculator: 'ase.calculators.emt:EMT'}}\n")
     assert spec.level_name == "teacher"
-    assert spec.teacher == {"calculator": "ase.calculators.emt:EMT", "parameters": {}}
+    assert spec.theory == {"calculator": "ase.calculators.emt:EMT", "parameters": {}}
 
 
 def test_lists_are_swept_and_co_dopings_stand_together():
@@ -245,7 +263,7 @@ level_of_theory: teacher
     assert len(set(labels)) == 2
     assert "LiFSI" in labels[0]
     assert spec.elements() == ["C", "F", "H", "Li", "N", "O", "P", "S"]
-    assert "toy_molecules" in spec.teacher["calculator"]
+    assert "toy_molecules" in spec.theory["calculator"]
 
 
 def test_files_are_read_and_their_content_kept(tmp_path):

@@ -116,7 +116,7 @@ class ScreenWorkChain(SideBySideWorkChain):
         LookupError
             If a code is not set up.
         """
-        level = level_inputs(spec.level_name, spec.teacher)
+        level = level_inputs(spec.level_name, spec.theory)
         roles = {"label": label_engine(level["level"]["engine"]).role, "engine": "engine", "lammps": "lammps"}
         codes = {port: find_code(role, getattr(spec.codes, role)) for port, role in roles.items()}
         builder = cls._builder(spec.candidates(), codes, level, screen_settings(spec))

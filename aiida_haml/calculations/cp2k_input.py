@@ -59,6 +59,9 @@ def build_parameters(
         element = int(frame.numbers[0])
         force_eval["DFT"]["LSD"] = True
         force_eval["DFT"]["MULTIPLICITY"] = round(ground_state_magnetic_moments[element]) + 1
+        # Keywords of a cell: k-points of its reciprocal lattice, its own spin and charge.
+        for keyword in ("KPOINTS", "UKS", "CHARGE"):
+            force_eval["DFT"].pop(keyword, None)
         # Whole electrons in the spin's ground state: a small basis has no empty orbital left to smear into.
         for keyword in ("SMEAR", "ADDED_MOS"):
             force_eval["DFT"]["SCF"].pop(keyword, None)

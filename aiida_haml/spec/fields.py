@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from aiida_haml.spec.dopings import AnyDoping, doped, or_list
-from aiida_haml.spec.levels import MOLECULES_TEACHER, Codes, Level, LevelName, Teacher, TeacherLevel
+from aiida_haml.spec.levels import MOLECULES_TEACHER, Codes, Level, LevelName, OwnLevel, Teacher, TeacherLevel
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.host.settings import Host, KnownHost, OwnHost
 from aiida_haml.structures.interface.settings import SolidInterface
@@ -78,8 +80,9 @@ class ScreenSpec(Settings):
     )
     level_of_theory: Level = Field(
         default="gfn1-xtb",
-        description="A preset, or `{teacher: {calculator: 'module:Class', parameters: {}}}`. `gfn1-xtb` "
-        "exercises the pipeline and decides nothing; `pbe-szv` is DFT on a laptop; `pbe-dzvp` is production; "
+        description="A preset, `{preset: pbe-dzvp, theory: {...}}` with keywords of CP2K of your own, or `{teacher: "
+        "{calculator: 'module:Class', parameters: {}}}`. `gfn1-xtb` exercises the pipeline and decides nothing; "
+        "`pbe-szv` is DFT on a laptop; `pbe-dzvp` is production; "
         "`chgnet` and `teacher` rehearse.",
     )
     potential: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(
@@ -176,13 +179,21 @@ class ScreenSpec(Settings):
 
     @property
     def level_name(self) -> LevelName:
-        """Name of the level of theory; `teacher` for a chosen teacher too."""
-        return "teacher" if isinstance(self.level_of_theory, TeacherLevel) else self.level_of_theory
+        """Name of the preset that the level of theory is, or starts from; `teacher` for a chosen teacher too."""
+        level = self.level_of_theory
+        if isinstance(level, OwnLevel):
+            return level.preset
+        return "teacher" if isinstance(level, TeacherLevel) else level
 
     @property
-    def teacher(self) -> dict[str, Any] | None:
-        """Calculator and parameters of a chosen teacher, or of the one for molecules; None for a preset."""
+    def theory(self) -> dict[str, Any] | None:
+        """What the screen's level says instead of its preset, or beside it; None where it is the preset.
+
+        Calculator and parameters of a teacher, a chosen one or that of molecules; or keywords of CP2K.
+        """
         level = self.level_of_theory
+        if isinstance(level, OwnLevel):
+            return level.theory
         if isinstance(level, TeacherLevel):
             return level.teacher.model_dump()
         return Teacher(calculator=MOLECULES_TEACHER).model_dump() if level == "teacher" and self.is_liquid else None
@@ -205,22 +216,21 @@ class ScreenSpec(Settings):
         Returns
         -------
         dict
-            Slug (a valid AiiDA link label, sorting in the order of the specification) to
-            ``{"label", "structure", "temperature_K", "seed"}``; `structure` is what
+            Slug (a valid AiiDA link label, which says what the candidate is and not where it stands, so that another
+            order computes nothing again) to ``{"label", "structure", "temperature_K", "seed"}``; `structure` is what
             `aiida_haml.structures.candidates` takes. The label is for people; candidates that differ in their seed
             alone share it, and are pooled by the ranking. It names the temperature only where there are several.
         """
         from aiida_haml.structures.candidates import candidate_label
 
         runs = list(itertools.product(self.temperature_K, self.run_seeds))
-        structures = list(self.structures())
-        width = max(3, len(str(len(structures) * len(runs) - 1)))
+        structures = {candidate_label(structure): structure for structure in self.structures()}
+        slugs = _slugs(structures)
         expanded: dict[str, dict[str, Any]] = {}
-        for structure in structures:
-            name = candidate_label(structure)
+        for name, structure in structures.items():
             for temperature, seed in runs:
                 label = f"{name} {temperature:g} K" if len(self.temperature_K) > 1 else name
-                slug = _slug(f"c{len(expanded):0{width}d}_{name}_{temperature:g}K_s{seed}")
+                slug = _slug(f"{slugs[name]}_{temperature:g}K_s{seed}")
                 seeded = {**structure, "seed": seed}
                 expanded[slug] = {"label": label, "structure": seeded, "temperature_K": temperature, "seed": seed}
         return expanded
@@ -250,7 +260,18 @@ def _as_text(settings: dict[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
+def _slugs(names: Iterable[str]) -> dict[str, str]:
+    """Return the slug of each name; those that punctuation alone tells apart get a piece of their hash."""
+    slugs = {name: _slug(name) for name in names}
+    met = Counter(slugs.values())
+    return {name: slug if met[slug] == 1 else f"{slug}_{_digest(name)}" for name, slug in slugs.items()}
+
+
 def _slug(text: str) -> str:
-    """Turn text into a link label: ASCII letters, digits and single underscores."""
-    text = text.replace(".", "p")
-    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
+    """Turn text into a link label: ASCII letters, digits and single underscores, a letter first."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", text.replace(".", "p")).strip("_")
+    return slug if slug[:1].isalpha() else f"c{slug}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]

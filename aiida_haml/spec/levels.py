@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag, field_validator
 
 from aiida_haml.engines.calculators import complaint
+from aiida_haml.spec.cp2k_keywords import check_theory
 from aiida_haml.structures.settings import Settings
 
 #: The teacher of liquids; that of solids is in the preset of the name.
@@ -53,10 +54,31 @@ class TeacherLevel(Settings):
     teacher: Teacher = Field(description="The calculator and its parameters.")
 
 
+class OwnLevel(Settings):
+    """A preset of CP2K with keywords of one's own: cutoffs, k-points, dispersion, spin."""
+
+    preset: Literal["gfn1-xtb", "pbe-szv", "pbe-dzvp"] = Field(description="What it starts from.")
+    theory: dict[str, Any] = Field(
+        description="Keywords below CP2K's FORCE_EVAL, merged over the preset's and hashed with them: "
+        "`{DFT: {MGRID: {CUTOFF: 600}, KPOINTS: {SCHEME: MONKHORST-PACK 2 2 1}, UKS: true}}`."
+    )
+
+    @field_validator("theory")
+    @classmethod
+    def _known_and_harmless(cls, value: dict[str, Any]) -> dict[str, Any]:
+        check_theory(value)
+        return value
+
+
 def _level_tag(value: Any) -> str:
-    return "custom" if isinstance(value, Mapping | BaseModel) else "preset"
+    if isinstance(value, BaseModel):
+        return "teacher" if isinstance(value, TeacherLevel) else "own"
+    if isinstance(value, Mapping):
+        return "teacher" if "teacher" in value else "own"
+    return "preset"
 
 
 Level = Annotated[
-    Annotated[LevelName, Tag("preset")] | Annotated[TeacherLevel, Tag("custom")], Discriminator(_level_tag)
+    Annotated[LevelName, Tag("preset")] | Annotated[TeacherLevel, Tag("teacher")] | Annotated[OwnLevel, Tag("own")],
+    Discriminator(_level_tag),
 ]

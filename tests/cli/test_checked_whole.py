@@ -133,7 +133,7 @@ def test_a_weight_of_nothing_is_a_weight(submit):
 def test_cells_are_built_and_counted(submit):
     code, output = submit(SOLID)
     assert code == 0
-    assert "c000_Li6PS5Cl_300K_s1  Li6PS5Cl, 108 atoms, 300 K, seed 1" in output
+    assert "Li6PS5Cl_300K_s1  Li6PS5Cl, 108 atoms, 300 K, seed 1" in output
 
 
 def test_hydrogen_at_a_long_step_is_warned_of(submit):

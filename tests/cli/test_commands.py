@@ -85,7 +85,7 @@ def test_dry_run_prints_candidates_and_stores_nothing(ready, tmp_path):
     path.write_text(SPEC)
     before = count_nodes()
     output = run("screen", "submit", path, "--dry-run")
-    assert "c000_Li6PS5Cl_300K_s1" in output
+    assert "Li6PS5Cl_300K_s1" in output
     assert "2 candidates at gfn1-xtb" in output
     assert count_nodes() == before
 

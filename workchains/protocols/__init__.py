@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 import yaml
+from aiida_cp2k.utils import merge_dict
 
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.calculations.label_engines import LabelEngine, label_engine
@@ -75,15 +76,16 @@ def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] 
     return merge(settings, overrides or {})
 
 
-def level_of_theory(name: str, teacher: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def level_of_theory(name: str, theory: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return a preset level of theory, with its name.
 
     Parameters
     ----------
     name : str
         A key of ``levels.yaml``.
-    teacher : mapping, optional
-        ``calculator`` (module:Class) and ``parameters``, in place of those of the preset `teacher`.
+    theory : mapping, optional
+        Of a teacher ``calculator`` (module:Class) and ``parameters``, in place of the preset's; of CP2K keywords below
+        FORCE_EVAL, merged over the preset's.
 
     Raises
     ------
@@ -94,8 +96,10 @@ def level_of_theory(name: str, teacher: Mapping[str, Any] | None = None) -> dict
     if name not in levels:
         raise ValueError(f"There is no level of theory {name!r}; it has to be one of {', '.join(levels)}.")
     level = {"name": name, **levels[name]}
-    if teacher is not None:
-        level["theory"] = dict(teacher)
+    if theory is not None and level["engine"] == "teacher":
+        level["theory"] = dict(theory)
+    elif theory is not None:
+        merge_dict(level["theory"], copy.deepcopy(dict(theory)))
     return level
 
 

@@ -3,7 +3,7 @@
 Nothing heavy is imported before a command runs, so that help and completion answer at once.
 """
 
-from aiida_haml.cli import follow, hosts, results, schema, screens, verbs  # noqa: F401  (they add their commands)
+from aiida_haml.cli import archives, follow, hosts, results, schema, screens, verbs  # noqa: F401  (they add their commands)
 from aiida_haml.cli.adoption import adopt
 from aiida_haml.cli.analyse import analyse
 from aiida_haml.cli.frames import frames

@@ -12,6 +12,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_masses, chemical_symbols
 from numpy.typing import NDArray
 
+from aiida_haml.precision import load_exact
+
 FloatArray = NDArray[np.float64]
 
 #: Arrays whose first axis is the frame; the rest describe the system as a whole.
@@ -235,11 +237,9 @@ class Frames:
         FileNotFoundError
             If the folder lacks one of the arrays that every run of frames has.
         """
-        names = [f.name for f in fields(cls)]
-        paths = {name: Path(folder) / f"{name}.npy" for name in names}
         needed = {"numbers", "positions", "cells", "pbc"}
-        arrays = {n: np.load(p, allow_pickle=False) for n, p in paths.items() if n in needed or p.exists()}
-        return cls(**arrays)
+        names = [f.name for f in fields(cls) if f.name in needed or (Path(folder) / f"{f.name}.npy").exists()]
+        return cls(**{name: load_exact(Path(folder), name) for name in names})
 
 
 def _results(images: Iterable[Atoms], name: str) -> FloatArray | None:

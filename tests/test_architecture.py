@@ -10,11 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "aiida_haml"
 
 #: Rooms that know nothing of AiiDA, and single modules that do not either.
-PURE = ("frames", "reading", "settings", "spec", "structures", "learning", "analysis", "engines")
+PURE = ("frames", "precision", "reading", "settings", "spec", "structures", "learning", "analysis", "engines")
 #: Modules of the bridge that only hold or draw plain values.
 PURE_MODULES = ("report.data", "report.figures", "report.gallery", "report.page")
 BRIDGE = (
     "adoption",
+    "archives",
     "consent",
     "codes",
     "scheduling",
@@ -30,7 +31,8 @@ BRIDGE = (
 )
 #: What a room may import of the package, besides itself.
 ALLOWED = {
-    "frames": set(),
+    "precision": set(),
+    "frames": {"precision"},
     "settings": set(),
     "reading": {"frames"},
     "structures": {"frames", "settings"},

@@ -16,12 +16,15 @@ from ase.formula import Formula
 from pydantic import ConfigDict
 
 from aiida_haml.frames import PER_FRAME, Frames
+from aiida_haml.precision import ENDS, reduced, restored
 
 #: What a node of frames can be. A `burst` holds labels on the time line, `probes` labels off it (single points),
 #: `selection` frames chosen to become probes, a `stretch` the trusted frames of MLP-MD, `untrusted` its tail.
 KINDS = (
     "structure", "relaxation", "burst", "probes", "selection", "stretch", "untrusted", "isolated_atom", "imported",
 )  # fmt: skip
+#: What is long, and of which only the ends have to be exact: see `aiida_haml.precision`.
+REDUCED = ("stretch", "untrusted")
 
 
 def atom_label(element: str, level_of_theory: str) -> str:
@@ -96,7 +99,8 @@ class FramesData(orm.ArrayData):
             raise ValueError(f"kind is {kind!r}; it has to be one of {', '.join(KINDS)}")
         if kind == "isolated_atom" and level_of_theory is not None:
             self.label = atom_label(frames.symbols[0], level_of_theory)
-        for name, array in frames.arrays().items():
+        arrays = frames.arrays()
+        for name, array in (reduced(arrays) if kind in REDUCED else arrays).items():
             self.set_array(name, array)
         self.base.attributes.set_many(
             {
@@ -176,10 +180,16 @@ class FramesData(orm.ArrayData):
         start, stop, step = index.indices(len(self))
         if step < 1 or stop <= start:
             raise IndexError(f"slice {index} selects no frame of the {len(self)} in the node, or runs backwards")
+        names = set(self.get_arraynames())
         arrays = {}
-        for name in self.get_arraynames():
-            with self.base.repository.open(f"{name}.npy", "rb") as handle:
-                arrays[name] = _read_block(handle, start, stop)[::step] if name in PER_FRAME else _read_all(handle)
+        for name in names:
+            if name in PER_FRAME:
+                with self.base.repository.open(f"{name}.npy", "rb") as handle:
+                    block = _read_block(handle, start, stop)
+                ends = self.get_array(f"{name}{ENDS}") if f"{name}{ENDS}" in names else None
+                arrays[name] = restored(block, ends, start, len(self))[::step]
+            elif not name.endswith(ENDS):
+                arrays[name] = self.get_array(name)
         return Frames(**arrays)
 
     def to_ase(self, index: int | slice = slice(None)) -> list[Atoms]:
@@ -211,10 +221,6 @@ def _header(handle: Any) -> tuple[tuple[int, ...], np.dtype]:
     if fortran:
         raise ValueError("arrays of frames are stored in C order")
     return shape, dtype
-
-
-def _read_all(handle: Any) -> np.ndarray:
-    return np.load(io.BytesIO(handle.read()), allow_pickle=False)
 
 
 def _read_block(handle: Any, start: int, stop: int) -> np.ndarray:

@@ -140,3 +140,55 @@ def test_the_pressure_of_an_ideal_gas_and_of_a_strained_crystal():
     squeezed = Frames.from_ase([copper])
     assert squeezed.pressures()[0] == pytest.approx(-copper.get_stress()[:3].mean() / units.GPa)
     assert squeezed.pressures()[0] > 1
+
+
+# -- what is kept of a stretch ---------------------------------------------------------------------------------
+
+
+def stretch(n=50, n_atoms=68):
+    rng = np.random.default_rng(3)
+    shape = (n, n_atoms, 3)
+    return Frames(
+        numbers=[3] * n_atoms,
+        positions=rng.uniform(-30, 60, shape),  # not wrapped: some have gone far
+        velocities=rng.normal(0, 0.01, shape),
+        cells=np.tile(np.diag([9.9, 9.9, 40.0]), (n, 1, 1)),
+        pbc=[True] * 3,
+        times=1e6 + 0.5 * np.arange(n),  # a nanosecond on, where single precision would lose the step
+        deviations=np.full(n, 0.1),
+    )
+
+
+def test_a_stretch_has_exact_ends_and_is_right_to_a_hundred_thousandth_between(aiida_profile):
+    given = stretch()
+    read = FramesData(given, kind="stretch").store().frames
+    for name in ("positions", "velocities"):
+        kept, true = getattr(read, name), getattr(given, name)
+        np.testing.assert_array_equal(kept[[0, -1]], true[[0, -1]])
+        np.testing.assert_allclose(kept, true, atol=1e-5, rtol=1e-6)
+    np.testing.assert_array_equal(read.times, given.times)
+    np.testing.assert_allclose(read.temperatures(), given.temperatures(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(0, 7), slice(3, 20, 4), slice(40, None), slice(0, None, 49)])
+def test_parts_of_a_stretch_equal_the_whole_of_it(aiida_profile, part):
+    node = FramesData(stretch(), kind="stretch").store()
+    np.testing.assert_array_equal(node.read(part).positions, node.frames.positions[part])
+    np.testing.assert_array_equal(node.read(-1).velocities[0], node.frames.velocities[-1])
+
+
+def test_a_job_reads_what_the_node_reads(aiida_profile, tmp_path):
+    node = FramesData(stretch(), kind="untrusted").store()
+    node.base.repository.copy_tree(tmp_path)
+    for name, array in Frames.load(tmp_path).arrays().items():
+        np.testing.assert_array_equal(array, node.frames.arrays()[name])
+
+
+def test_a_frame_of_a_stretch_takes_less_than_three_thousand_bytes(aiida_profile):
+    given, sizes = stretch(200), {}
+    for kind in ("stretch", "burst"):
+        node = FramesData(given, kind=kind).store()
+        names = node.base.repository.list_object_names()
+        sizes[kind] = sum(len(node.base.repository.get_object_content(name, "rb")) for name in names) / len(node)
+    assert sizes["stretch"] < 1800 < 3000
+    assert sizes["burst"] > 3300, "what is a label stays exact"

@@ -1,6 +1,7 @@
 # make demo       the main job: two dopings to a traceable ranking, in .demo/
 # make test       everything needed, then all tests, real engines included
 # make test-anew  the tests that draw their examples, with draws that no run has seen; SEED=N repeats one
+# make test-services   one screen on PostgreSQL, RabbitMQ and SLURM against the embedded database, by two people; as root
 # make check      ruff, mypy and the tests that need no engine
 # make study      the long studies;  make bench NAME=continuity [ARGS=--quick]  one measurement
 # make wheel      what a user installs: the wheel of the sdist in a fresh environment, every plugin loaded
@@ -21,7 +22,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo $(if $(shell test -t 0 && echo yes
 install = echo "missing here; installing the packages $(1)" && $(ROOT)apt-get update -qq \
   && $(ROOT)env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null
 
-.PHONY: demo test test-anew check study bench known-bench docs wheel bare venv procps cp2k chromium
+.PHONY: demo test test-services test-anew check study bench known-bench docs wheel bare venv procps cp2k chromium services
 .NOTPARALLEL:
 
 demo: cp2k venv
@@ -29,6 +30,9 @@ demo: cp2k venv
 
 test: cp2k chromium venv
 	$(BIN)/python -m pytest -m "not slow"
+
+test-services: services venv
+	$(ROOT)$(BIN)/python -m tests.services
 
 test-anew: venv
 	@seed=$${SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}; echo "SEED=$$seed draws the same again"; \
@@ -82,10 +86,16 @@ procps:
 
 # OpenBLAS with OpenMP: Debian's reference BLAS makes CP2K several times slower.
 cp2k:
-	@command -v cp2k.psmp >/dev/null || $(INSTALL) cp2k cp2k-data libopenblas0-openmp \
+	@command -v cp2k.psmp >/dev/null || { $(call install,cp2k cp2k-data libopenblas0-openmp); } \
 	  || { echo "CP2K could not be installed. As root: apt-get install cp2k cp2k-data libopenblas0-openmp"; exit 1; }
 
 # The report is looked at in a browser; Ubuntu's package of that name is a snap, which serves as well.
 chromium:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(INSTALL) chromium \
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { $(call install,chromium); } \
 	  || { echo "Chromium could not be installed. As root: apt-get install chromium"; exit 1; }
+
+# Nothing of these has to run: the tests start their own.
+services:
+	@{ ls /usr/lib/postgresql/*/bin/initdb && command -v rabbitmq-server && command -v slurmctld && command -v munged; } >/dev/null 2>&1 \
+	  || { $(call install,postgresql rabbitmq-server slurmctld slurmd slurm-client munge); } \
+	  || { echo "As root: apt-get install postgresql rabbitmq-server slurmctld slurmd slurm-client munge"; exit 1; }

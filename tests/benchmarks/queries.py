@@ -14,17 +14,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from _bulk import Bulk
 from _workplace import bare_profile
+
+from tests.services.servers import create_database, own_folder, postgresql
 
 #: Screens that fill a database to about 1e5 nodes, as candidates and rounds.
 FILLING = ((20, 100), (8, 100), (4, 100), (12, 30), (4, 30))
@@ -268,32 +266,16 @@ def missed(seen: dict[str, Any]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def cluster() -> Iterator[tuple[str, ...]]:
-    """Start a cluster of Debian's PostgreSQL; yield the command that makes a profile in it."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-    folder = Path(tempfile.mkdtemp(prefix="haml-pg-"))
-    subprocess.run(["chown", "postgres", str(folder)], check=True)
-
-    def as_postgres(*command: str) -> None:
-        subprocess.run(["runuser", "-u", "postgres", "--", *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
-
-    port, data, control = "54321", str(folder / "data"), str(binaries / "pg_ctl")
-    as_postgres(str(binaries / "initdb"), "-D", data, "-A", "trust", "-E", "UTF8", "--locale=C")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
-    as_postgres(control, "-D", data, "-o", options, "-w", "-l", str(folder / "log"), "start")
-    repository = Path(tempfile.mkdtemp(prefix="haml-pg-files-"))
-    try:
-        as_postgres("createdb", "-h", str(folder), "-p", port, "-T", "template0", "bench")
+    """Start a cluster of PostgreSQL; yield the command that makes a profile in it."""
+    with postgresql() as port, own_folder("repository") as repository:
+        create_database(port, "bench")
         yield (
             "verdi", "profile", "setup", "core.psql_dos", "-n", "--profile-name", "bench", "--email", "bench@localhost",
             "--first-name", "Bench", "--last-name", "Mark", "--institution", "none", "--set-as-default",
-            "--database-hostname", "127.0.0.1", "--database-port", port, "--database-username", "postgres",
+            "--database-hostname", "127.0.0.1", "--database-port", str(port), "--database-username", "postgres",
             "--database-password", "none", "--database-name", "bench", "--repository-uri", f"file://{repository}",
             "--broker", "none",
         )  # fmt: skip
-    finally:
-        as_postgres(control, "-D", data, "-m", "immediate", "stop")
-        for leftover in (folder, repository):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 if __name__ == "__main__":

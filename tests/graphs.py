@@ -131,14 +131,16 @@ class Builder:
         return self.create(job, verdicts=orm.Dict(verdicts))
 
 
-def lay_screen(builder: Builder, structure_made_in_step: bool = False, ended: bool = True) -> Builder:
+def lay_screen(
+    builder: Builder, structure_made_in_step: bool = False, ended: bool = True, **inputs_of_screen: orm.Data
+) -> Builder:
     """Lay a screen of one candidate and two rounds; its parts stand in ``builder.made`` by name.
 
     With `structure_made_in_step`, the structure has no creator: the cut that an audit has to find. Without
     `ended`, the processes can still call others.
     """
     spec = orm.Dict({"label": "pristine", "temperature_K": 300.0, "seed": 1, "structure": {}}).store()
-    screen = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__c000": spec})
+    screen = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__c000": spec, **inputs_of_screen})
     structure = frames("structure", n=1)
     if structure_made_in_step:
         structure.store()

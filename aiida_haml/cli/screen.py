@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_haml.cli.consent import need_consent
+from aiida_haml.cli.dry_run import print_candidates
 from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import find_node, profile_name, with_profile
-from aiida_haml.cli.submission import load_checked, print_candidates
+from aiida_haml.cli.submission import load_checked
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
@@ -36,7 +37,12 @@ def screen() -> None:
 
 @screen.command()
 @click.argument("spec", metavar="SPEC.yaml", type=click.Path(path_type=Path))
-@click.option("--dry-run", "how", flag_value="dry-run", help="Check everything, print the candidates, store nothing.")
+@click.option(
+    "--dry-run",
+    "how",
+    flag_value="dry-run",
+    help="Check everything, build the cells, tell what it will take, store nothing.",
+)
 @click.option("--run", "how", flag_value="run", help="Run here and now, without the daemon.")
 @click.option(
     "--resume",

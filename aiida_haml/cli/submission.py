@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiida_haml.cli.messages import Refusal, echo, visible
+from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.waiting import waiting
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Checked:
     Parameters
     ----------
     spec : ScreenSpec
+    settings : mapping
+        The protocol's, with the overrides merged in.
     n_atoms : mapping
         Atoms of each cell, by the label of its structure.
     shell_texts : list of ShellText
@@ -31,6 +33,7 @@ class Checked:
     """
 
     spec: ScreenSpec
+    settings: Mapping[str, Any]
     n_atoms: Mapping[str, int]
     shell_texts: list[ShellText]
 
@@ -61,7 +64,8 @@ def load_checked(path: Path) -> Checked:
         raise Refusal(str(error)) from error
     for warning in consistency_warnings(spec, settings):
         echo(f"! {warning}", err=True)
-    return Checked(spec, n_atoms, [*map(what_runs, codes.values()), *shell_texts(settings["options"], str(path))])
+    runs = [*map(what_runs, codes.values()), *shell_texts(settings["options"], str(path))]
+    return Checked(spec, settings, n_atoms, runs)
 
 
 def _settings(spec: ScreenSpec, codes: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -130,19 +134,3 @@ def _codes_of_jobs(spec: ScreenSpec, codes: dict[str, Any]) -> dict[str, Any]:
 
     roles = {"label": engine_of_level(spec.level_name).role, "learn": "engine", "md": "lammps", "analysis": "engine"}
     return {kind: codes[role] for kind, role in roles.items() if role in codes}
-
-
-def print_candidates(checked: Checked) -> None:
-    """Print what a specification expands to, and what will be asked about when it is submitted."""
-    from aiida_haml.consent import is_agreed
-    from aiida_haml.structures.candidates import candidate_label
-
-    spec = checked.spec
-    for slug, candidate in spec.candidates().items():
-        n_atoms = checked.n_atoms[candidate_label(candidate["structure"])]
-        run = f"{candidate['temperature_K']:g} K, seed {candidate['seed']}"
-        echo(f"{slug}  {visible(candidate['label'])}, {n_atoms} atoms, {run}")
-    for text in checked.shell_texts:
-        if not is_agreed(text):
-            echo(f"! {text.name} is new to you; what it runs will be shown, and asked about, at submission")
-    echo(f"{len(spec.candidates())} candidates at {spec.level_name}, protocol {spec.protocol}; nothing was stored")

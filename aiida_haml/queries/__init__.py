@@ -16,6 +16,7 @@ from aiida_haml.queries.catalogue import (
 )
 from aiida_haml.queries.cost import CostReport, Work, cost
 from aiida_haml.queries.doubts import Doubt
+from aiida_haml.queries.estimates import Estimate, Past, Spread, estimate, history
 from aiida_haml.queries.failures import Failure, Outcome, failures
 from aiida_haml.queries.story import LabelStory, Purpose, Score, label_story
 from aiida_haml.queries.teachers import Pupil, Teacher, candidates_taught_by, labels_behind
@@ -29,16 +30,19 @@ __all__ = [
     "CostReport",
     "CutNode",
     "Doubt",
+    "Estimate",
     "Failure",
     "Kin",
     "LabelEntry",
     "LabelStory",
     "LevelEntry",
     "Outcome",
+    "Past",
     "PotentialEntry",
     "Pupil",
     "Purpose",
     "Score",
+    "Spread",
     "Teacher",
     "TrainingStep",
     "UntracedFrames",
@@ -50,11 +54,13 @@ __all__ = [
     "candidates_taught_by",
     "cost",
     "descendants",
+    "estimate",
     "failures",
     "find_candidates",
     "find_labels",
     "find_levels",
     "find_potentials",
+    "history",
     "label_story",
     "labels_behind",
     "trace",

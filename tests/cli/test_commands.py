@@ -87,6 +87,7 @@ def test_dry_run_prints_candidates_and_stores_nothing(ready, tmp_path):
     output = run("screen", "submit", path, "--dry-run")
     assert "Li6PS5Cl_300K_s1" in output
     assert "2 candidates at gfn1-xtb" in output
+    assert "no screen at this level of theory has run in this database" in output
     assert count_nodes() == before
 
 

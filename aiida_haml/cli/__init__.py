@@ -14,6 +14,7 @@ from aiida_haml.cli.provenance import audit, cost, failures, trace
 from aiida_haml.cli.root import haml
 from aiida_haml.cli.screen import screen
 from aiida_haml.cli.setup import setup
+from aiida_haml.cli.storage import storage
 from aiida_haml.cli.structure import structure
 
 for _command in (
@@ -29,6 +30,7 @@ for _command in (
     labels,
     frames,
     adopt,
+    storage,
     analyse,
 ):
     haml.add_command(_command)

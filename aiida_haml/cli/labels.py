@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -137,6 +138,32 @@ def export(key: str, path: Path) -> None:
     with writing(path):
         write(path, images, format="extxyz")
     echo(f"wrote {len(images)} labels to {path}")
+
+
+@labels.command()
+@click.argument("key")
+@with_profile
+def gather(key: str) -> None:
+    """Make one pool of the imported labels at KEY, a level of theory, for a screen to start from: `labels: PK`.
+
+    The pool is made by a calculation of its own, so that whoever trained on it can be walked back to the files' nodes;
+    an audit counts their frames as untraced, as no AIMD stands behind them.
+    """
+    from aiida.orm import load_node
+
+    from aiida_haml.calculations.pool import gather as gather_labels
+    from aiida_haml.groups import add_labels
+    from aiida_haml.queries import find_labels
+
+    imported: list[Any] = [load_node(entry.pk) for entry in find_labels(key, kind="imported")]
+    if not imported:
+        raise Refusal(
+            f"There are no imported labels at '{key}'; 'aiida-haml frames import --level-of-theory KEY' brings them, "
+            "and 'aiida-haml labels list' shows the levels."
+        )
+    pool = gather_labels(**{f"imported_{node.content_key[:12]}__labels": node for node in imported})
+    add_labels([pool])
+    echo(f"pool <{pool.pk}> of {pool.n_labels} labels in {len(imported)} nodes at {visible(key)}")
 
 
 @labels.command()

@@ -55,6 +55,11 @@ FILES = {
     "overrides.yaml": SPEC + "overrides: [1, 2]\n",
     "options.yaml": SPEC + "overrides: {options: {md: 7}}\n",
     "nolevel.yaml": SPEC.replace("teacher", "{teacher: {calculator: 7}}"),
+    "include.yaml": SPEC.replace("teacher", "{preset: pbe-szv, theory: {DFT: {'@INCLUDE': /etc/passwd}}}"),
+    "foreign_file.yaml": SPEC.replace("teacher", "{preset: pbe-szv, theory: {DFT: {BASIS_SET_FILE_NAME: /tmp/x}}}"),
+    "two_lines.yaml": SPEC.replace("teacher", '{preset: pbe-szv, theory: {DFT: {CHARGE: "0\\n@INCLUDE x"}}}'),
+    "preset.yaml": SPEC.replace("teacher", "{preset: [pbe-szv], theory: {DFT: {}}}"),
+    "theory_list.yaml": SPEC.replace("teacher", "{preset: pbe-szv, theory: [DFT]}"),
     "popen.yaml": SPEC.replace(
         "teacher", "{teacher: {calculator: 'subprocess:Popen', parameters: {args: 'touch PWNED', shell: true}}}"
     ),
@@ -104,6 +109,27 @@ CASES = [
             ".": "cannot be read",
         }.items()
     ],
+    *[
+        (("screen", "submit", "--dry-run", name), 1, "level_of_theory")
+        for name in ("include.yaml", "foreign_file.yaml", "two_lines.yaml", "preset.yaml", "theory_list.yaml")
+    ],
+    # -- what travels, and what is kept
+    (("screen", "export", "nothing", "x.aiida"), 1, "There is no node"),
+    (("screen", "export", "PK", "good.xyz"), 1, "--force"),
+    (("screen", "export", "PK", "nowhere/x.aiida"), 1, "there is no folder"),
+    (("screen", "export", "PK", "."), 1, "--force"),
+    (("screen", "import", "good.xyz"), 1, "is no archive"),
+    (("screen", "import", "binary.yaml"), 1, "is no archive"),
+    (("screen", "import", "nothing.aiida"), 1, "is no file"),
+    (("screen", "import", "."), 1, "is no file"),
+    (("screen", "import", ESC), 1, "is no file"),
+    (("labels", "gather", "nothing"), 1, "no imported labels"),
+    (("labels", "gather", ESC), 1, "no imported labels"),
+    (("storage", "show", "nothing"), 1, "There is no node"),
+    (("storage", "show", ""), 1, "is empty"),
+    (("storage", "prune", "FRAMES"), 1, "not a screen"),
+    (("setup", "--workdir", "relative"), 1, "whole path"),
+    (("setup", "--scheduler", "cron"), 2, "Invalid value"),
     (("structure", "build", "bomb.yaml"), 1, "problem"),
     (("structure", "build", "good.yaml", "-o", "good.xyz"), 2, "is a file"),
     (("structure", "build", "good.yaml", "-o", "good.xyz/x"), 1, "cannot be made"),

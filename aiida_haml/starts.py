@@ -8,11 +8,14 @@ from typing import Any
 from aiida import orm
 from aiida.common import exceptions
 
+from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.queries.catalogue import find_potentials
 
 #: What a specification says for the newest committee of this database that fits, or none where there is none yet.
 OWN = "own"
+_WORDS: dict[type[Any], str] = {PotentialData: "potential", LabelPoolData: "pool"}
+_LISTED = "a pk or UUID from 'aiida-haml potential list'"
 
 
 def start_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def start_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, Any
             entry for entry in find_potentials(elements=elements) if entry.is_trusted and _is_of(entry.level, theory)
         ]
         return _inputs(orm.load_node(max(entry.pk for entry in fitting))) if fitting else {}
-    node = _stored("potential", said, f"give '{OWN}', or a pk or UUID")
+    node = _stored(PotentialData, "potential", said, f"give '{OWN}', or {_LISTED}")
     if not _is_of(node.level_of_theory, theory):
         raise ValueError(
             f"potential {said} was taught at {node.level_of_theory or 'an unknown level of theory'}, and the screen "
@@ -61,18 +64,54 @@ def foundation_from(said: str) -> dict[str, Any]:
     ValueError
         If there is no such potential.
     """
-    return {"foundation": _stored("foundation", said, "give a pk or UUID")}
+    return {"foundation": _stored(PotentialData, "foundation", said, f"give {_LISTED}")}
 
 
-def _stored(field: str, said: str, remedy: str) -> PotentialData:
+def labels_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, Any]:
+    """Return the input ``pool`` that a specification asks for: labels to learn from, without a committee.
+
+    Parameters
+    ----------
+    said : str
+        `OWN` for the fitting pool of this database that holds the most labels, or the pk or UUID of a pool.
+    theory : str
+        As for `start_from`.
+    elements : iterable of str
+        That the potential will know.
+
+    Raises
+    ------
+    ValueError
+        If there is no such pool, its labels are of another level of theory, or they hold other elements.
+    """
+    known = set(elements)
+    if said == OWN:
+        query = orm.QueryBuilder().append(
+            LabelPoolData, filters={"attributes.level_of_theory": {"like": f"{theory}@%"}}
+        )
+        pools: list[Any] = [pool for pool in query.all(flat=True) if set(pool.elements) <= known]
+        return {"pool": max(pools, key=lambda pool: (pool.n_labels, pool.pk))} if pools else {}
+    node = _stored(LabelPoolData, "labels", said, f"give '{OWN}', or the pk that 'aiida-haml labels gather' prints")
+    if not _is_of(node.level_of_theory, theory):
+        raise ValueError(
+            f"labels {said} are of {node.level_of_theory}, and the screen asks for {theory}; their forces differ."
+        )
+    if more := sorted(set(node.elements) - known):
+        raise ValueError(
+            f"labels {said} hold {', '.join(more)}, which no candidate has; name all elements in "
+            "overrides.learning.elements, or take other labels."
+        )
+    return {"pool": node}
+
+
+def _stored(kind: type[Any], field: str, said: str, remedy: str) -> Any:
+    """Return the node that a field of the specification names, if it is of the kind that is meant."""
     try:
         node = orm.load_node(said)
     except (exceptions.NotExistent, exceptions.MultipleObjectsError, ValueError):
         node = None
-    if not isinstance(node, PotentialData):
-        raise ValueError(
-            f"{field} is '{said}', which is no potential of this database; {remedy} from 'aiida-haml potential list'."
-        )
+    if not isinstance(node, kind):
+        raise ValueError(f"{field} is '{said}', which is no {_WORDS[kind]} of this database; {remedy}.")
     return node
 
 

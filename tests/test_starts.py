@@ -1,9 +1,18 @@
 """What a screen starts from: the newest committee that fits, or the one that was named."""
 
 import pytest
+from click.testing import CliRunner
 
+from aiida_haml.calculations.levels import theory_key
+from aiida_haml.calculations.pool import gather
+from aiida_haml.cli import haml
+from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
-from aiida_haml.starts import start_from
+from aiida_haml.spec import SpecError, parse_spec
+from aiida_haml.starts import labels_from, start_from
+from aiida_haml.workchains.protocols import level_of_theory
+from aiida_haml.workchains.screen import ScreenWorkChain
+from tests.graphs import frames
 from tests.models import tiny_mace
 
 THEORY = "pbe-0123456789ab"
@@ -54,3 +63,59 @@ def test_another_level_of_theory_is_refused(committee):
     node = committee(level="lda-0123456789ab@cp2k-2025.1")
     with pytest.raises(ValueError, match="forces differ"):
         start_from(str(node.pk), THEORY, ["Li"])
+
+
+# -- labels without a committee ------------------------------------------------------------------------------
+
+
+def imported(level=f"{THEORY}@cp2k-2025.1", n=5):
+    node = frames("burst", n=n, seed=n)
+    return FramesData(node.frames, kind="imported", level_of_theory=level).store()
+
+
+def test_the_largest_pool_at_the_level_is_taken(aiida_profile_clean):
+    for n in (3, 7, 5):
+        gather(**{f"imported_{n}__labels": imported(n=n)})
+    gather(a__labels=imported("lda-0123456789ab@cp2k-2025.1", 9))
+    assert labels_from("own", THEORY, ["Li", "S"])["pool"].n_labels == 7
+    assert labels_from("own", THEORY, ["S"]) == {}, "a potential of sulfur learns from no lithium"
+    assert labels_from("own", "pbe-ffffffffffff", ["Li"]) == {}
+
+
+def test_a_pool_may_be_named_and_has_to_fit(aiida_profile_clean):
+    node = imported()
+    pool = gather(imported__labels=node)
+    assert labels_from(str(pool.pk), THEORY, ["Li"])["pool"].uuid == pool.uuid
+    for said, theory, elements, told in (
+        (str(node.pk), THEORY, ["Li"], "no pool of this database"),
+        ("nonsense", THEORY, ["Li"], "no pool of this database"),
+        (pool.uuid, "lda-0123456789ab", ["Li"], "forces differ"),
+        (pool.uuid, THEORY, ["S"], "hold Li"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            labels_from(said, theory, elements)
+
+
+def test_imported_labels_are_gathered_by_a_command_that_an_audit_can_follow(aiida_profile_clean):
+    key = f"{THEORY}@cp2k-2025.1"
+    run = CliRunner()
+    assert "no imported labels" in run.invoke(haml, ["labels", "gather", key]).output
+    node = imported()
+    run.invoke(haml, ["labels", "collect"])
+    result = run.invoke(haml, ["labels", "gather", key], catch_exceptions=False)
+    assert "of 5 labels in 1 nodes" in result.output
+    pool = labels_from("own", THEORY, ["Li"])["pool"]
+    assert [link.node.uuid for link in pool.creator.base.links.get_incoming().all()] == [node.uuid]
+
+
+def test_a_screen_is_handed_the_pool_and_no_potential(aiida_profile_clean):
+    run = CliRunner()
+    run.invoke(haml, ["setup"], catch_exceptions=False)
+    text = "name: a\ndopings: [pristine]\nlevel_of_theory: teacher\n"
+    key = theory_key(level_of_theory("teacher"))
+    pool = gather(imported__labels=imported(f"{key}@ase-3.29"))
+    builder = ScreenWorkChain.get_builder_from_spec(parse_spec(f"{text}labels: {pool.pk}\n"))
+    assert builder.pool.uuid == pool.uuid
+    assert "potential" not in builder or builder.potential is None
+    with pytest.raises(SpecError, match="brings its own"):
+        parse_spec(f"{text}labels: own\npotential: own\n")

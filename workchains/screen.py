@@ -15,7 +15,7 @@ from aiida_haml.calculations.levels import theory_key
 from aiida_haml.codes import find_code
 from aiida_haml.data.frames import FramesData
 from aiida_haml.spec import ScreenSpec
-from aiida_haml.starts import foundation_from, start_from
+from aiida_haml.starts import foundation_from, labels_from, start_from
 from aiida_haml.workchains.analysis import DescribeWorkChain, RankWorkChain
 from aiida_haml.workchains.hybrid import HybridWorkChain
 from aiida_haml.workchains.inputs import SECTIONS, engine_inputs
@@ -119,11 +119,15 @@ class ScreenWorkChain(SideBySideWorkChain):
         level = level_inputs(spec.level_name, spec.theory)
         roles = {"label": label_engine(level["level"]["engine"]).role, "engine": "engine", "lammps": "lammps"}
         codes = {port: find_code(role, getattr(spec.codes, role)) for port, role in roles.items()}
-        builder = cls._builder(spec.candidates(), codes, level, screen_settings(spec))
+        settings = screen_settings(spec)
+        builder = cls._builder(spec.candidates(), codes, level, settings)
+        theory = theory_key(level["level"].get_dict())
         if spec.potential is not None:
-            fill(builder, start_from(spec.potential, theory_key(level["level"].get_dict()), spec.elements()))
+            fill(builder, start_from(spec.potential, theory, spec.elements()))
         if spec.foundation is not None:
             fill(builder, foundation_from(spec.foundation))
+        if spec.labels is not None:
+            fill(builder, labels_from(spec.labels, theory, settings["learning"]["elements"]))
         builder.max_in_flight = orm.Int(spec.max_in_flight)
         builder.specification = orm.Dict(spec.model_dump(mode="json"))
         builder.metadata.label = spec.name

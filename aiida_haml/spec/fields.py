@@ -98,6 +98,12 @@ class ScreenSpec(Settings):
         "size and cutoff replace those of the protocol.",
         coerce_numbers_to_str=True,
     )
+    labels: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(
+        default=None,
+        description="Labels to learn from at the first round, without a committee: the pk or UUID of a pool, as "
+        "`aiida-haml labels gather` makes one of imported labels, or `own` for the largest at this level of theory.",
+        coerce_numbers_to_str=True,
+    )
     codes: Codes = Field(
         default=Codes(),
         description="Labels of the codes; those that `aiida-haml setup` registered for you where they are left out.",
@@ -144,6 +150,8 @@ class ScreenSpec(Settings):
             raise StructureError(last, f"{given[last]} of them", problem, "Make two files.")
         if self.cells and "interface" in self.model_fields_set:
             raise StructureError("interface", None, "is said of `cells`, which are taken as they are", "Leave it out.")
+        if self.labels is not None and self.potential is not None:
+            raise StructureError("labels", self.labels, "stand beside `potential`, which brings its own", "Give one.")
         if self.seeds and self.replicates not in (1, len(self.seeds)):
             raise StructureError("replicates", self.replicates, "stands beside `seeds`", "Give one of the two.")
         if self.foundation and self.potential:

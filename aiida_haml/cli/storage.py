@@ -1,8 +1,8 @@
-"""What screens keep on disk, and taking away what nobody needs: storage show, storage prune."""
+"""What screens keep on disk, and taking away the folders of their jobs: storage show, storage prune."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -10,13 +10,10 @@ from aiida_haml.cli.messages import Refusal, confirm, echo, visible
 from aiida_haml.cli.root import with_profile
 from aiida_haml.cli.screen import find_screen
 
-if TYPE_CHECKING:
-    from aiida_haml.queries.spare import Spare
-
 
 @click.group()
 def storage() -> None:
-    """See what screens keep on disk, and take away what nobody needs."""
+    """See what screens keep on disk, and take away the work folders of their jobs."""
 
 
 @storage.command()
@@ -24,8 +21,8 @@ def storage() -> None:
 @with_profile
 def show(screen: str | None) -> None:
     """Show what SCREEN keeps, by kind; without a name, the sum of each screen."""
+    from aiida_haml.queries.kept import folders, kept
     from aiida_haml.queries.screens import find_screens
-    from aiida_haml.queries.spare import kept
     from aiida_haml.queries.walks import pk_of
 
     if screen is None:
@@ -38,7 +35,7 @@ def show(screen: str | None) -> None:
     for name, part in sorted(kept([pk_of(node)]).items(), key=lambda item: -item[1].n_bytes):
         each = f"{part.n_bytes / part.n_frames:.0f}" if part.n_frames else ""
         echo(f"{name:<16}{part.n_nodes:>8}{part.n_frames or '':>10}{part.n_bytes / 1e6:>10.2f}{each:>12}")
-    _tell(_spare_of(node))
+    echo(f"{len(folders([pk_of(node)]))} work folders of its jobs are left; 'storage prune' empties them")
 
 
 @storage.command()
@@ -46,43 +43,24 @@ def show(screen: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_profile
 def prune(screen: str, yes: bool) -> None:
-    """Take away what SCREEN, which has ended, can do without.
+    """Empty the work folders that the jobs of SCREEN, which has ended, left on their computers.
 
-    These are the ends of stretches that were not trusted and that nothing was made from, and the work folders of its
-    jobs. Whatever a ranking, a potential or a label was made from stays, and with it every answer of audit and trace.
+    What the database holds stays, and with it every answer of audit and trace. Labels of a screen that goes on from
+    this one start their SCF anew, as the wave functions are gone.
     """
+    from aiida_haml.queries.kept import folders
+    from aiida_haml.queries.walks import pk_of
+
     node = find_screen(screen)
     if not node.is_terminated:
         raise Refusal(f"Screen <{node.pk}> still runs; its folders hold what the next steps start from.")
-    found = _spare_of(node)
-    if not found.tails and not found.folders:
-        echo(f"screen <{node.pk}> keeps nothing that it could do without")
+    found = folders([pk_of(node)])
+    if not found:
+        echo(f"the jobs of screen <{node.pk}> have left nothing")
         return
-    _tell(found)
-    if not yes and not confirm("Take them away?"):
+    if not yes and not confirm(f"Empty {len(found)} work folders?"):
         raise Refusal("Nothing was taken away.")
-    cleaned = sum(_clean(pk) for pk in found.folders)
-    _delete(found.tails)
-    echo(f"{len(found.tails)} untrusted ends and {cleaned} of {len(found.folders)} work folders are gone")
-    echo("'verdi storage maintain' gives the disk back what the database has freed")
-
-
-def _spare_of(node: Any) -> Spare:
-    from aiida_haml.queries.spare import spare
-
-    return spare([node.pk])
-
-
-def _tell(found: Spare) -> None:
-    megabytes = f"{found.tails_bytes / 1e6:.1f} MB"
-    echo(f"can be spared: {len(found.tails)} untrusted ends ({megabytes}), {len(found.folders)} work folders")
-
-
-def _delete(pks: tuple[int, ...]) -> None:
-    """Delete data that nothing was made from; the job that made them stays, with its other results."""
-    from aiida.tools import delete_nodes
-
-    delete_nodes(pks, dry_run=False, create_backward=False)
+    echo(f"{sum(map(_clean, found))} of {len(found)} work folders are empty")
 
 
 def _clean(pk: int) -> bool:

@@ -42,8 +42,8 @@ def weigh() -> dict[str, Any]:
     """Return what all screens of the database keep, by kind, a frame, a candidate and a job."""
     from aiida import orm
 
+    from aiida_haml.queries.kept import kept
     from aiida_haml.queries.screens import find_screens
-    from aiida_haml.queries.spare import kept
     from aiida_haml.queries.stored import distinct_bytes
 
     screens = find_screens()

@@ -5,7 +5,7 @@ from aiida import orm
 from click.testing import CliRunner
 
 from aiida_haml.cli import haml
-from aiida_haml.queries.spare import kept, spare
+from aiida_haml.queries.kept import folders, kept
 from tests.graphs import Builder, frames, lay_screen
 
 
@@ -17,7 +17,7 @@ def run(*arguments, code=0, answer=None):
 
 @pytest.fixture
 def graph(aiida_profile_clean, aiida_localhost, tmp_path):
-    """A screen whose two stretches left untrusted ends, of which a probe was taken from one, and a work folder."""
+    """A screen, one of whose jobs left an untrusted end and a work folder."""
     builder = Builder(aiida_localhost, tmp_path)
     made = lay_screen(builder, ended=False).made
     aiida_localhost.configure()
@@ -25,13 +25,8 @@ def graph(aiida_profile_clean, aiida_localhost, tmp_path):
     folder.mkdir()
     (folder / "RESTART.wfn").write_text("large")
     job = made["stretch"].creator
-    made["looked_at"] = builder.create(job, untrusted=frames("untrusted", 6.0))
-    made["unused"] = builder.create(made["last"].creator, untrusted=frames("untrusted", 12.0))
+    made["untrusted"] = builder.create(job, untrusted=frames("untrusted", 6.0))
     made["folder"] = builder.create(job, remote_folder=orm.RemoteData(str(folder), computer=aiida_localhost))
-    select = builder.process(
-        orm.CalcFunctionNode, "haml.select_probes", {"untrusted": made["looked_at"]}, made["hybrid"]
-    )
-    builder.create(select, result=frames("selection", n=1))
     builder.end()
     made["path"] = folder
     return made
@@ -44,23 +39,28 @@ def test_kinds_are_counted_with_their_frames(graph):
     assert found["potential"].n_nodes == 2
     assert all(part.n_bytes > 0 for name, part in found.items() if name != "other")
     said = run("storage", "show", graph["screen"].pk)
-    assert "can be spared: 1 untrusted ends" in said
+    assert "1 work folders of its jobs are left" in said
     assert f"<{graph['screen'].pk}>" in run("storage", "show")
 
 
-def test_only_what_nothing_was_made_from_is_taken_away(graph):
+def test_folders_are_emptied_and_every_answer_stays(graph):
     pk = graph["screen"].pk
-    audited, traced = run("audit", pk), run("trace", pk)
-    assert spare([pk]).tails == (graph["unused"].pk,)
+    audited, traced, count = run("audit", pk), run("trace", pk), orm.QueryBuilder().append(orm.Node).count()
+    assert folders([pk]) == (graph["folder"].pk,)
     assert "Nothing was taken away" in run("storage", "prune", pk, answer="n\n", code=1)
     assert (graph["path"] / "RESTART.wfn").exists()
-    assert "1 untrusted ends and 1 of 1 work folders are gone" in run("storage", "prune", pk, answer="y\n")
-    assert orm.QueryBuilder().append(orm.Node, filters={"id": graph["unused"].pk}).count() == 0
-    assert orm.load_node(graph["looked_at"].pk).is_stored
-    assert orm.load_node(graph["last"].pk).creator.is_finished_ok, "the job stays, with its other results"
+    assert "1 of 1 work folders are empty" in run("storage", "prune", pk, answer="y\n")
     assert not (graph["path"] / "RESTART.wfn").exists()
-    assert (run("audit", pk), run("trace", pk)) == (audited, traced)
-    assert "nothing that it could do without" in run("storage", "prune", pk)
+    assert (run("audit", pk), run("trace", pk), orm.QueryBuilder().append(orm.Node).count()) == (audited, traced, count)
+    assert "have left nothing" in run("storage", "prune", pk)
+
+
+def test_a_folder_that_cannot_be_reached_is_told_of_and_does_not_keep_the_others(graph, aiida_localhost):
+    authinfo = aiida_localhost.get_authinfo(orm.User.collection.get_default())
+    orm.AuthInfo.collection.delete(authinfo.pk)
+    said = run("storage", "prune", graph["screen"].pk, "--yes")
+    assert "0 of 1 work folders are empty" in said
+    assert f"folder <{graph['folder'].pk}> on {aiida_localhost.label} is left" in said
 
 
 def test_the_folders_of_a_screen_that_runs_are_left(graph):

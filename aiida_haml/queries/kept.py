@@ -1,4 +1,8 @@
-"""What screens keep on disk, by what it is, and what of it nobody needs any more."""
+"""What screens keep on disk, by what it is, and the folders that their jobs left behind.
+
+The database itself gives nothing back: AiiDA deletes the result of a job together with the job, and with it the reason
+of all that came after. That goes for the untrusted end of a stretch as for any other result.
+"""
 
 from __future__ import annotations
 
@@ -34,24 +38,6 @@ class Kept:
     n_bytes: int = 0
 
 
-@dataclass(frozen=True)
-class Spare:
-    """What a screen can do without.
-
-    Attributes
-    ----------
-    tails : tuple of int
-        Pks of untrusted ends of stretches that nothing was made from: no probe, no training, no cut stretch.
-    tails_bytes : int
-    folders : tuple of int
-        Pks of the work folders that its jobs left on their computers, and that were not cleaned.
-    """
-
-    tails: tuple[int, ...]
-    tails_bytes: int
-    folders: tuple[int, ...]
-
-
 def kept(screens: Iterable[int]) -> dict[str, Kept]:
     """Return what some processes made, by kind: those of frames, ``potential``, ``retrieved``, ``other``."""
     made = _made(screens)
@@ -66,14 +52,10 @@ def kept(screens: Iterable[int]) -> dict[str, Kept]:
     return found
 
 
-def spare(screens: Iterable[int]) -> Spare:
-    """Return what some processes that have ended can do without."""
-    made = rows(_made(screens), node_type="node_type", kind="attributes.kind", cleaned="extras.cleaned")
-    tails = {pk for pk, row in made.items() if row.node_type == _FRAMES and row.kind == "untrusted"}
-    used = {link.source for link in links_out_of(tails)}
-    unused = tuple(sorted(tails - used))
-    folders = tuple(pk for pk, row in made.items() if row.node_type == _REMOTE and not row.cleaned)
-    return Spare(unused, sum(stored_bytes(unused).values()), folders)
+def folders(screens: Iterable[int]) -> tuple[int, ...]:
+    """Return the work folders that the jobs of some processes left on their computers, and that were not cleaned."""
+    made = rows(_made(screens), node_type="node_type", cleaned="extras.cleaned")
+    return tuple(pk for pk, row in made.items() if row.node_type == _REMOTE and not row.cleaned)
 
 
 def _made(processes: Iterable[int]) -> set[int]:

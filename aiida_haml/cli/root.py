@@ -109,15 +109,30 @@ def find_node(identifier: str) -> Node:
         If there is none, or several.
     """
     from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import load_node
 
     try:
-        return load_node(identifier)
+        return _load_node(identifier)
     except NotExistent as error:
         where = f"There is no node '{identifier}' in profile '{profile_name()}'"
         raise Refusal(f"{where}; 'verdi process list -a' shows the processes.") from error
     except (MultipleObjectsError, ValueError) as error:
         raise Refusal(f"'{identifier}' names no single node: {error} Give its pk.") from error
+
+
+def _load_node(identifier: str) -> Node:
+    """Load a node; where a label names several, the screen is meant, one's own and the newest first."""
+    from aiida.common.exceptions import MultipleObjectsError
+    from aiida.orm import load_node
+
+    from aiida_haml.queries.screens import find_screens
+
+    try:
+        return load_node(identifier)
+    except MultipleObjectsError:
+        screens = find_screens(identifier)
+        if not screens:
+            raise
+        return load_node(screens[0].pk)
 
 
 def find_process(identifier: str) -> Any:
@@ -132,14 +147,16 @@ def find_process(identifier: str) -> Any:
 
 def find_node_or_group(identifier: str) -> Node | Group:
     """Return a node by its pk or UUID, else the group with that label."""
-    from aiida.common.exceptions import NotExistent
-    from aiida.orm import load_group, load_node
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+    from aiida.orm import load_group
 
-    for load in (load_node, load_group):
+    for load in (_load_node, load_group):
         try:
             return load(identifier)
         except (NotExistent, ValueError):
             continue
+        except MultipleObjectsError as error:
+            raise Refusal(f"'{identifier}' names no single node: {error} Give its pk.") from error
     raise Refusal(
         f"There is neither a node nor a group '{identifier}' in profile '{profile_name()}'; "
         "'verdi group list' shows the groups."

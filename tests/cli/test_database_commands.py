@@ -57,6 +57,22 @@ def test_of_two_screens_of_one_name_ones_own_is_meant(builder):
     assert "There is no node 'nothing'" in run("screen", "pk", "nothing", code=1)
 
 
+@pytest.mark.parametrize("command", ["cost", "trace", "audit", "failures"])
+def test_the_screen_is_meant_where_its_dynamics_are_called_the_same(builder, command):
+    graph = lay_screen(builder).made
+    for name in ("screen", "hybrid"):
+        graph[name].label = "both"
+    assert run(command, "both") == run(command, graph["screen"].pk)
+
+
+@pytest.mark.parametrize("command", ["cost", "trace", "audit"])
+def test_a_label_of_several_nodes_and_no_screen_is_told_of(builder, command):
+    graph = lay_screen(builder).made
+    for name in ("first", "second"):
+        graph[name].label = "both"
+    assert "names no single node" in run(command, "both", code=1)
+
+
 def test_a_running_screen_does_not_hide_the_ranking_of_a_finished_one(builder):
     ranked = lay_screen(builder).made["screen"]
     ranked.label = "dopings"

@@ -121,5 +121,6 @@ def _said(series: dict[str, np.ndarray]) -> list[str]:
         said.append(f"{what} used up after {end - known.time[0]:g} fs: what comes later says nothing of a layer")
     found = growth([(known.time, known.consumed.mean(axis=1))], known.resolution * known.units / len(known.faces))
     rate = "" if found.rate is None else f", {found.rate.value:.3g} {found.unit} (one trajectory: no interval)"
+    rate += "" if found.parabolic is None else f", {found.parabolic.value:.3g} nm²/h"
     said.append(f"growth: {found.law.replace('_', ' ')}{rate}{': ' + found.reason if found.reason else ''}")
     return said

@@ -115,7 +115,9 @@ def _growth_line(growth: dict[str, Any]) -> str:
     if (rate := growth.get("rate")) is None:
         return f"growth: {law}{': ' + growth['reason'] if growth.get('reason') else ''}"
     low, high = rate["interval"]
-    return f"growth: {law}, {_number(rate['value'])} [{_number(low)}, {_number(high)}] {growth['unit']}"
+    told = f"growth: {law}, {_number(rate['value'])} [{_number(low)}, {_number(high)}] {growth['unit']}"
+    known = growth.get("parabolic_nm2_per_h")
+    return told if known is None else f"{told} ({_number(known['value'])} nm²/h)"
 
 
 def _number(value: float | None) -> str:

@@ -99,3 +99,11 @@ def test_too_few_temperatures_or_different_laws_give_no_energy():
     linear, parabolic = rated(500.0, 0.1, 1), growth(replicates(law("parabolic")), AVAILABLE)
     assert "3 are needed" in activation({500.0: linear, 600.0: linear}).status
     assert "law differs" in activation({500.0: linear, 600.0: linear, 700.0: parabolic}).status
+
+
+def test_a_parabolic_constant_is_told_in_the_unit_of_experiment():
+    """1 nm of a layer in an hour is 1 nm^2/h: 1e-2 nm^2 in an Angstrom^2, 3.6e15 ps in an hour."""
+    found = growth(replicates(law("parabolic")), AVAILABLE)
+    assert found.parabolic.value == pytest.approx(found.rate.value * 3.6e13)
+    assert found.parabolic.low < found.parabolic.value < found.parabolic.high
+    assert growth(replicates(law("linear")), AVAILABLE).parabolic is None

@@ -35,6 +35,8 @@ UNLIKELY, MATERIAL = 0.01, 0.03
 SIGNAL = 4.0
 
 NONE_FITS, UNDETERMINED = "none fits", "undetermined"
+#: Angstrom^2 / ps in nm^2 / h, in which the growth of interphases is measured by XPS and impedance.
+NM2_PER_H = 0.01 * 3.6e15
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,13 @@ class Growth:
     reason: str = ""
     log_rates: tuple[float, ...] = ()
     leads: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def parabolic(self) -> Quantity | None:
+        """The parabolic constant of what diffusion limits, nm^2 / h; none where growth is of another kind."""
+        if self.rate is None or self.unit != LAWS["parabolic"].unit:
+            return None
+        return Quantity(*(NM2_PER_H * value for value in (self.rate.value, self.rate.low, self.rate.high)))
 
 
 def blocked(time_fs: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:

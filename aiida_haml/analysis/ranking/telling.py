@@ -71,6 +71,7 @@ def _kinetics(judged: Judged, compared: Compared, settings: RankingSettings) -> 
         "reason": found.reason,
         "rate": found.rate.to_dict() if found.rate is not None else None,
         "unit": found.unit,
+        "parabolic_nm2_per_h": found.parabolic.to_dict() if found.parabolic is not None else None,
         "parameters": {n: json_number(v) for n, v in found.parameters.items()},
         "leads": {n: json_number(v) for n, v in found.leads.items()},
         "late_rate_A_per_ps": late.to_dict(),

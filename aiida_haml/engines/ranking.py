@@ -26,7 +26,7 @@ from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import FloatArray
 
 #: What candidates of one label may differ in.
-OWN = ("seed", "force_rmse", "deviation")
+OWN = ("seed", "force_rmse")
 #: Roles of the phases that an interphase can be made of.
 INTERPHASE = (THIOPHOSPHATE, INTERMEDIATE, PRODUCT)
 
@@ -42,8 +42,8 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         parts are those of one candidate in time order.
     task : dict
         ``candidates``: KEY -> {label, seed, temperature_K (optional), interface (optional: words; only equal ones are
-        compared), force_rmse and deviation (optional: the prequential error of its potential and the typical
-        deviation of its committee, eV/Angstrom), ...}; ``settings``: keys of `RankingSettings`, optional;
+        compared), force_rmse (optional: the prequential error of its potential, eV/Angstrom), ...}; ``settings``:
+        keys of `RankingSettings`, optional;
         ``level_of_theory`` (key) and ``teacher`` (bool), optional: passed on to the ranking.
 
     Candidates that cannot be compared are an ``error`` in ``results.json``, with the reason.
@@ -135,7 +135,7 @@ def _replicates(
         Replicate(
             key, c["label"], groups[c["label"]], balance(joined[key]),
             instability=_mean(joined[key].get("lindemann")),
-            temperature_K=c.get("temperature_K"), force_rmse=c.get("force_rmse"), deviation=c.get("deviation"),
+            temperature_K=c.get("temperature_K"), force_rmse=c.get("force_rmse"),
         )
         for key, c in candidates.items()
     ]  # fmt: skip

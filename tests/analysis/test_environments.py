@@ -13,7 +13,7 @@ from aiida_haml.analysis.environments.basis import basis_key, make_basis
 from aiida_haml.analysis.environments.similarity import NONE
 from aiida_haml.analysis.environments.soap import describe_atoms, soap
 from aiida_haml.analysis.environments.stream import Environments, VarianceCheck, heights
-from aiida_haml.analysis.references.disorder import snapshot
+from aiida_haml.analysis.references.disorder import MAX_LOOSE, loosened, snapshot
 from aiida_haml.analysis.references.mixtures import joined, random_mixture
 from aiida_haml.analysis.references.phases import CONDUCTS, ROLES, ReferencePhase, reference_phases
 from aiida_haml.analysis.settings import DEFAULT_ELEMENTS, DescriptionSettings
@@ -22,6 +22,7 @@ from aiida_haml.structures import crystals
 from aiida_haml.structures.host import read_crystal
 from aiida_haml.structures.reference import Reference
 from tests.described import stream_environments
+from tests.planted import interface
 
 SETTINGS = DescriptionSettings()
 PHASES = reference_phases(DEFAULT_ELEMENTS)
@@ -254,3 +255,15 @@ def test_every_phase_of_the_library_says_what_it_is():
     for phase in reference_phases(elements):
         assert phase.role in ROLES, phase.name
         assert phase.conducts in CONDUCTS, phase.name
+
+
+@pytest.mark.parametrize("spec", [{}, {"host": {"exchange": 0.5}}])
+def test_what_is_far_has_no_part_in_how_lithium_settles(spec, monkeypatch):
+    """As if all atoms of the cell acted on each lithium, at the largest disorder that references have."""
+    built = interface(**spec)
+    electrolyte = built.arrays["sites"] != "metal"
+    settled = [loosened(built, MAX_LOOSE, np.random.default_rng(seed), electrolyte).positions for seed in range(4)]
+    monkeypatch.setattr("aiida_haml.analysis.references.disorder.SURROUNDING", len(built))
+    for seed, positions in enumerate(settled):
+        whole = loosened(built, MAX_LOOSE, np.random.default_rng(seed), electrolyte)
+        assert positions == pytest.approx(whole.positions, abs=1e-9)

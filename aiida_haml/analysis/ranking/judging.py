@@ -63,8 +63,7 @@ def judge(
 ) -> Judged:
     """Return what is known of one label in its group."""
     usable = [r for r in own if r.simulated_fs + 1e-6 >= settings.min_simulated_fs and r.simulated_fs > 0]
-    errors = [max(r.force_rmse or 0.0, r.deviation or 0.0) for r in own]
-    model = settings.model_score * max(errors) / settings.max_force_error
+    model = settings.model_score * max(r.force_rmse or 0.0 for r in own) / settings.max_force_error
     if not usable:
         longest = max(r.simulated_fs for r in own)
         reason = f"simulated {longest:g} fs, needs at least {settings.min_simulated_fs:g} fs"

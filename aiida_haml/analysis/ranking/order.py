@@ -7,8 +7,11 @@ Replicates
     Candidates that differ in their seed alone, and so in velocities and in what is drawn in their structure.
     Intervals are Student's over them. Fewer than `RankingSettings.fewest_replicates` tell nobody apart.
 Model
-    The error of the potential enters absolutely: above a limit there is no rank, below it a score may be off in
-    proportion to the prequential force error, or to the committee's spread if that is larger.
+    The error of the potential enters absolutely: above `RankingSettings.max_force_error` there is no rank, below it a
+    score may be off by a standard deviation of `RankingSettings.model_score` in proportion, beside the scatter of
+    seeds. It is the prequential force error: what labels say. The committee's spread ends stretches and chooses what is
+    labelled, where it is calibrated against the same errors; it has no say of its own here. How far an error of forces
+    carries into an amount is not known for these systems; both numbers are our choice.
 Ties
     Two labels are tied unless Welch's test tells their scores apart, with the false discoveries among all pairs of a
     group bounded (Y. Benjamini, Y. Hochberg, J. R. Stat. Soc. B 57, 289 (1995)).

@@ -39,8 +39,6 @@ class Replicate:
     temperature_K : float, optional
     force_rmse : float, optional
         Prequential error of its potential, eV / Angstrom.
-    deviation : float, optional
-        Typical largest deviation of the committee's forces along its stretches, eV / Angstrom.
     """
 
     key: str
@@ -51,7 +49,6 @@ class Replicate:
     instability: float = float("nan")
     temperature_K: float | None = None
     force_rmse: float | None = None
-    deviation: float | None = None
 
     @property
     def simulated_fs(self) -> float:

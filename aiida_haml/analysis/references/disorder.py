@@ -12,6 +12,7 @@ from aiida_haml.analysis.references.solutions import AMORPHOUS, SOLID_SOLUTION
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
 
 LITHIUM, PHOSPHORUS = 3, 15
 
@@ -39,6 +40,8 @@ SOLUTION_SHIFT = {"Li": 0.25}, 0.15
 AMORPHOUS_SHIFT = 0.08
 #: Anions that lithium is drawn to in an electrolyte: a tetrahedron of them.
 COORDINATION = 4
+#: Atoms about lithium that act on it while it settles: all within some 5.5 Angstrom.
+SURROUNDING = 48
 #: Standard deviations of the strain of references: of the lengths, and of the shear.
 STRAIN, SHEAR = 0.015, 0.005
 #: No solid survives more displacement than this share of the nearest-neighbour distance, whatever the
@@ -170,24 +173,35 @@ def loosened(atoms: Atoms, amplitude: float, rng: np.random.Generator, free_to_m
     lithium = loose.numbers == LITHIUM
     moving = np.flatnonzero(lithium if free_to_move is None else lithium & free_to_move)
     loose.positions[moving] += rng.standard_normal((len(moving), 3)) * amplitude
+    near, images = _surrounding(loose, moving)
     radii = covalent_radii[loose.numbers]
-    wanted = 0.95 * (radii[moving, None] + radii[None, :])
-    cations = np.isin(loose.symbols, ("Li", "P"))
+    apart = radii[moving, None] + radii[near]
+    cations = np.isin(loose.symbols, ("Li", "P"))[near]
     to_phosphorus = _nearest(loose.positions, loose.positions[loose.numbers == PHOSPHORUS], loose.cell.array)
-    free = np.linalg.norm(to_phosphorus, axis=2).min(axis=1, initial=np.inf) > 2.6
+    free = (np.linalg.norm(to_phosphorus, axis=2).min(axis=1, initial=np.inf) > 2.6)[near]
     # Anions that are not bound to P as well draw lithium harder and nearer.
-    bond = (radii[moving, None] + radii[None, :]) * np.where(free, 1.0, 1.05)
-    pull = np.where(free, 0.3, 0.1)
+    bond, pull = apart * np.where(free, 1.0, 1.05), np.where(free, 0.3, 0.1)
     rows = np.arange(len(moving))[:, None]
     for _ in range(20):
-        vectors = _nearest(loose.positions[moving], loose.positions, loose.cell.array)
-        distances = np.sqrt((vectors**2).sum(axis=2))
-        distances[np.arange(len(moving)), moving] = np.inf
-        steps = -0.5 * np.clip(wanted - distances, 0, None)
+        vectors = loose.positions[near] + images - loose.positions[moving, None]
+        distances = np.linalg.norm(vectors, axis=2)
+        steps = -0.5 * np.clip(0.95 * apart - distances, 0, None)
         nearest = np.argpartition(np.where(cations, np.inf, distances), COORDINATION - 1, axis=1)[:, :COORDINATION]
-        steps[rows, nearest] += pull[nearest] * np.clip(distances[rows, nearest] - bond[rows, nearest], 0, 1)
+        drawn = rows, nearest
+        steps[drawn] += pull[drawn] * np.clip(distances[drawn] - bond[drawn], 0, 1)
         loose.positions[moving] += np.einsum("ij,ijk->ik", steps / np.maximum(distances, 1e-9), vectors)
     return loose
+
+
+def _surrounding(atoms: Atoms, centres: IntArray) -> tuple[IntArray, FloatArray]:
+    """Return the (M, K) atoms nearest to each centre, and the (M, K, 3) cell vectors that take each to its image."""
+    vectors = _nearest(atoms.positions[centres], atoms.positions, atoms.cell.array)
+    distances = np.linalg.norm(vectors, axis=2)
+    distances[np.arange(len(centres)), centres] = np.inf
+    count = min(SURROUNDING, len(atoms) - 1)
+    near = np.argpartition(distances, count - 1, axis=1)[:, :count]
+    images = vectors[np.arange(len(centres))[:, None], near] - atoms.positions[near] + atoms.positions[centres, None]
+    return near, images
 
 
 def _nearest(first: FloatArray, second: FloatArray, cell: FloatArray) -> FloatArray:

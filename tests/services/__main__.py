@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -57,6 +58,7 @@ HAML = "aiida-haml"
 
 def main() -> int:
     """Start all, tell the story, print the figures."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is ended ends its servers
     with contextlib.ExitStack() as stack:
         begin = time.monotonic()
         folder = stack.enter_context(own_folder("services"))

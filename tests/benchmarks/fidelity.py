@@ -46,6 +46,8 @@ BOND = 2.6
 #: Of g(r): the widest distance, and the width of a bin, Angstrom.
 REACH, BIN = 4.9, 0.1
 MAX_LABELS, MAX_HEATING = 0.03, 1.5
+#: Of what is drawn, in strides of `DENSE`: a tenth of a picosecond.
+WINDOW = 10
 
 Run = dict[str, Any]
 FloatArray = NDArray[np.float64]
@@ -105,7 +107,7 @@ def haml(name: str, seed: int, ps: float) -> Run:
         codes = {role: orm.load_code(f"haml-{code}@localhost")
                  for role, code in (("label", "engine"), ("engine", "engine"), ("lammps", "lammps"))}  # fmt: skip
         overrides = {
-            "dynamics": {"thermostat_time_fs": RELAXATION_FS, "save_every": DENSE},
+            "dynamics": {"thermostat_time_fs": RELAXATION_FS, "save_every": 5},
             "equilibration": {"relax_steps": 0, "warm_up_steps": 0},
             "hybrid": {"simulated_fs": 1000.0 * ps},
         }
@@ -142,19 +144,20 @@ def haml(name: str, seed: int, ps: float) -> Run:
 
 
 def sampled(segments: list[Frames]) -> Run:
-    """Return positions, temperatures and energies of a time line at the strides of the direct run."""
-    found: dict[int, tuple[FloatArray, float, float]] = {}
-    for run in segments:
-        temperatures = run.temperatures()
-        for i, moment in enumerate(np.asarray(run.times)):
-            if abs(moment / DENSE - round(moment / DENSE)) < 1e-6:
-                found[round(moment)] = (run.positions[i], float(temperatures[i]), float(np.asarray(run.energies)[i]))
-    times = sorted(found)
+    """Return positions, temperatures and energies of a time line at the strides of the direct run.
+
+    Stretches begin where bursts end, at any step: of each stride the frame nearest in time stands for it.
+    """
+    times = np.concatenate([np.asarray(run.times) for run in segments])
+    owners = [(run, i) for run in segments for i in range(len(run))]
+    wanted = np.arange(0, times.max() + 0.5 * DENSE, DENSE)
+    nearest = [owners[int(np.abs(times - moment).argmin())] for moment in wanted]
+    if (worst := max(np.abs(times - moment).min() for moment in wanted)) > DENSE:
+        raise RuntimeError(f"the time line has a hole of {worst:.0f} fs")
     return {
-        "positions": [found[t][0] for t in times if t % SPARSE == 0],
-        "temperatures": [found[t][1] for t in times],
-        "energies": [found[t][2] for t in times],
-        "times": times,
+        "positions": [run.positions[i] for run, i in nearest[:: SPARSE // DENSE]],
+        "temperatures": [float(run[i].temperatures()[0]) for run, i in nearest],
+        "energies": [float(np.asarray(run.energies)[i]) for run, i in nearest],
     }
 
 
@@ -289,26 +292,37 @@ def _short(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def draw(name: str, runs: dict[str, dict[str, Run]], path: Path) -> None:
-    """Draw temperature, bonds and energy along time; direct runs grey, HAML in colour."""
+    """Draw temperature, bonds and energy along time; uninterrupted runs grey, hybrid ones in colour."""
     import matplotlib.pyplot as plt
 
-    plot, axes = plt.subplots(3, 1, figsize=(6, 7), sharex=True)
-    for how, style in (("direct", {"color": "0.6"}), ("haml", {"color": "C3"})):
+    plot, axes = plt.subplots(3, 1, figsize=(5.4, 5.6), sharex=True, layout="constrained")
+    n_units = int(np.sum(read(DATA / f"fidelity_start_{name}.extxyz").numbers == 15))
+    styles = {
+        "direct": {"color": "0.55", "label": "uninterrupted, one seed each", "lw": 1.0},
+        "haml": {"color": "#b2182b", "label": "HAML", "lw": 1.3, "zorder": 3},
+    }
+    for how, style in styles.items():
         for i, run in enumerate(runs[how].values()):
-            label = {"label": {"direct": "uninterrupted", "haml": "HAML"}[how]} if i == 0 else {}
-            atoms = read(DATA / f"fidelity_start_{name}.extxyz")
-            dense = np.arange(len(run["energy_per_atom"])) * DENSE / 1000
-            axes[0].plot(dense, run["temperatures"], **style, **label)
-            axes[1].plot(
-                np.arange(len(run["bonds"])) * SPARSE / 1000, run["bonds"] / np.sum(atoms.numbers == 15), **style
-            )
-            axes[2].plot(dense, run["energy_per_atom"], **style)
-    for axis, text in zip(axes, ("temperature (K)", "bonds per P", "energy (eV / atom)"), strict=True):
+            style = style | ({"label": None} if i else {})
+            dense = np.arange(len(run["temperatures"])) * DENSE / 1000
+            axes[0].plot(dense, smooth(run["temperatures"]), **style)
+            axes[1].plot(np.arange(len(run["bonds"])) * SPARSE / 1000, run["bonds"] / n_units, **style)
+            axes[2].plot(dense, smooth(run["energy_per_atom"]), **style)
+    axes[0].axhline(TEMPERATURE, color="k", lw=0.6, ls=":")
+    for axis, text in zip(axes, ("temperature (K)", "bonds of each P", "energy (eV/atom)"), strict=True):
         axis.set_ylabel(text)
-    axes[0].legend(frameon=False)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, fontsize="small")
     axes[-1].set_xlabel("time (ps)")
-    plot.tight_layout()
-    plot.savefig(path, dpi=160)
+    plot.savefig(path, dpi=130)
+    plt.close(plot)
+
+
+def smooth(values: FloatArray) -> FloatArray:
+    """Return running means over `WINDOW` values: 100 atoms fluctuate by 24 K from one moment to the next."""
+    window = min(WINDOW, len(values))
+    counts = np.convolve(np.ones(len(values)), np.ones(window), "same")
+    return np.convolve(values, np.ones(window), "same") / counts
 
 
 def main(argv: list[str] | None = None) -> int:

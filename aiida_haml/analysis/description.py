@@ -196,7 +196,9 @@ def _assembled(
     segment = np.repeat(np.arange(len(parts)), [len(f) for f in parts])
     series |= {"time": frames.times if frames.times is not None else np.empty(0), "segment": segment}
     states = environments.state.reshape(len(frames), frames.n_atoms)
-    series |= surroundings(frames, states, segment, reader.basis.settings.elements)
+    ahead = pieces[0].before
+    before = float(ahead.times[-1]) if ahead is not None and ahead.times is not None else -np.inf
+    series |= surroundings(frames, states, before, reader.basis.settings.elements)
     if all(f.velocities is not None for f in parts):
         series["temperature"] = np.concatenate([f.temperatures() for f in parts])
     series |= _snapshots(frames, environments)

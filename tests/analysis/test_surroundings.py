@@ -13,12 +13,12 @@ from aiida_haml.frames import Frames
 ELEMENTS = ("Li", "S")
 
 
-def found(images, states, segment=None):
+def found(images, states, before=-np.inf, start=0.0):
     for k, image in enumerate(images):
-        image.info["time"] = 50.0 * k
+        image.info["time"] = start + 50.0 * k
     frames = Frames.from_ase(images)
     of_frames = np.broadcast_to(states, (len(frames), frames.n_atoms)).astype(np.int8)
-    return surroundings(frames, of_frames, np.zeros(len(frames), int) if segment is None else segment, ELEMENTS)
+    return surroundings(frames, of_frames, before, ELEMENTS)
 
 
 def test_sulfur_of_lithium_sulfide_has_eight_lithium_at_the_crystals_distance():
@@ -46,9 +46,10 @@ def test_a_gas_has_a_distribution_of_one():
     assert g[REGIONS.index("electrolyte"), 0, 1, 20:] == pytest.approx(np.ones(30), abs=0.1)
 
 
-def test_one_frame_of_each_interval_of_each_segment_counts():
-    """However a run is cut into batches, the same frames are taken: 0, 100, 200 of the first, 250, 300 of the next."""
-    images = [bulk("Li", "bcc", 3.51, cubic=True).repeat(2) for _ in range(7)]
-    series = found(images, METAL, np.array([0, 0, 0, 0, 0, 1, 1]))
-    assert series["pairs_time"].tolist() == [0, 100, 200, 250, 300]
-    assert series["pairs_centres"][:, REGIONS.index("metal"), 0].tolist() == [16] * 5
+def test_the_same_frames_are_taken_however_a_run_is_cut():
+    """At 0, 100, 200 fs: not at 150, where a batch begins within an interval whose frame the one ahead has taken."""
+    images = [bulk("Li", "bcc", 3.51, cubic=True).repeat(2) for _ in range(5)]
+    assert found(images, METAL)["pairs_time"].tolist() == [0, 100, 200]
+    assert found(images[:2], METAL, before=100.0, start=150.0)["pairs_time"].tolist() == [200]
+    nothing = found(images[:1], METAL, before=100.0, start=150.0)
+    assert nothing["pairs"].shape[0] == len(nothing["pairs_time"]) == len(nothing["pairs_centres"]) == 0

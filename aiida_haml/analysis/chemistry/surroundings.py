@@ -24,7 +24,7 @@ EVERY_FS = 100.0
 
 
 def surroundings(
-    frames: Frames, states: StateArray, segment: NDArray[np.int64], elements: Sequence[str]
+    frames: Frames, states: StateArray, before_fs: float, elements: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Count pairs by region, elements and distance.
 
@@ -34,8 +34,9 @@ def surroundings(
         T frames with times.
     states : (T, N) array
         See `aiida_haml.analysis.balance.states`.
-    segment : (T,) int array
-        In each of them the first frame of each interval of `EVERY_FS` counts.
+    before_fs : float
+        Time of the frame ahead of them, or minus infinity. The first frame of each interval of `EVERY_FS` counts,
+        however a trajectory is cut.
     elements : sequence of str
         E elements that may be there, in alphabetical order.
 
@@ -47,19 +48,23 @@ def surroundings(
         atoms of each element in the cell, 1 / Angstrom^3; ``pairs_time`` (K,), fs.
     """
     assert frames.times is not None  # segments without times form no trajectory
-    interval = np.stack([segment, np.floor(frames.times / EVERY_FS + 1e-9)])
-    kept = np.unique(interval, axis=1, return_index=True)[1]
+    interval = np.floor(np.append(before_fs, frames.times) / EVERY_FS + 1e-9)
+    kept = np.flatnonzero(interval[1:] > interval[:-1])
     region = np.array([_REGION.get(state, -1) for state in range(max(_REGION) + 1)])[states[kept]]
     kind = np.searchsorted(np.array(elements), frames.symbols)
     found = [_counted(frames[int(k)], own, kind, len(elements)) for k, own in zip(kept, region, strict=True)]
     number = np.bincount(kind, minlength=len(elements))
     volume = np.abs(np.linalg.det(frames.cells[kept]))
     return {
-        "pairs": np.stack([pairs for pairs, _ in found]),
-        "pairs_centres": np.stack([centres for _, centres in found]),
+        "pairs": np.array([pairs for pairs, _ in found], np.int32).reshape(-1, *_shape(len(elements))),
+        "pairs_centres": np.array([centres for _, centres in found], np.int32).reshape(-1, *_shape(len(elements))[:2]),
         "pairs_density": number / np.maximum(volume, 1e-9)[:, None],
         "pairs_time": frames.times[kept],
     }
+
+
+def _shape(n: int) -> tuple[int, int, int, int]:
+    return len(REGIONS), n, n, round(REACH / BIN)
 
 
 def _counted(
@@ -70,7 +75,7 @@ def _counted(
     i, j = i.astype(np.int64), j.astype(np.int64)
     inside = (region[i] >= 0) & (d < REACH)
     i, j, d = i[inside], j[inside], d[inside]
-    shape = (len(REGIONS), n, n, round(REACH / BIN))
+    shape = _shape(n)
     flat = np.ravel_multi_index((region[i], kind[i], kind[j], (d / BIN).astype(np.int64)), shape, mode="clip")
     known = region >= 0
     centre = np.ravel_multi_index((region[known], kind[known]), shape[:2])

@@ -9,12 +9,11 @@ from aiida.common import timezone
 from aiida.engine import ToContext, if_, while_
 
 from aiida_haml.calculations.history import tell_history
-from aiida_haml.calculations.pool import gather
 from aiida_haml.calculations.rounds import flat, judge_round, plan_round, port
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
-from aiida_haml.groups import add_labels, add_potentials
+from aiida_haml.groups import add_potentials
 from aiida_haml.workchains import timeline
 from aiida_haml.workchains.equilibrate import asks_for_equilibration
 from aiida_haml.workchains.inputs import (
@@ -26,19 +25,13 @@ from aiida_haml.workchains.inputs import (
 )
 from aiida_haml.workchains.job import fill
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs
-from aiida_haml.workchains.learn import LearnWorkChain
-from aiida_haml.workchains.moving import MovingWorkChain
+from aiida_haml.workchains.learning import LearningWorkChain
 from aiida_haml.workchains.prepare import PrepareWorkChain
 from aiida_haml.workchains.protocols import protocol_settings
 from aiida_haml.workchains.side_by_side import why
 
-#: A challenger has to survive this many times the temperature at which it would drive.
-GATE_HEATING = 1.5
-#: Share of the judge's tolerance beyond which a label is a reason to train: an error just within it will grow.
-TEACH_ABOVE = 0.7
 
-
-class HybridWorkChain(MovingWorkChain):
+class HybridWorkChain(LearningWorkChain):
     """Follow interfaces for a simulated time, ab initio where it is needed and by a potential where it is not.
 
     One round, for all trajectories side by side: a *stretch* under the present potential; *labels*, which are an AIMD
@@ -186,10 +179,6 @@ class HybridWorkChain(MovingWorkChain):
                 self.fail(slug, "its cell could not be equilibrated.")
         return None
 
-    def _elements(self) -> list[str]:
-        present = {symbol for node in self.inputs.structures.values() for symbol in node.elements}
-        return sorted(self.ctx.settings["learning"].get("elements") or present)
-
     # -- one round -----------------------------------------------------------------------------------------
 
     def goes_on(self) -> bool:
@@ -199,39 +188,6 @@ class HybridWorkChain(MovingWorkChain):
     def has_labels(self) -> bool:
         """Whether the round brought any label."""
         return bool(self.ctx.active)
-
-    def learn(self) -> ToContext:
-        """Gather the labels, test the potential on them, and train another one where it fails."""
-        more = {"previous": self.ctx.pool} if self.ctx.pool is not None else {}
-        self.ctx.pool = gather(**more, **self.ctx.labels, metadata=self.named("gather"))
-        add_labels([*self.ctx.labels.values(), self.ctx.pool], self.inputs.label.job.level.get_dict())
-        self.ctx.labels = {}
-        inputs = self.exposed_inputs(LearnWorkChain, namespace="learn")
-        rounds = {slug: self.ctx.trajectories[slug]["round"] for slug in self.ctx.active}
-        settings = self.ctx.settings["learning"] | self._lesson()
-        inputs["job"] |= {
-            "pool": self.ctx.pool,
-            "isolated_atoms": self.ctx.atoms,
-            "tests": {port(s, n): now[n] for s, now in rounds.items() for n in ("burst", "probes") if n in now},
-            "starts": {slug: now["burst"] for slug, now in rounds.items()},
-            "settings": orm.Dict(settings),
-        }
-        if self.ctx.potential is not None:
-            inputs["job"]["champion"] = self.ctx.potential
-        elif "foundation" in self.inputs:
-            inputs["job"]["foundation"] = self.inputs.foundation
-        inputs["metadata"] = self.named("learn")
-        return ToContext(training=self.submit(LearnWorkChain, **inputs))
-
-    def _lesson(self) -> dict[str, Any]:
-        """Return what a training has to know of this run: elements, how right and how hot a challenger has to be."""
-        hottest = max(node["temperature_K"] for node in self.inputs.candidates.values())
-        return {
-            "elements": self._elements(),
-            "force_rmse_tolerance": TEACH_ABOVE * self.ctx.settings["rounds"]["force_rmse_tolerance"],
-            "gate_temperature_K": GATE_HEATING * hottest,
-            "gate_timestep_fs": self.ctx.settings["dynamics"]["timestep_fs"],
-        }
 
     def inspect_learning(self) -> Any:
         """Take the challenger where it won; keep the errors of the potential that drove."""

@@ -1,0 +1,60 @@
+"""The stage of a round in which the potential is tested on what truth said, and taught where it fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ToContext
+
+from aiida_haml.calculations.pool import gather
+from aiida_haml.calculations.rounds import port
+from aiida_haml.groups import add_labels
+from aiida_haml.workchains.learn import LearnWorkChain
+from aiida_haml.workchains.moving import MovingWorkChain
+
+#: A challenger has to survive this many times the temperature at which it would drive.
+GATE_HEATING = 1.5
+#: Share of the judge's tolerance beyond which a label is a reason to train: an error just within it will grow.
+TEACH_ABOVE = 0.7
+
+
+class LearningWorkChain(MovingWorkChain):
+    """What all trajectories of the hybrid dynamics learn from; when is said by its outline."""
+
+    def learn(self) -> ToContext:
+        """Gather the labels, test the potential on them, and train another one where it fails."""
+        more = {"previous": self.ctx.pool} if self.ctx.pool is not None else {}
+        self.ctx.pool = gather(**more, **self.ctx.labels, metadata=self.named("gather"))
+        add_labels([*self.ctx.labels.values(), self.ctx.pool], self.inputs.label.job.level.get_dict())
+        self.ctx.labels = {}
+        inputs = self.exposed_inputs(LearnWorkChain, namespace="learn")
+        rounds = {slug: self.ctx.trajectories[slug]["round"] for slug in self.ctx.active}
+        settings = self.ctx.settings["learning"] | self._lesson()
+        inputs["job"] |= {
+            "pool": self.ctx.pool,
+            "isolated_atoms": self.ctx.atoms,
+            "tests": {port(s, n): now[n] for s, now in rounds.items() for n in ("burst", "probes") if n in now},
+            "starts": {slug: now["burst"] for slug, now in rounds.items()},
+            "settings": orm.Dict(settings),
+        }
+        if self.ctx.potential is not None:
+            inputs["job"]["champion"] = self.ctx.potential
+        elif "foundation" in self.inputs:
+            inputs["job"]["foundation"] = self.inputs.foundation
+        inputs["metadata"] = self.named("learn")
+        return ToContext(training=self.submit(LearnWorkChain, **inputs))
+
+    def _lesson(self) -> dict[str, Any]:
+        """Return what a training has to know of this run: elements, how right and how hot a challenger has to be."""
+        hottest = max(node["temperature_K"] for node in self.inputs.candidates.values())
+        return {
+            "elements": self._elements(),
+            "force_rmse_tolerance": TEACH_ABOVE * self.ctx.settings["rounds"]["force_rmse_tolerance"],
+            "gate_temperature_K": GATE_HEATING * hottest,
+            "gate_timestep_fs": self.ctx.settings["dynamics"]["timestep_fs"],
+        }
+
+    def _elements(self) -> list[str]:
+        present = {symbol for node in self.inputs.structures.values() for symbol in node.elements}
+        return sorted(self.ctx.settings["learning"].get("elements") or present)

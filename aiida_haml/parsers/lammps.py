@@ -72,7 +72,7 @@ class LammpsMdParser(Parser):
     """
 
     #: Raise when other outputs are made of the same files.
-    CACHE_VERSION = 2
+    CACHE_VERSION = 3
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Make the outputs; the exit status that the scheduler set (wall time, memory) wins over ours."""

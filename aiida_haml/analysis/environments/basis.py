@@ -29,7 +29,7 @@ from aiida_haml.analysis.references.phases import CRYSTAL, ELECTROLYTE, Referenc
 from aiida_haml.analysis.settings import DescriptionSettings
 
 #: Raise when the phases, the disorder or the fit change: it enters the key that marks comparable results.
-BASIS_VERSION = 3
+BASIS_VERSION = 4
 #: Snapshots of a candidate's own cell for each temperature: as many as give so many environments, within bounds.
 OWN_ENVIRONMENTS, OWN_SNAPSHOTS = 2400, (3, 12)
 #: Snapshots and environments of each species of each phase that stand for it among the clusters.

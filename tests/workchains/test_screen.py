@@ -235,7 +235,7 @@ def test_a_screen_is_gone_on_with(screen, builder_of):
 def test_a_failed_candidate_does_not_stop_the_rest(builder_of):
     builder = builder_of()
     candidates = {slug: node.get_dict() for slug, node in builder.candidates.items()}
-    first = sorted(candidates)[0]
+    first = next(slug for slug, content in candidates.items() if content["label"] == "Li6PS5Cl")
     broken = builder.label.job.level.get_dict()
     broken["theory"] = {"calculator": "tests.faulty:RefusesOxygen", "parameters": {}}
     builder.label.job.level = orm.Dict(broken)

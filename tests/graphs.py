@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from aiida import orm
 from aiida.common.links import LinkType
+from aiida.manage.caching import disable_caching
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
@@ -61,7 +62,8 @@ class Builder:
         if state == "finished":
             node.set_exit_status(exit_status)
             self.unsealed.append(node)
-        return node.store()
+        with disable_caching():  # laid by hand: not to be found with its outputs
+            return node.store()
 
     def end(self):
         """Seal the processes that have finished, as the engine does after their last output."""

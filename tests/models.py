@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 
-def tiny_mace(
-    path: Path,
+def tiny_mace(path: Path, elements: list[str], **wanted: Any) -> Path:
+    """Write a MACE model of random weights, in a second and without training; see `tiny_model`."""
+    import torch
+
+    torch.save(tiny_model(elements, **wanted), path)
+    return path
+
+
+def tiny_model(
     elements: list[str],
     seed: int = 0,
     dtype: str = "float64",
     scale: float = 1.0,
     channels: int = 4,
     cutoff: float = 4.0,
-) -> Path:
-    """Write a MACE model of random weights, in a second and without training.
+    degree: int = 0,
+    heads: tuple[str, ...] = ("Default",),
+    repels: bool = True,
+) -> Any:
+    """Return a MACE model of random weights.
 
     Parameters
     ----------
-    path : Path
-        Where the model goes.
     elements : list of str
         Chemical symbols it knows.
     seed : int
@@ -30,14 +39,15 @@ def tiny_mace(
     scale : float
         Factor on the interaction energy, eV; it sets how large the forces are.
     channels : int
-        Width of the model: scalar channels.
+        Width of the model: channels of each degree.
     cutoff : float
         Angstrom.
-
-    Returns
-    -------
-    Path
-        ``path``.
+    degree : int
+        Largest of the features'.
+    heads : tuple of str
+        Levels of theory that it speaks for.
+    repels : bool
+        Whether close pairs repel each other whatever the weights say.
     """
     import numpy as np
     import torch
@@ -48,11 +58,12 @@ def tiny_mace(
     o3 = importlib.import_module("e3nn.o3")  # after mace, which makes it loadable
     interaction = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
     numbers = sorted(atomic_numbers[symbol] for symbol in elements)
+    several = len(heads) > 1
     with torch_tools.default_dtype(dtype), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = modules.ScaleShiftMACE(
-            atomic_inter_scale=scale,
-            atomic_inter_shift=0.0,
+        return modules.ScaleShiftMACE(
+            atomic_inter_scale=[scale] * len(heads) if several else scale,
+            atomic_inter_shift=[0.0] * len(heads) if several else 0.0,
             r_max=cutoff,
             num_bessel=6,
             num_polynomial_cutoff=5,
@@ -61,16 +72,17 @@ def tiny_mace(
             interaction_cls_first=interaction,
             num_interactions=2,
             num_elements=len(numbers),
-            hidden_irreps=o3.Irreps(f"{channels}x0e"),
+            hidden_irreps=o3.Irreps("+".join(f"{channels}x{d}{'eo'[d % 2]}" for d in range(degree + 1))),
             MLP_irreps=o3.Irreps(f"{channels}x0e"),
             gate=torch.nn.functional.silu,
-            atomic_energies=np.array([-float(z) for z in numbers]),
+            atomic_energies=np.array(
+                [[-float(z) for z in numbers]] * len(heads) if several else [-float(z) for z in numbers]
+            ),
             avg_num_neighbors=10.0,
             atomic_numbers=numbers,
             correlation=2,
             radial_type="bessel",
-            pair_repulsion=True,
+            pair_repulsion=repels,
             distance_transform="None",
+            heads=list(heads),
         )
-        torch.save(model, path)
-    return path

@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_haml.calculations.lammps import validate_potential
+from aiida_haml.calculations.learn import ignorance_of
 from aiida_haml.calculations.rounds import OF
 from aiida_haml.learning.distortions import DistortionSettings
 from aiida_haml.learning.learner import LearnerSettings
@@ -122,11 +123,8 @@ def _start_complaint(inputs: Mapping[str, Any]) -> str | None:
         return None
     present = {symbol for node in inputs["structures"].values() for symbol in node.elements}
     for port in ("potential", "foundation"):
-        if (models := inputs.get(port)) is None:
-            continue
-        if unknown := sorted(present - set(models.elements)):
-            return f"`{port}` does not know {', '.join(unknown)}; it knows {', '.join(models.elements)}."
-        if (complaint := validate_potential(models, None)) is not None:
+        models = inputs.get(port)
+        if complaint := ignorance_of(port, models, present) or validate_potential(models, None):
             return complaint
     training = LearnerSettings.from_dict(inputs["settings"]["learning"])
     potential = inputs.get("potential")

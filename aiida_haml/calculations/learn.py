@@ -257,11 +257,11 @@ def _fault_of_elements(inputs: Mapping[str, Any], elements: list[str]) -> str | 
             f"`champion` knows {', '.join(champion.elements)}, and {', '.join(elements)} are to be learned; use the "
             "same, or train without it."
         )
-    return fault_of_foundation(inputs.get("foundation"), elements)
+    return ignorance_of("foundation", inputs.get("foundation"), elements)
 
 
-def fault_of_foundation(foundation: PotentialData | None, elements: Collection[str]) -> str | None:
-    """Refuse a foundation that lacks elements; it may know more."""
-    if foundation is None or not (unknown := sorted(set(elements) - set(foundation.elements))):
+def ignorance_of(port: str, models: PotentialData | None, elements: Collection[str]) -> str | None:
+    """Say which of the elements the models of a port lack; they may know more."""
+    if models is None or not (unknown := sorted(set(elements) - set(models.elements))):
         return None
-    return f"`foundation` does not know {', '.join(unknown)}; it knows {', '.join(foundation.elements)}."
+    return f"`{port}` does not know {', '.join(unknown)}; it knows {', '.join(models.elements)}."

@@ -74,8 +74,8 @@ def select_probes(
     Returns
     -------
     dict
-        ``selection`` (FramesData, in the order of time, not labelled) and ``why`` (Dict: ``frames``, for each its
-        ``source``, ``index`` there, ``time_fs``, ``kind``, ``reason`` and ``novelty``; of holes ``kind`` and
+        ``selection`` (FramesData, in the order of time and holes last, not labelled) and ``why`` (Dict: ``frames``, for
+        each its ``source``, ``index`` there, ``time_fs``, ``kind``, ``reason`` and ``novelty``; of holes ``kind`` and
         ``reason``). Neither where the stretch is too short to choose from.
     """
     chosen_by = ProbeSettings.from_dict(settings.get_dict())

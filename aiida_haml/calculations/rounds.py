@@ -114,13 +114,17 @@ def _shorten(shortest: dict[str, float], of: Mapping[str, Any]) -> None:
     """Note how close the labels of a candidate show that atoms can come; a potential's hole shows nothing of that."""
     runs = [of["burst"].frames] if "burst" in of else []
     if "probes" in of:
-        kinds = [frame["kind"] for frame in of["why"]["frames"]]
-        kept = of["parameters"].get_dict().get("kept", range(len(kinds)))
-        met = [row for row, i in enumerate(kept) if kinds[i] != HOLE]
+        met = [row for row, choice in enumerate(_labelled(of)) if choice["kind"] != HOLE]
         runs += [of["probes"].frames[np.array(met)]] if met else []
     for run in runs:
         for pair, length in shortest_distances(run, REACH).items():
             shortest[pair] = min(length, shortest.get(pair, length))
+
+
+def _labelled(of: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return why each of the probes was chosen, but for those that gave no label."""
+    chosen = of["why"]["frames"]
+    return [chosen[i] for i in of["parameters"].get_dict().get("kept", range(len(chosen)))]
 
 
 def _end(node: FramesData) -> float:
@@ -133,9 +137,8 @@ def _points(slug: str, of: Mapping[str, Any], tests: orm.ArrayData | None) -> tu
         return [], []
     probes: list[Point] = []
     if "probes" in of:
-        times = [frame.get("time_fs") for frame in of["why"]["frames"]]
-        kept = of["parameters"].get_dict().get("kept", range(len(times)))
-        probes = _tested(tests, port(slug, "probes"), [times[i] for i in kept], of["probes"].n_atoms)
+        times = [choice.get("time_fs") for choice in _labelled(of)]
+        probes = _tested(tests, port(slug, "probes"), times, of["probes"].n_atoms)
     burst: list[Point] = []
     if "burst" in of:
         burst = _tested(tests, port(slug, "burst"), of["burst"].get_array("times"), of["burst"].n_atoms)

@@ -22,7 +22,7 @@ _ERRORS = (
     "reason", "trained", "trained_on", "valid", "verdict",
 )  # fmt: skip
 #: Frames that led a challenger out of its hot runs.
-HOLES = "holes.npz"
+_HOLES = "holes.npz"
 #: Parts whose errors a potential carries along.
 _PARTS = ("valid", "held_out")
 
@@ -48,7 +48,7 @@ class LearnParser(EngineParser):
         """
         if "tests" in self.retrieved.base.repository.list_object_names():
             self.out("tests", read_arrays(self.retrieved, "tests"))
-        if HOLES in self.retrieved.base.repository.list_object_names():
+        if _HOLES in self.retrieved.base.repository.list_object_names():
             for name, frames in self._holes().items():
                 self.out(f"holes.{name}", FramesData(frames, kind="selection"))
         if results.get("verdict", {}).get("winner") == "challenger":
@@ -61,7 +61,7 @@ class LearnParser(EngineParser):
 
     def _holes(self) -> dict[str, Frames]:
         with tempfile.TemporaryDirectory() as scratch:
-            return load_runs(self.path(HOLES, Path(scratch)))
+            return load_runs(self.path(_HOLES, Path(scratch)))
 
     def _potential(self, results: dict[str, Any]) -> PotentialData:
         pool = self.node.inputs.pool

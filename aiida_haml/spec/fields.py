@@ -154,7 +154,7 @@ class ScreenSpec(Settings):
             raise StructureError("labels", self.labels, "stand beside `potential`, which brings its own", "Give one.")
         if self.seeds and self.replicates not in (1, len(self.seeds)):
             raise StructureError("replicates", self.replicates, "stands beside `seeds`", "Give one of the two.")
-        if self.foundation and self.potential:
+        if self.foundation is not None and self.potential is not None:
             raise StructureError("foundation", self.foundation, "stands beside `potential`", "Give one of the two.")
         return self
 

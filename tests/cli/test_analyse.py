@@ -4,9 +4,8 @@ import csv
 
 import ase.io
 import pytest
-from click.testing import CliRunner
 
-from aiida_haml.cli import haml
+from tests.cli.running import run
 from tests.planted import interface, story
 
 SPEC = """
@@ -34,12 +33,6 @@ def folder(tmp_path_factory):
     ase.io.write(folder / "run.traj", images)
     (folder / "spec.yaml").write_text(SPEC)
     return folder
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(haml, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    return result.output
 
 
 def rows(path):

@@ -5,19 +5,12 @@ import zipfile
 import pytest
 from aiida import orm
 from aiida.tools.archive import create_archive
-from click.testing import CliRunner
 
 from aiida_haml.archives import unpack
-from aiida_haml.cli import haml
 from aiida_haml.groups import LabelGroup, PotentialGroup, ScreenGroup, add_labels
 from aiida_haml.queries.anatomy import FAILURES
+from tests.cli.running import run
 from tests.graphs import Builder, lay_screen
-
-
-def run(*arguments, code=0, answer=None):
-    result = CliRunner().invoke(haml, [str(a) for a in arguments], input=answer)
-    assert result.exit_code == code, result.output + repr(result.exception)
-    return result.output
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ import json
 
 import pytest
 from aiida import orm
-from click.testing import CliRunner
 
-from aiida_haml.cli import haml
 from aiida_haml.cli.messages import Refusal
 from aiida_haml.cli.results import _refuse_earlier
 from aiida_haml.report.collect import collect
+from tests.cli.running import run
 from tests.graphs import N_STEPS, Builder, frames, lay_screen
 
 SPEC = "name: tried\ndopings: [pristine, {dopant: O, site: 16e, fraction: 0.25}]\n"
@@ -25,12 +24,6 @@ def builder(aiida_localhost, tmp_path):
 @pytest.fixture
 def graph(builder):
     return lay_screen(builder).made
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(haml, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output + repr(result.exception)
-    return result.output
 
 
 @pytest.fixture

@@ -3,19 +3,12 @@
 import pytest
 from aiida import orm
 from aiida.tools.archive import create_archive, import_archive
-from click.testing import CliRunner
 
-from aiida_haml.cli import haml
 from aiida_haml.groups import LabelGroup, add_labels, add_screen
+from tests.cli.running import run
 from tests.graphs import Builder, frames, lay_screen
 
 OTHER = "somebody@else"
-
-
-def run(*arguments, code=0, answer=None):
-    result = CliRunner().invoke(haml, [str(a) for a in arguments], input=answer)
-    assert result.exit_code == code, result.output + repr(result.exception)
-    return result.output
 
 
 @pytest.fixture

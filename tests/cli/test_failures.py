@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from aiida import orm
-from click.testing import CliRunner
 
-from aiida_haml.cli import haml
+from tests.cli.running import run
 
 SPEC = """
 name: broken
@@ -18,12 +17,6 @@ protocol: quick
 level_of_theory: teacher
 codes: {engine: haml-engine@localhost, lammps: haml-lammps@localhost}
 """
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(haml, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output + repr(result.exception)
-    return result.output
 
 
 @pytest.fixture

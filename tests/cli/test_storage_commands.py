@@ -2,17 +2,10 @@
 
 import pytest
 from aiida import orm
-from click.testing import CliRunner
 
-from aiida_haml.cli import haml
 from aiida_haml.queries.kept import folders, kept
+from tests.cli.running import run
 from tests.graphs import Builder, frames, lay_screen
-
-
-def run(*arguments, code=0, answer=None):
-    result = CliRunner().invoke(haml, [str(a) for a in arguments], input=answer)
-    assert result.exit_code == code, result.output + repr(result.exception)
-    return result.output
 
 
 @pytest.fixture

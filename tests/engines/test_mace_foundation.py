@@ -1,54 +1,26 @@
 """A model of many elements, taught at another level, becomes one of ours: what it knew stays, the rest is learned."""
 
 import hashlib
-import importlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from ase.data import atomic_numbers
-from mace import modules
-from mace.tools.torch_tools import default_dtype
 
 from aiida_haml.engines.mace_batches import predict
 from aiida_haml.engines.mace_foundation import cut_out
 from aiida_haml.engines.outcome import TaskError
 from tests.engines.test_mace_learning import ISOLATED, learn, prepare
 from tests.labels import emt_frames, isolated_atom
+from tests.models import tiny_model
 
 pytestmark = pytest.mark.engine
 
 
 def foundation(heads=("default",), degree=1, repels=False):
     """Return a model of five elements with random weights, in the format of the published ones."""
-    o3 = importlib.import_module("e3nn.o3")
-    numbers = sorted(atomic_numbers[symbol] for symbol in ("H", "Li", "Cu", "Ag", "Au"))
-    block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
-    with default_dtype("float64"), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        return modules.ScaleShiftMACE(
-            atomic_inter_scale=[0.8] * len(heads) if len(heads) > 1 else 0.8,
-            atomic_inter_shift=[0.1] * len(heads) if len(heads) > 1 else 0.1,
-            r_max=4.5,
-            num_bessel=8,
-            num_polynomial_cutoff=5,
-            max_ell=2,
-            interaction_cls=block,
-            interaction_cls_first=block,
-            num_interactions=2,
-            num_elements=len(numbers),
-            hidden_irreps=o3.Irreps("+".join(f"4x{d}{'eo'[d % 2]}" for d in range(degree + 1))),
-            MLP_irreps=o3.Irreps("4x0e"),
-            gate=torch.nn.functional.silu,
-            atomic_energies=np.array([[-float(z) for z in numbers]] * len(heads)),
-            avg_num_neighbors=12.0,
-            atomic_numbers=numbers,
-            correlation=3,
-            radial_type="bessel",
-            pair_repulsion=repels,
-            heads=list(heads),
-        )
+    elements = ["H", "Li", "Cu", "Ag", "Au"]
+    return tiny_model(elements, seed=3, scale=0.8, cutoff=4.5, degree=degree, heads=heads, repels=repels)
 
 
 @pytest.mark.parametrize(

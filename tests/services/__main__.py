@@ -25,34 +25,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.rehearsal import DOPINGS, SPEC
 from tests.services.people import SCRIPTS, Person, people, share
 from tests.services.servers import create_database, own_folder, postgresql, rabbitmq, slurm
 
-DOPINGS = ("pristine", "{dopant: O, site: 16e, fraction: 0.25}")
-SPEC = """
-name: shared
-dopings: [{dopings}]
-interface: {{layers: 1}}
-demonstration: true
-temperature_K: 300
-protocol: quick
-level_of_theory: teacher
-overrides:
-  equilibration: {{relax_steps: 4, max_force: 0.05, warm_up_steps: 3, warm_up_stages: 1}}
-  hybrid: {{simulated_fs: 40.0}}
-  rounds:
-    n_burst_first: 4
-    min_burst: 2
-    n_stretch_first: 10
-    min_stretch: 5
-    force_rmse_tolerance: 1.0
-    max_force_error: 10.0
-    max_energy_error: 0.5
-  probes: {{n_probes: 3}}
-  distortions: {{n_rattled: 4, contact_ratios: []}}
-  learning: {{num_channels: 4, steps_first: 60, steps_per_round: 20, gate_steps: 5}}
-  ranking: {{min_simulated_fs: 20.0}}
-"""
 HAML = "aiida-haml"
 
 
@@ -96,7 +72,7 @@ def say(text: str) -> None:
 def run_screen(person: Person, profile: str, dopings: tuple[str, ...], workers: int) -> dict[str, Any]:
     """Submit the screen as a person does, wait for its end, and say what it brought and what it took."""
     spec = person.home / "screen.yaml"
-    spec.write_text(SPEC.format(dopings=", ".join(dopings)))
+    spec.write_text(SPEC.format(name="shared", dopings=", ".join(dopings)))
     spec.chmod(0o644)
     started = time.monotonic()
     person.does("verdi", "-p", profile, "daemon", "start", str(workers))
@@ -203,7 +179,7 @@ class Shared:
         named = "codes: {engine: haml-engine@localhost-slurm, lammps: haml-lammps@localhost-slurm}\n"
         told = []
         for codes in ("", named):
-            spec.write_text(SPEC.format(dopings="pristine") + codes)
+            spec.write_text(SPEC.format(name="shared", dopings="pristine") + codes)
             spec.chmod(0o644)
             told.append(self.second.tries(HAML, "-p", self.name, "screen", "submit", "--yes", str(spec)))
         refused = all(result.returncode == 1 and "aiida-haml setup" in result.stderr for result in told)

@@ -17,37 +17,14 @@ from aiida_haml.queries import audit, called_descendants, training_steps
 from aiida_haml.queries.timelines import time_lines
 from aiida_haml.spec import parse_spec
 from aiida_haml.workchains.screen import ScreenWorkChain
+from tests import rehearsal
 from tests.models import tiny_mace
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.engine
 
-SPEC = """
-name: rehearsal
-dopings: [pristine, {{dopant: O, site: 16e, fraction: 0.25}}]
-interface: {{layers: 1}}
-demonstration: true
-temperature_K: 300
-protocol: quick
-level_of_theory: teacher
-codes: {{engine: {engine}, lammps: {lammps}}}
-max_in_flight: 2
-overrides:
-  equilibration: {{relax_steps: 4, max_force: 0.05, warm_up_steps: 3, warm_up_stages: 1}}
-  hybrid: {{simulated_fs: 40.0}}
-  rounds:
-    n_burst_first: 4
-    min_burst: 2
-    n_stretch_first: 10
-    min_stretch: 5
-    force_rmse_tolerance: 1.0
-    max_force_error: 10.0
-    max_energy_error: 0.5
-  probes: {{n_probes: 3}}
-  distortions: {{n_rattled: 4, contact_ratios: []}}
-  learning: {{num_channels: 4, steps_first: 60, steps_per_round: 20, gate_steps: 5}}
-  ranking: {{min_simulated_fs: 20.0}}
-"""
+SPEC = rehearsal.SPEC.format(name="rehearsal", dopings=", ".join(rehearsal.DOPINGS))
+CODES = "codes: {engine: haml-engine@screening, lammps: haml-lammps@screening}\n"
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +40,7 @@ def builder_of(aiida_profile, tmp_path_factory):
         code.store()
 
     def make(text=SPEC):
-        text = text.format(engine="haml-engine@screening", lammps="haml-lammps@screening")
-        return ScreenWorkChain.get_builder_from_spec(parse_spec(text))
+        return ScreenWorkChain.get_builder_from_spec(parse_spec(text + CODES))
 
     return make
 
@@ -205,7 +181,7 @@ def test_a_first_committee_is_taught_on_a_foundation(builder_of, tmp_path):
     foundation = PotentialData.from_files([model], elements, 4.5, "float32")
     foundation.trust()
     foundation.store()
-    one = SPEC.replace("[pristine, {{dopant: O, site: 16e, fraction: 0.25}}]", "[pristine]").replace("40.0", "14.0")
+    one = rehearsal.SPEC.format(name="one", dopings="pristine").replace("40.0", "14.0")
     _, node = run_get_node(builder_of(one + f"foundation: {foundation.pk}\n"))
     assert node.is_finished_ok, node.exit_message
     potential = dynamics(node).outputs.potential

@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.host.crystal import Charges, Crystal, read_crystal
+from aiida_haml.structures.host.crystal import Charges
+from aiida_haml.structures.host.from_file import FromFile
 from aiida_haml.structures.settings import Integer, Number, Settings, read
 
 Repeat = Annotated[Integer, Field(ge=1, le=20)]
@@ -54,35 +54,8 @@ class KnownHost(_Cell):
     )
 
 
-class OwnHost(_Cell):
+class OwnHost(_Cell, FromFile):
     """A crystal from a file."""
-
-    # A person gives the file, from which the rest is filled in.
-    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(required=[]))
-
-    name: str = Field(default="", description="What it is called; the formula, where left out.")
-    file: str | None = Field(
-        default=None,
-        exclude=True,
-        description="A CIF, or any file that ASE reads, relative to the specification; its content is kept.",
-    )
-    crystal: Crystal = Field(description="The content of `file`; filled in on reading.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_file(cls, value: Any, info: ValidationInfo) -> Any:
-        """Put the file's content in its place: a specification is whole without it."""
-        if not isinstance(value, Mapping):
-            return value
-        content = dict(value)
-        if isinstance(content.get("file"), str) and content.get("crystal") is None:
-            content["crystal"] = read_crystal(Path((info.context or {}).get("folder", "."), content["file"]))
-        crystal = content.get("crystal")
-        if isinstance(crystal, Mapping):
-            content["crystal"] = crystal = Crystal.read(crystal, "crystal")
-        if isinstance(crystal, Crystal):
-            content["name"] = content.get("name") or crystal.name
-        return content
 
 
 def _as_mapping(value: Any) -> Any:

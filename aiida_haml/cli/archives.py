@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,16 +71,20 @@ def _arrived(came: Arrival) -> Iterator[str]:
     """Say which screens came, and how their work is taken for one's own."""
     from aiida.orm import load_node
 
-    from aiida_haml.codes import ROLES, profile_uuid
-    from aiida_haml.consent import own_codes
+    from aiida_haml.codes import ROLES, find_code
     from aiida_haml.queries.origin import foreign
 
     for pk in came.screens:
         node = load_node(pk)
         yield f"screen <{pk}> '{visible(node.label)}' of {visible(node.user.email)}"
     codes = foreign(came.new).codes
-    mine = {ROLES[role]: load_node(uuid) for role, uuid in own_codes(profile_uuid()).items()}
+    mine = {}
+    for role, label in ROLES.items():
+        with suppress(LookupError):  # a person need not have codes yet, or may have deleted them
+            mine[label] = find_code(role, None)
     theirs = {pk: load_node(pk).label for pk in codes}
-    pairs = [f"--code {pk}={mine[label].pk}" for pk, label in theirs.items() if label in mine]
+    pairs = [
+        f"--code {pk}={mine[label].pk}" for pk, label in theirs.items() if label in mine and mine[label].pk not in codes
+    ]
     if codes and came.screens:
         yield "to take its work for your own: " + " ".join(["aiida-haml adopt", *map(str, came.screens), *pairs])

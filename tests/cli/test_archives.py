@@ -94,6 +94,12 @@ def test_notes_of_ones_own_stay_when_a_screen_comes_back(graph, tmp_path):
     assert graph["first"].base.caching.get_hash() is not None
 
 
+def test_a_code_of_ones_own_that_is_gone_stops_no_import(graph, tmp_path, monkeypatch):
+    monkeypatch.setattr("aiida_haml.codes.own_codes", lambda _: {"engine": "00000000-0000-4000-8000-000000000000"})
+    run("screen", "export", graph["screen"].pk, tmp_path / "screen.aiida")
+    assert "were here" in run("screen", "import", tmp_path / "screen.aiida")
+
+
 def test_a_group_that_an_archive_brings_is_merged_with_ones_own(graph, aiida_config, aiida_profile_factory, tmp_path):
     (group,) = add_labels([graph["first"]])
     create_archive([graph["screen"], group], filename=tmp_path / "screen.aiida")

@@ -36,12 +36,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 import torch
+from _rigidity import loosened
 
 from aiida_haml.engines.mace_batches import evaluate, make_samples
 from aiida_haml.engines.mace_examination import Examined, calibration, examine
 from aiida_haml.engines.mace_fit import Course, fit
 from aiida_haml.engines.mace_network import trainable
-from aiida_haml.engines.mace_rigidity import loosened
 from aiida_haml.frames import Frames
 from aiida_haml.learning.comparison import Group
 from aiida_haml.learning.errors import _rank_correlation as rank_correlation

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 
-def tiny_mace(path: Path, elements: list[str], **wanted: Any) -> Path:
+def tiny_mace(path: Path, elements: list[str], seed: int = 0, **wanted: Any) -> Path:
     """Write a MACE model of random weights, in a second and without training; see `tiny_model`."""
     import torch
 
-    torch.save(tiny_model(elements, **wanted), path)
+    torch.save(tiny_model(elements, seed, **wanted), path)
     return path
 
 

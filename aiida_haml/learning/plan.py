@@ -86,8 +86,9 @@ def first_plan(settings: RoundSettings, steps: int) -> Plan:
 def next_plan(settings: RoundSettings, previous: Plan, verdict: Verdict, progress: Progress) -> Plan:
     """Decide on a candidate's next round; the same arguments give the same plan.
 
-    A stretch that truth accepts grows, and the burst shrinks to an audit; one that was cut is asked for twice what
-    held, and one that was revoked for less, with more truth beside it.
+    A stretch that truth accepts grows, and is not shortened where only the watch ended it; one that was cut is asked
+    for twice what held. In both cases the burst shrinks to an audit. A revoked one is asked for less, with a longer
+    burst.
     """
     n_labels = previous.n_labels + progress.n_labels
     tried = verdict.action != "absent"
@@ -125,10 +126,13 @@ def _lengths(settings: RoundSettings, previous: Plan, verdict: Verdict, progress
     if verdict.action == "accept" and progress.stretch_steps >= previous.n_stretch:
         stretch = _within(previous.n_stretch * settings.growth, settings.min_stretch, settings.max_stretch)
         return stretch, shorter, "The stretch held: longer stretch, shorter burst."
-    if progress.stretch_steps > 0:
+    if verdict.action == "accept" and progress.stretch_steps > 0:
+        stretch = max(previous.n_stretch, settings.min_stretch)
+        return stretch, shorter, "The watch ended what truth accepts: the same stretch again, shorter burst."
+    if progress.stretch_steps > 0:  # the labels along it tell more of where it went wrong than frames in a row
         asked = settings.growth * progress.stretch_steps
         stretch = _within(min(previous.n_stretch, asked), settings.min_stretch, settings.max_stretch)
-        return stretch, previous.n_burst, f"{progress.stretch_steps} steps of the stretch held: twice as many at most."
+        return stretch, shorter, f"{progress.stretch_steps} steps of the stretch held: twice as many at most."
     if verdict.action == "absent":
         stretch = max(previous.n_stretch, settings.min_stretch)
         if verdict.force_rmse is not None and verdict.force_rmse <= settings.force_rmse_tolerance:

@@ -2,8 +2,10 @@
 
 The level is `chgnet` (a universal potential that reacts; its weights lie in the wheel of `chgnet`), the cell 100 atoms
 of Li | Li6PS5Cl(100) with six planes of lithium, relaxed, at 300 K (CSVR, 50 fs; 1 fs a step), pristine and with a
-quarter of the sulfur on 16e replaced by oxygen; a seed draws velocities and noise.
+quarter of the sulfur on 16e, one PS4 unit, replaced by oxygen; a seed draws velocities and noise. `reactive.py` asks
+also for the same unit with selenium, and for fluorine in place of one chlorine of four.
 
+    python tests/benchmarks/fidelity.py cell NAME                   make a doped cell of the pristine one
     python tests/benchmarks/fidelity.py direct NAME SEED [--ps 5]   uninterrupted, with ASE: 20 minutes of one core
     python tests/benchmarks/fidelity.py haml NAME SEED [--ps 5]     in rounds, with the daemon, everything recorded
     python tests/benchmarks/fidelity.py compare [--figure FILE]     of what lies under data/, with the aims
@@ -32,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 from _lessons import finish
 from ase import Atoms, units
-from ase.io import read
+from ase.io import read, write
 from numpy.typing import NDArray
 
 from aiida_haml.frames import Frames, maxwell_boltzmann
@@ -50,7 +52,32 @@ MAX_LABELS, MAX_HEATING = 0.03, 1.5
 WINDOW = 10
 
 Run = dict[str, Any]
+#: Atoms of the pristine cell that a dopant replaces.
+DOPED = {"Se": (28, 29, 30, 31), "F": (48,)}
+CELLS = ("pristine", "O", *DOPED)
+
 FloatArray = NDArray[np.float64]
+
+
+def cell(name: str) -> Run:
+    """Replace atoms of the pristine cell, let them find their places, and store that.
+
+    The rest stays where it is: all atoms free, the cell reacts on its way downhill.
+    """
+    from ase.constraints import FixAtoms
+    from ase.optimize import LBFGS
+    from chgnet.model.dynamics import CHGNetCalculator
+
+    atoms = read(DATA / "fidelity_start_pristine.extxyz")
+    atoms.symbols[list(DOPED[name])] = name
+    atoms.calc = CHGNetCalculator(use_device="cpu", verbose=False)
+    atoms.set_constraint(FixAtoms(np.setdiff1d(np.arange(len(atoms)), DOPED[name])))
+    relaxation = LBFGS(atoms, logfile=None)
+    relaxation.run(fmax=0.1, steps=200)
+    force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    atoms.calc, atoms.constraints = None, []
+    write(DATA / f"fidelity_start_{name}.extxyz", atoms, columns=["symbols", "positions"])
+    return {"told": {"steps": relaxation.nsteps, "largest_force_eV_A": force}}
 
 
 def start(name: str, seed: int) -> Frames:
@@ -69,14 +96,14 @@ def start(name: str, seed: int) -> Frames:
 # -- the two ways ------------------------------------------------------------------------------------------
 
 
-def direct(name: str, seed: int, ps: float) -> Run:
+def direct(name: str, seed: int, ps: float, device: str = "cpu") -> Run:
     """Run without interruption, in ASE."""
     from ase.md.bussi import Bussi
     from chgnet.model.dynamics import CHGNetCalculator
 
     first = start(name, seed)
     atoms = first.to_ase()[0]
-    atoms.calc = CHGNetCalculator(use_device="cpu", verbose=False)
+    atoms.calc = CHGNetCalculator(use_device=device, verbose=False)
     noise = np.random.RandomState(seed)
     dynamics = Bussi(atoms, units.fs, TEMPERATURE, taut=RELAXATION_FS * units.fs, rng=noise)
     positions, temperatures, energies = [], [], []
@@ -89,6 +116,7 @@ def direct(name: str, seed: int, ps: float) -> Run:
         if i * DENSE % SPARSE == 0:
             positions.append(atoms.positions.copy())
     told = {"wall_time_s": time.perf_counter() - began, "labels": round(1000 * ps), "steps": round(1000 * ps)}
+    told["device"] = device
     return {"positions": positions, "temperatures": temperatures, "energies": energies, "told": told}
 
 
@@ -204,9 +232,9 @@ def stories(name: str, how: str) -> dict[str, Run]:
 
 
 def bonds(atoms: Atoms) -> int:
-    """Return the number of P-S and P-O bonds."""
+    """Return the number of P-S, P-O and P-Se bonds."""
     phosphorus = np.flatnonzero(atoms.numbers == 15)
-    corners = np.flatnonzero(np.isin(atoms.numbers, (8, 16)))
+    corners = np.flatnonzero(np.isin(atoms.numbers, (8, 16, 34)))
     return int((atoms.get_all_distances(mic=True)[np.ix_(phosphorus, corners)] < BOND).sum())
 
 
@@ -329,18 +357,26 @@ def main(argv: list[str] | None = None) -> int:
     """Run, or compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("cell").add_argument("name", choices=tuple(DOPED))
     for how in ("direct", "haml"):
         command = commands.add_parser(how)
-        command.add_argument("name", choices=("pristine", "O"))
+        command.add_argument("name", choices=CELLS)
         command.add_argument("seed", type=int)
         command.add_argument("--ps", type=float, default=5.0)
+        if how == "direct":
+            command.add_argument("--device", default="cpu", help="cpu or cuda")
         command.add_argument("--to", type=Path, default=DATA, help="folder for what the run leaves")
     commands.add_parser("compare").add_argument("--figure", type=Path)
     given = parser.parse_args(argv)
     warnings.filterwarnings("ignore")
     if given.command == "compare":
         return compare(given.figure)
-    run = (direct if given.command == "direct" else haml)(given.name, given.seed, given.ps)
+    if given.command == "cell":
+        return finish(cell(given.name)["told"], [])
+    if given.command == "direct":
+        run = direct(given.name, given.seed, given.ps, given.device)
+    else:
+        run = haml(given.name, given.seed, given.ps)
     store(run, given.to / f"fidelity_{given.name}_{given.seed}_{given.command}.npz")
     return finish(run["told"], [])
 

@@ -11,12 +11,12 @@ last line is a JSON object; exit status 1 where an aim is missed:
 
 - nothing has reacted in the first frame, and something has by the last;
 - every P and every S is on one rung of the ladder in every frame, and the metal does not run dry;
-- what the metal gives is what the broken P-S and P-O bonds take, two electrons each, within a plane of metal (8 atoms)
-  at each face: lithium that wets the electrolyte is no metal, and has not reacted;
-- P is on the rung that its own distances give it, without the analysis: bonds to S or O (2.6 Angstrom) or none;
+- what the metal gives is what the broken bonds of P to S, O and Se take, two electrons each, within a plane of metal
+  (8 atoms) at each face: lithium that wets the electrolyte is no metal, and has not reacted;
+- P is on the rung that its own distances give it, without the analysis: bonds to S, O or Se (2.6 Angstrom) or none;
 - what is called a product has the distances and the coordination of what the literature finds (Li2S-like, Li-P, Li-Cl;
-  Li2O where O is): the middle of its Li-X bonds within 0.15 Angstrom of the crystal's bond, and at least three quarters
-  of its lithium;
+  Li2O, Li2Se and LiF where these are): the middle of its Li-X bonds within 0.15 Angstrom of the crystal's bond, and
+  at least three quarters of its lithium;
 - in the last picosecond at most a quarter of the products is called no phase;
 - three seeds of each cell.
 """
@@ -53,17 +53,18 @@ from aiida_haml.engines.description import series_arrays
 from aiida_haml.frames import Frames
 
 DATA = Path(__file__).parent / "data"
-CELLS, SEEDS = ("pristine", "O"), 3
+CELLS, SEEDS = ("pristine", "O", "Se", "F"), 3
 #: Between stored positions, fs.
 EVERY_FS = 50.0
-#: A P that has no S or O nearer than this has lost all, Angstrom.
+#: A P that has no S, O or Se nearer than this has lost all, Angstrom.
 BOND = 2.6
 #: Atoms in a plane of metal.
 PLANE = 8
-#: The bond (Angstrom) and the number of lithium about the anion in what the literature finds: Li2S, Li3P, LiCl, Li2O.
-PRODUCTS = {"S": (2.477, 8), "P": (2.60, 9), "Cl": (2.570, 6), "O": (2.001, 8)}
+#: The bond (Angstrom) and the number of lithium about the anion in what the literature finds: Li2S, Li3P, LiCl, Li2O,
+#: Li2Se, LiF.
+PRODUCTS = {"S": (2.477, 8), "P": (2.60, 9), "Cl": (2.570, 6), "O": (2.001, 8), "Se": (2.599, 8), "F": (2.013, 6)}
 FARTHEST, LEAST_SHARE, MOST_UNNAMED = 0.15, 0.75, 0.25
-COLOURS = {"S": "#E69F00", "P": "#CC79A7", "Cl": "#009E73", "O": "#D55E00"}
+COLOURS = {"S": "#E69F00", "P": "#CC79A7", "Cl": "#009E73", "O": "#D55E00", "Se": "#56B4E9", "F": "#0072B2"}
 TEACHER = "TEACHER: dynamics of the CHGNet potential at 300 K, not of DFT"
 #: Frames of the last picosecond.
 LAST = slice(-20, None)
@@ -97,8 +98,8 @@ def story(name: str, path: Path) -> Story:
 
 
 def phosphorus_bonds(atoms: Atoms) -> NDArray[np.int64]:
-    """Return the number of S and O about each P."""
-    corners = np.isin(atoms.numbers, (8, 16))
+    """Return the number of S, O and Se about each P."""
+    corners = np.isin(atoms.numbers, (8, 16, 34))
     near = atoms.get_all_distances(mic=True)[np.ix_(atoms.numbers == 15, corners)] < BOND
     return np.asarray(near.sum(axis=1))
 
@@ -230,10 +231,9 @@ def _consumed(axis: Any, runs: Sequence[Story]) -> None:
 
 
 def _distances(axis: Any, runs: Sequence[Story]) -> None:
-    """Draw g(r) of lithium about the elements of the interphase; ticks are the bonds of Li2S, Li3P, LiCl and Li2O."""
-    for colour, (element, (bond, _)) in zip(
-        ("#E69F00", "#CC79A7", "#009E73", "#D55E00"), PRODUCTS.items(), strict=True
-    ):
+    """Draw g(r) of lithium about the elements of the interphase; ticks are the bonds of `PRODUCTS`."""
+    for element, (bond, _) in PRODUCTS.items():
+        colour = COLOURS[element]
         found = [_about(run, element) for run in runs]
         g = np.nanmean(found, axis=0) if np.isfinite(found).any() else np.zeros(0)
         if g.any():

@@ -4,7 +4,10 @@ First a potential from scratch on 40 labels of a reacting interface (`_lessons.p
 later on, beside a replay of the old ones; MACE's own trainer takes all of them. Time is that of the processor for the
 whole job (imports, graphs, training, scores), the error that of the force on frames between the labels.
 
-    python tests/benchmarks/training.py [--quick]
+    python tests/benchmarks/training.py [--quick | --gpu]
+
+With --gpu the first of these is run on the GPU and on one core, with the default model and with one of 128 channels,
+and wall times are compared, without aims.
 
 The last line is a JSON object; the exit code is 1 where an aim is missed: no error more than a tenth larger than with
 MACE's trainer, and no job that takes longer.
@@ -16,6 +19,7 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,12 +88,32 @@ def error(model: Path, examined: Frames) -> Figures:
     return {"force_rmse_meV_A": round(1e3 * float(np.sqrt(np.square(one.forces - examined.forces).mean())), 1)}
 
 
+def devices(frames: Frames, parts: dict[str, list[int]], folder: Path) -> Figures:
+    """Return wall times and errors of our training on one core and on the GPU, by number of channels."""
+    found: Figures = {}
+    for channels, steps in ((LearnerSettings().num_channels, LearnerSettings().steps_first), (128, 50)):
+        for device in ("cpu", "cuda"):
+            path = folder / f"{channels}_{device}"
+            settings = {"steps_first": steps, "seed": 1, "num_channels": channels, "device": device}
+            began = time.perf_counter()
+            learn(path, frames, parts, settings)
+            wall = round(time.perf_counter() - began, 1)
+            known = frames[np.array(sorted([*parts["train"], *parts["valid"]]))]
+            found[f"{channels} channels, {device}"] = {"steps": steps, "wall_s": wall} | error(
+                path / "member_0.model", known
+            )
+            print(channels, device, found, flush=True)
+    return found
+
+
 def main(argv: list[str] | None = None) -> int:
     """Train twice, two ways."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="Few steps: whether it runs.")
+    parser.add_argument("--gpu", action="store_true", help="GPU and CPU, without MACE's trainer")
     warnings.filterwarnings("ignore")
-    quick = parser.parse_args(argv).quick
+    given = parser.parse_args(argv)
+    quick = given.quick
     defaults = LearnerSettings()
     frames = interface()
     coarse = {int(t): i for i, t in enumerate(frames.times) if t % 5 == 0}
@@ -101,6 +125,8 @@ def main(argv: list[str] | None = None) -> int:
     with scratch() as name:
         folder = Path(name)
         parts = {"train": [i for i in first if i % 5], "valid": [i for i in first if i % 5 == 0]}
+        if given.gpu:
+            return finish({"device": torch.cuda.get_device_name()} | devices(frames, parts, folder), [])
         later = {"train": parts["train"] + new[1:], "valid": parts["valid"] + new[:1]}
         rounds = [
             ("first", parts, steps[0], defaults.lr, [], first, frames[np.array(first)]),

@@ -38,9 +38,9 @@ def after(action, held, previous=None, remaining=5000, labels=12, settings=SETTI
     ("action", "held", "stretch", "burst"),
     [
         ("accept", 100, 200, 4),  # it held: on to longer ones
-        ("accept", 40, 80, 8),  # the watch ended it: what truth saw was right, so no less than twice that
-        ("cut", 30, 60, 8),
-        ("cut", 3, 10, 8),
+        ("accept", 40, 100, 4),  # the watch ended it, and truth finds nothing wrong: a false alarm shortens nothing
+        ("cut", 30, 60, 4),  # what went wrong is labelled along the stretch
+        ("cut", 3, 10, 4),
         ("revoke", 0, 50, 16),  # more truth beside a shorter stretch
         ("absent", 0, 100, 4),  # the watch ended it at once, and truth finds nothing wrong: a false alarm
     ],

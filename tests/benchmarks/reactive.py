@@ -217,7 +217,7 @@ def _consumed(axis: Any, runs: Sequence[Story]) -> None:
     courses = {
         "Li gone from the metal": ("#888888", [(1 - b.metal_left) * b.reservoir for b in known]),
         "units reacted": ("#0072B2", [1 - b.electrolyte_left for b in known]),
-        "P-S, P-O bonds broken": ("#D55E00", [1 - bonds / bonds[0] for bonds in total]),
+        "bonds of P broken": ("#D55E00", [1 - bonds / bonds[0] for bonds in total]),
     }
     for label, (colour, course) in courses.items():
         values = 100 * np.array(course)

@@ -11,6 +11,7 @@ from aiida import orm
 from aiida_haml.analysis.joining import join_descriptions, join_environments
 from aiida_haml.analysis.tables import Table, tables
 from aiida_haml.calculations.label_engines import label_process_types
+from aiida_haml.data.frames import FramesData
 from aiida_haml.queries import AuditReport, CostReport, audit, cost
 from aiida_haml.queries.walks import called_descendants
 from aiida_haml.report.data import (
@@ -130,12 +131,20 @@ def _candidate(
         temperature_K=content.get("temperature_K"),
         seed=content.get("seed"),
         simulated_fs=history.get("simulated_fs"),
+        pressure_GPa=_pressure(segments),
         segments=[_segment(node) for node in segments],
         cycles=[_cycle(told) for told in history.get("rounds", [])],
         series=series,
         environments=environments,
         watch=_watch(segments),
     )
+
+
+def _pressure(segments: Sequence[FramesData]) -> float | None:
+    """Return the mean pressure of the ab initio steps in the later half of the bursts, GPa."""
+    bursts = [node for node in segments if node.kind == "burst" and "stresses" in node.get_arraynames()]
+    found = [node.frames.pressures() for node in bursts[len(bursts) // 2 :]]
+    return float(np.concatenate(found).mean()) if found else None
 
 
 def _watch(segments: Sequence[orm.ArrayData]) -> Arrays:

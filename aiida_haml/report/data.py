@@ -71,6 +71,8 @@ class Candidate:
     temperature_K : float, optional
     seed : int, optional
     simulated_fs : float, optional
+    pressure_GPa : float, optional
+        Mean over the ab initio steps of the later half of the bursts, with the kinetic part.
     segments : sequence of Segment
     cycles : sequence of Cycle
     series : mapping
@@ -91,6 +93,7 @@ class Candidate:
     temperature_K: float | None = None
     seed: int | None = None
     simulated_fs: float | None = None
+    pressure_GPa: float | None = None
     segments: Sequence[Segment] = ()
     cycles: Sequence[Cycle] = ()
     series: Mapping[str, np.ndarray] = field(default_factory=dict)

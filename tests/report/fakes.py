@@ -112,7 +112,7 @@ def full_candidate(key, label, level, seed=1, n=200, n_atoms=120):
     times = np.arange(200.0, 900.0, 20)
     return Candidate(
         key=key, label=label, uuid=f"uuid-{key}", formula="Li6PS5Cl", temperature_K=300.0, seed=seed,
-        simulated_fs=TIME_FS, series=full_series(level, seed, n, n_atoms),
+        simulated_fs=TIME_FS, pressure_GPa=1.25, series=full_series(level, seed, n, n_atoms),
         environments=sampled_environments(level, seed),
         watch={"time": times, "deviation": 0.1 + 0.05 * np.sin(times / 50)},
         segments=[Segment("burst", 0, 200, "uuid-of-burst"), Segment("stretch", 200, 900), Segment("burst", 900, 1000),

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from aiida import orm
+from ase import units
 from click.testing import CliRunner
 
 from aiida_haml.cli import haml
 from aiida_haml.frames import Frames
-from aiida_haml.report.collect import _joined, _watch, sampled
+from aiida_haml.report.collect import _joined, _pressure, _watch, sampled
 from tests.graphs import Builder, lay_screen
 
 
@@ -52,6 +53,21 @@ def test_deviations_stand_at_the_times_at_which_they_were_measured(aiida_profile
     assert watch["time"].tolist() == [1, 10, 12]
     assert watch["deviation"].tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert _watch([]) == {}
+
+
+def test_the_pressure_is_that_of_the_later_bursts(aiida_profile):
+    from aiida_haml.data.frames import FramesData
+
+    def burst(start, pressure, kind="burst"):
+        frames = Frames(
+            numbers=[3], positions=np.zeros((2, 1, 3)), cells=np.tile(np.eye(3), (2, 1, 1)), pbc=[True] * 3,
+            times=start + np.arange(2), stresses=np.tile([-pressure * units.GPa] * 3 + [0.0] * 3, (2, 1)),
+        )  # fmt: skip
+        return FramesData(frames, kind=kind)
+
+    segments = [burst(0.0, 50.0), burst(10.0, 70.0, "stretch"), burst(20.0, 1.0)]
+    assert _pressure(segments) == pytest.approx(1.0)
+    assert _pressure([]) is None
 
 
 def test_the_command_writes_the_page_and_its_figures(aiida_localhost, tmp_path):

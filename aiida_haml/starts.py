@@ -28,7 +28,7 @@ def start_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, Any
     theory : str
         As `aiida_haml.calculations.levels.theory_key` gives it: labels of another level teach other forces.
     elements : iterable of str
-        That will be met.
+        That are learned: a committee goes on learning with just those it knows.
 
     Raises
     ------
@@ -38,7 +38,9 @@ def start_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, Any
     """
     if said == OWN:
         fitting = [
-            entry for entry in find_potentials(elements=elements) if entry.is_trusted and _is_of(entry.level, theory)
+            entry
+            for entry in find_potentials(elements=elements)
+            if entry.is_trusted and _is_of(entry.level, theory) and set(entry.elements) == set(elements)
         ]
         return _inputs(orm.load_node(max(entry.pk for entry in fitting))) if fitting else {}
     node = _stored(PotentialData, "potential", said, f"give '{OWN}', or {_LISTED}")

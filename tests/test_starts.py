@@ -1,6 +1,7 @@
 """What a screen starts from: the newest committee that fits, or the one that was named."""
 
 import pytest
+from aiida import orm
 from click.testing import CliRunner
 
 from aiida_haml.calculations.levels import theory_key
@@ -10,7 +11,8 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.spec import SpecError, parse_spec
 from aiida_haml.starts import labels_from, start_from
-from aiida_haml.workchains.protocols import level_of_theory
+from aiida_haml.workchains.inputs import validate_trajectories
+from aiida_haml.workchains.protocols import level_of_theory, protocol_settings
 from aiida_haml.workchains.screen import ScreenWorkChain
 from tests.graphs import frames
 from tests.models import tiny_mace
@@ -37,9 +39,10 @@ def test_the_newest_that_fits_is_taken(committee):
     committee()
     newest = committee()
     committee(("Li",))  # does not know sulfur
+    committee(("Li", "O", "S"))  # could not go on learning without labels of oxygen
     committee(level="pbe-ffffffffffff@cp2k-2025.1")
     assert start_from("own", THEORY, ["Li", "S"])["potential"].uuid == newest.uuid
-    assert start_from("own", THEORY, ["Li", "S", "O"]) == {}
+    assert start_from("own", THEORY, ["Li", "S", "P"]) == {}
 
 
 def test_what_is_not_trusted_is_not_taken_unasked(committee):
@@ -63,6 +66,22 @@ def test_another_level_of_theory_is_refused(committee):
     node = committee(level="lda-0123456789ab@cp2k-2025.1")
     with pytest.raises(ValueError, match="forces differ"):
         start_from(str(node.pk), THEORY, ["Li"])
+
+
+@pytest.mark.parametrize(("learned", "told"), [(None, "knows O, S too"), (["Li", "O"], "knows S too"),
+                                                (["Li", "O", "S"], None)])  # fmt: skip
+def test_a_committee_goes_on_learning_with_just_the_elements_that_it_knows(committee, learned, told):
+    settings = protocol_settings("fast", {"learning": {"elements": learned, "n_committee": 1}})
+    complaint = validate_trajectories(
+        {
+            "structures": {"a": frames("structure", n=1)},
+            "candidates": {"a": orm.Dict({"temperature_K": 300.0, "seed": 1})},
+            "settings": settings,
+            "potential": committee(("Li", "O", "S")),
+        },
+        None,
+    )
+    assert complaint is None if told is None else told in complaint
 
 
 # -- labels without a committee ------------------------------------------------------------------------------

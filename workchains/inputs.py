@@ -126,8 +126,15 @@ def _start_complaint(inputs: Mapping[str, Any]) -> str | None:
         models = inputs.get(port)
         if complaint := ignorance_of(port, models, present) or validate_potential(models, None):
             return complaint
-    training = LearnerSettings.from_dict(inputs["settings"]["learning"])
+    learning = LearnerSettings.from_dict(inputs["settings"]["learning"])
     potential = inputs.get("potential")
-    if potential is not None and potential.n_members < training.n_committee:
-        return f"`potential` has {potential.n_members} members, and `training.n_committee` is {training.n_committee}."
+    if potential is None:
+        return None
+    if potential.n_members < learning.n_committee:
+        return f"`potential` has {potential.n_members} members, and `learning.n_committee` is {learning.n_committee}."
+    if more := sorted(set(potential.elements) - set(learning.elements or present)):
+        return (
+            f"`potential` knows {', '.join(more)} too, which is not among the elements to be learned; name all that it "
+            "knows in `learning.elements`, or give it as `foundation`, which is cut down to what is needed."
+        )
     return None

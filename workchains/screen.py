@@ -95,7 +95,7 @@ class ScreenWorkChain(SideBySideWorkChain):
             A level of theory, or the name of a preset.
         protocol : str, optional
         overrides : dict, optional
-            Merged into the protocol's settings. ``training.elements`` has to name all elements of the candidates.
+            Merged into the protocol's settings. ``learning.elements`` has to name all elements of the candidates.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class ScreenWorkChain(SideBySideWorkChain):
         builder = cls._builder(spec.candidates(), codes, level, settings)
         theory = theory_key(level["level"].get_dict())
         if spec.potential is not None:
-            fill(builder, start_from(spec.potential, theory, spec.elements()))
+            fill(builder, start_from(spec.potential, theory, settings["learning"]["elements"]))
         if spec.foundation is not None:
             fill(builder, foundation_from(spec.foundation))
         if spec.labels is not None:

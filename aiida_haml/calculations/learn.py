@@ -91,6 +91,7 @@ class LearnCalculation(EngineCalculation):
         spec.output_namespace(
             "holes",
             dynamic=True,
+            required=False,
             valid_type=FramesData,
             help="By start, the frames that led a challenger out of its hot run: they are worth a label.",
         )

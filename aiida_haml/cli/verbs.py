@@ -137,7 +137,7 @@ def _take_over(builder: Any, node: WorkChainNode, lines: TimeLines) -> set[str]:
     elements = set(builder.settings["learning"]["elements"] or [])
     for name in ("pool", "potential", "calibration"):
         value = getattr(lines, name)
-        if value is not None and (name != "potential" or elements <= set(value.elements)):
+        if value is not None and (name != "potential" or elements == set(value.elements)):
             builder[name] = value
     histories = {}
     for slug, outputs in node.outputs.trajectories.items() if "trajectories" in node.outputs else ():

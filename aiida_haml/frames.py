@@ -18,6 +18,8 @@ FloatArray = NDArray[np.float64]
 
 #: Arrays whose first axis is the frame; the rest describe the system as a whole.
 PER_FRAME = ("positions", "cells", "times", "velocities", "energies", "forces", "stresses", "deviations")
+#: Frames less than this apart (fs, Angstrom) are one that was written twice; a relative tolerance grows with the time.
+SAME_MOMENT, SAME_PLACE = 1e-3, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,17 +186,14 @@ class Frames:
             if not np.array_equal(atoms.numbers, first.numbers) or not np.array_equal(atoms.pbc, first.pbc):
                 raise ValueError(f"frame {i} holds other atoms or boundary conditions than frame 0")
         times = [a.info.get("time") for a in images]
+        moving = all(a.has("momenta") for a in images)
         return cls(
             numbers=first.numbers,
             positions=np.array([a.positions for a in images]),
             cells=np.array([a.cell.array for a in images]),
             pbc=first.pbc,
             times=np.array(times, dtype=float) if None not in times else None,
-            velocities=(
-                np.array([a.get_velocities() for a in images]) * units.fs
-                if all(a.has("momenta") for a in images)
-                else None
-            ),
+            velocities=np.array([a.get_velocities() for a in images]) * units.fs if moving else None,
             energies=_results(images, "energy"),
             forces=_results(images, "forces"),
             stresses=_results(images, "stress"),
@@ -248,7 +247,7 @@ def _results(images: Iterable[Atoms], name: str) -> FloatArray | None:
 
 
 def concatenate(parts: Sequence[Frames]) -> Frames:
-    """Join runs of the same atoms end to end, dropping a first frame that repeats the last one's time.
+    """Join runs of the same atoms end to end, dropping a first frame that repeats the last one before it.
 
     Raises
     ------
@@ -261,17 +260,20 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
     for part in parts[1:]:
         if not np.array_equal(part.numbers, parts[0].numbers):
             raise ValueError("cannot join frames of different atoms")
-        previous = kept[-1]
-        repeated = (
-            part.times is not None and previous.times is not None and np.isclose(part.times[0], previous.times[-1])
-        )
-        if not repeated:
+        if not _repeats(part, kept[-1]):
             kept.append(part)
         elif len(part) > 1:
             kept.append(part[1:])
     present = [n for n in PER_FRAME if all(getattr(p, n) is not None for p in kept)]
     joined = {n: np.concatenate([getattr(p, n) for p in kept]) for n in present}
     return Frames(numbers=parts[0].numbers, pbc=parts[0].pbc, **joined)
+
+
+def _repeats(part: Frames, previous: Frames) -> bool:
+    """Whether a run begins with the frame that the one before it ended with; a relaxation has no times to tell by."""
+    if part.times is not None and previous.times is not None:
+        return bool(abs(part.times[0] - previous.times[-1]) < SAME_MOMENT)
+    return np.allclose(part.positions[0], previous.positions[-1], rtol=0.0, atol=SAME_PLACE)
 
 
 def maxwell_boltzmann(masses: FloatArray, temperature: float, seed: int) -> FloatArray:

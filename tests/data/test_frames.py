@@ -1,5 +1,7 @@
 """The frames node keeps what it was given, reads slices lazily, and hashes by content."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from aiida import orm
@@ -100,6 +102,24 @@ def test_joining_drops_the_repeated_frame(images):
     joined = concatenate([whole[:4], whole[3:]])
     np.testing.assert_array_equal(joined.times, whole.times)
     np.testing.assert_array_equal(joined.positions, whole.positions)
+
+
+def test_steps_of_a_long_trajectory_are_told_apart(images):
+    """A tolerance that grows with the time would take steps of 1 fs for one another after 100 ps."""
+    run = Frames.from_ase(images)
+    times = 1e6 + np.arange(len(run))
+    late = replace(run, times=times)
+    assert concatenate([late[:4], late[4:]]).times.tolist() == times.tolist()
+
+
+def test_a_relaxation_that_goes_on_keeps_its_joint_once(images):
+    whole = replace(Frames.from_ase(images), times=None)
+    joined = concatenate([whole[:4], whole[3:]])
+    np.testing.assert_array_equal(joined.positions, whole.positions)
+    moved = replace(whole[4:], positions=whole[4:].positions + 1e-5)
+    assert len(concatenate([whole[:5], moved])) == len(whole) + 1, (
+        "that atoms hardly move makes no frame another's copy"
+    )
 
 
 def test_drawn_velocities_have_the_temperature_and_no_drift():

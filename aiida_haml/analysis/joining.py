@@ -89,9 +89,8 @@ def join_descriptions(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
     joined |= {name: np.stack([first[name][0], last[name][-1]]) for name in SNAPSHOTS}
     joined["snapshot_numbers"] = first["snapshot_numbers"]
     theirs = chemistry_names(first)
-    consumed = joined["consumed"].sum(axis=1)
     chemical = [{name: part[name] for name in theirs} for part in parts]
-    return joined | join_chemistry(chemical, np.asarray(joined["normal"]), float(consumed[-1] - consumed[0]))
+    return joined | join_chemistry(chemical, np.asarray(joined["normal"]), float(joined["consumed"][-1].sum()))
 
 
 def join_environments(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:

@@ -131,6 +131,13 @@ def test_what_reacts_before_the_first_frame_counts(built, basis):
     assert from_built.consumed[:, 1].mean() == pytest.approx(from_built.resolution, rel=0.05)
 
 
+def test_lithium_of_a_layer_that_was_there_at_the_start_is_not_the_electrolytes(built, basis):
+    """Three of eight units react while the cell is warmed up, and nothing after that."""
+    series = series_of(story(built, [(1, 2)] * 4), built, basis)
+    for direction in ("plane", "normal"):
+        assert "38% of the electrolyte is consumed" in str(series[f"li_diffusivity_{direction}_reason"])
+
+
 def test_a_run_ends_when_the_metal_is_used_up(basis):
     """Three of four units would need 24 lithium more than there is."""
     poor = interface(layers=4)

@@ -104,7 +104,7 @@ def join_chemistry(
     normal : (3,) array
         Unit vector across the faces.
     consumed : float
-        Share of the electrolyte that is consumed over the trajectory.
+        Share of the electrolyte as built that is consumed at the end of the trajectory.
 
     Returns
     -------

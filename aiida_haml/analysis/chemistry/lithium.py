@@ -2,7 +2,7 @@
 
 Of a reacting interface no single number says this: lithium that the reaction carries from the metal into the layer
 moves without diffusing. So only lithium that was the electrolyte's as built counts, what all of it moves together is
-taken off, plane and normal are apart, and while the electrolyte is being consumed there is no answer.
+taken off, plane and normal are apart, and where the electrolyte has been consumed there is no answer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ LEAST_MSD_A2 = 1.0
 #: Diffusion has d log MSD / d log t = 1; caged atoms have 0, ballistic ones 2.
 EXPONENTS = (0.7, 1.3)
 CONFIDENCE = 0.95
-#: Share of the electrolyte that may be consumed over the time of a diffusivity.
+#: Share of the electrolyte as built that may be consumed by the end of the time of a diffusivity: lithium of what
+#: reacted before its first frame is the layer's too.
 MOST_CONSUMED = 0.1
 
 #: Angstrom^2 / fs in cm^2 / s.
@@ -195,7 +196,7 @@ def lithium_transport(
     normal : (3,) array
         Unit vector across the faces.
     consumed : float
-        Share of the electrolyte that is consumed over these times.
+        Share of the electrolyte as built that is consumed at the last of these times.
 
     Returns
     -------
@@ -213,7 +214,7 @@ def lithium_transport(
     for name, part in (("plane", even @ basis.T), ("normal", across[..., None])):
         found = diffusivity(step, part)
         if consumed > MOST_CONSUMED:
-            found = Diffusivity(np.nan, np.nan, np.nan, f"{consumed:.0%} of the electrolyte is consumed meanwhile")
+            found = Diffusivity(np.nan, np.nan, np.nan, f"{consumed:.0%} of the electrolyte is consumed by the end")
         msd = mean_squared_displacement(part) if part.shape[1] else np.full(len(even), np.nan)
         answer[f"li_msd_{name}"] = msd[lags]
         answer[f"li_diffusivity_{name}_cm2_s"] = found.cm2_per_s()

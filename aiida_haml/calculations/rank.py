@@ -33,7 +33,7 @@ class RankCalculation(EngineCalculation):
 
     TASK = "rank"
     OUTPUTS = ("ranking.json", "clusters")
-    CACHE_VERSION = 5
+    CACHE_VERSION = 6
 
     @classmethod
     def define(cls, spec: Any) -> None:

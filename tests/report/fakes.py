@@ -181,7 +181,7 @@ def fake_kinetics(determined):
         "law": "first_order" if determined else "undetermined",
         "reason": "" if determined else "no more is consumed than the noise",
         "rate": {"value": 2.0, "interval": [1.5, 2.6]} if determined else None, "unit": "1/ps" if determined else "",
-        "parameters": {"c0": 0.1, "k": 2.0, "a": 3.0} if determined else {}, "leads": {"first_order": 0.0},
+        "parameters": {"c0": 0.1, "k": 2.0, "e": 3.1} if determined else {}, "leads": {"first_order": 0.0},
         "late_rate_A_per_ps": {"value": 0.01, "interval": [0, 0.02]},
         "time_to_layer_fs": {"value": 1100.0, "interval": [900.0, 1300.0]} if determined else None,
     }  # fmt: skip

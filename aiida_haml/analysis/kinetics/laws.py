@@ -11,14 +11,14 @@ logarithmic
     ``c = c0 + a ln(1 + k t)``: transport through the layer decays with its thickness; N. F. Mott, Trans. Faraday Soc.
     35, 1175 (1939), G. Tammann, Z. anorg. allg. Chem. 111, 78 (1920); k in 1 / ps.
 first_order
-    ``c = c0 + a (1 - exp(-k t))``: what can react is used up; k in 1 / ps.
+    ``c = e - (e - c0) exp(-k t)``: what can react, e, is used up; k in 1 / ps.
 deal_grove
     ``c = -b + sqrt((b + c0)^2 + k t)``: linear while thinner than b, then parabolic; B. E. Deal, A. S. Grove, J. Appl.
     Phys. 36, 3770 (1965); k in Angstrom^2 / ps.
 power
     ``c = c0 + (k t)^n``, n between 0.05 and 2: a description, not a mechanism; k in Angstrom^(1/n) / ps.
 
-Nothing can be consumed that is not there: amplitudes are bounded by the electrolyte at a face.
+Nothing can be consumed that is not there: where a law ends, it ends within the electrolyte at a face.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ LAWS: dict[str, Law] = {
     "linear": Law(lambda t, c0, k: c0 + k * t, ("c0", "k"), "Å/ps"),
     "parabolic": Law(lambda t, c0, k: np.sqrt(c0**2 + k * t), ("c0", "k"), "Å²/ps"),
     "logarithmic": Law(lambda t, c0, k, a: c0 + a * np.log1p(k * t), ("c0", "k", "a"), "1/ps"),
-    "first_order": Law(lambda t, c0, k, a: c0 - a * np.expm1(-k * t), ("c0", "k", "a"), "1/ps"),
+    "first_order": Law(lambda t, c0, k, e: e - (e - c0) * np.exp(-k * t), ("c0", "k", "e"), "1/ps"),
     "deal_grove": Law(lambda t, c0, k, b: np.sqrt((b + c0) ** 2 + k * t) - b, ("c0", "k", "b"), "Å²/ps"),
     "power": Law(lambda t, c0, k, n: c0 + (k * t) ** n, ("c0", "k", "n"), "Å^(1/n)/ps"),
 }

@@ -18,15 +18,16 @@ _WORDS: dict[type[Any], str] = {PotentialData: "potential", LabelPoolData: "pool
 _LISTED = "a pk or UUID from 'aiida-haml potential list'"
 
 
-def start_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, Any]:
+def start_from(said: str, level: str, elements: Iterable[str]) -> dict[str, Any]:
     """Return the inputs ``potential`` and ``pool`` that a specification asks for.
 
     Parameters
     ----------
     said : str
         `OWN`, or the pk or UUID of a potential.
-    theory : str
-        As `aiida_haml.calculations.levels.theory_key` gives it: labels of another level teach other forces.
+    level : str
+        As `aiida_haml.calculations.levels.level_key` gives it: labels of another level, or of another version of the
+        code, teach other forces. Of a code that has made no labels yet no version is known: what `theory_key` gives.
     elements : iterable of str
         That are learned: a committee goes on learning with just those it knows.
 
@@ -40,14 +41,14 @@ def start_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, Any
         fitting = [
             entry
             for entry in find_potentials(elements=elements)
-            if entry.is_trusted and _is_of(entry.level, theory) and set(entry.elements) == set(elements)
+            if entry.is_trusted and _is_of(entry.level, level) and set(entry.elements) == set(elements)
         ]
         return _inputs(orm.load_node(max(entry.pk for entry in fitting))) if fitting else {}
     node = _stored(PotentialData, "potential", said, f"give '{OWN}', or {_LISTED}")
-    if not _is_of(node.level_of_theory, theory):
+    if not _is_of(node.level_of_theory, level):
         raise ValueError(
-            f"potential {said} was taught at {node.level_of_theory or 'an unknown level of theory'}, and the screen "
-            f"asks for {theory}; their forces differ. Choose one of 'aiida-haml potential list', or let it "
+            f"potential {said} was taught at {node.level_of_theory or 'an unknown level of theory'}, and the screen's "
+            f"labels are of {level}; their forces differ. Choose one of 'aiida-haml potential list', or let it "
             "be taught anew: name it as foundation."
         )
     return _inputs(node)
@@ -69,14 +70,14 @@ def foundation_from(said: str) -> dict[str, Any]:
     return {"foundation": _stored(PotentialData, "foundation", said, f"give {_LISTED}")}
 
 
-def labels_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, Any]:
+def labels_from(said: str, level: str, elements: Iterable[str]) -> dict[str, Any]:
     """Return the input ``pool`` that a specification asks for: labels to learn from, without a committee.
 
     Parameters
     ----------
     said : str
         `OWN` for the fitting pool of this database that holds the most labels, or the pk or UUID of a pool.
-    theory : str
+    level : str
         As for `start_from`.
     elements : iterable of str
         That the potential will know.
@@ -88,15 +89,14 @@ def labels_from(said: str, theory: str, elements: Iterable[str]) -> dict[str, An
     """
     known = set(elements)
     if said == OWN:
-        query = orm.QueryBuilder().append(
-            LabelPoolData, filters={"attributes.level_of_theory": {"like": f"{theory}@%"}}
-        )
+        of_level = {"or": [{"==": level}, {"like": f"{level}@%"}]}
+        query = orm.QueryBuilder().append(LabelPoolData, filters={"attributes.level_of_theory": of_level})
         pools: list[Any] = [pool for pool in query.all(flat=True) if set(pool.elements) <= known]
         return {"pool": max(pools, key=lambda pool: (pool.n_labels, pool.pk))} if pools else {}
     node = _stored(LabelPoolData, "labels", said, f"give '{OWN}', or the pk that 'aiida-haml labels gather' prints")
-    if not _is_of(node.level_of_theory, theory):
+    if not _is_of(node.level_of_theory, level):
         raise ValueError(
-            f"labels {said} are of {node.level_of_theory}, and the screen asks for {theory}; their forces differ."
+            f"labels {said} are of {node.level_of_theory}, and the screen's are of {level}; their forces differ."
         )
     if more := sorted(set(node.elements) - known):
         raise ValueError(
@@ -117,8 +117,8 @@ def _stored(kind: type[Any], field: str, said: str, remedy: str) -> Any:
     return node
 
 
-def _is_of(level: str | None, theory: str) -> bool:
-    return level is not None and level.partition("@")[0] == theory
+def _is_of(known: str | None, level: str) -> bool:
+    return known is not None and level in (known, known.partition("@")[0])
 
 
 def _inputs(potential: Any) -> dict[str, Any]:

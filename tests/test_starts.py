@@ -2,11 +2,13 @@
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 from click.testing import CliRunner
 
 from aiida_haml.calculations.levels import theory_key
 from aiida_haml.calculations.pool import gather
 from aiida_haml.cli import haml
+from aiida_haml.codes import find_code
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.spec import SpecError, parse_spec
@@ -84,6 +86,60 @@ def test_a_committee_goes_on_learning_with_just_the_elements_that_it_knows(commi
     assert complaint is None if told is None else told in complaint
 
 
+# -- a screen ------------------------------------------------------------------------------------------------
+
+SCREEN = "name: a\ndopings: [pristine]\nlevel_of_theory: teacher\n"
+ELEMENTS = ("Cl", "Li", "P", "S")
+
+
+@pytest.fixture
+def ready(committee):
+    """A function that makes a committee at the level of the screen, in a profile after `setup`."""
+    CliRunner().invoke(haml, ["setup"], catch_exceptions=False)
+    key = theory_key(level_of_theory("teacher"))
+    return lambda elements=ELEMENTS, trusted=True, version="ase-3.29": committee(elements, f"{key}@{version}", trusted)
+
+
+@pytest.mark.parametrize("port", ["potential", "foundation"])
+@pytest.mark.parametrize(("models", "told"), [({"trusted": False}, "was not trained here"),
+                                              ({"elements": ("Li", "S")}, "does not know Cl, P")])  # fmt: skip
+def test_models_that_cannot_drive_a_screen_are_refused_at_its_start(ready, port, models, told):
+    """A screen has no cells yet to compare with, and would end by an exception when it has them, hours later."""
+    node = ready(**models)
+    spec = parse_spec(f"{SCREEN}{port}: {node.pk}\noverrides: {{learning: {{n_committee: 1}}}}\n")
+    with pytest.raises(ValueError, match=told):
+        ScreenWorkChain.get_builder_from_spec(spec)
+    settings = orm.Dict(protocol_settings("fast", {"learning": {"elements": list(ELEMENTS)}}))
+    assert told in ScreenWorkChain.spec().inputs.validator({"settings": settings, port: node}, None)
+
+
+def test_a_dry_run_refuses_a_committee_that_is_too_small(ready, tmp_path):
+    (tmp_path / "spec.yaml").write_text(f"{SCREEN}potential: {ready().pk}\n")
+    before = orm.QueryBuilder().append(orm.Node).count()
+    result = CliRunner().invoke(haml, ["screen", "submit", "--dry-run", str(tmp_path / "spec.yaml")])
+    assert result.exit_code == 1
+    assert "`potential` has 1 members, and `learning.n_committee` is" in result.output
+    assert orm.QueryBuilder().append(orm.Node).count() == before
+
+
+def test_what_another_version_of_the_code_taught_is_refused(ready):
+    """The newest label of the screen's code says which version it is; labels of two versions are never mixed."""
+    old, new = ready(version="ase-3.29"), ready(version="ase-3.30")
+    code = find_code("engine", None)
+    job = orm.CalcJobNode(computer=code.computer, process_type="aiida.calculations:haml.teacher")
+    job.base.links.add_incoming(code, LinkType.INPUT_CALC, "code")
+    job.store()
+    label = FramesData(frames("burst", n=2).frames, kind="burst", level_of_theory=new.level_of_theory)
+    label.base.links.add_incoming(job, LinkType.CREATE, "frames")
+    label.store()
+    overrides = "overrides: {learning: {n_committee: 1}}\n"
+    with pytest.raises(ValueError, match=r"ase-3.29, and the screen's labels are of .*ase-3.30"):
+        ScreenWorkChain.get_builder_from_spec(parse_spec(f"{SCREEN}potential: {old.pk}\n{overrides}"))
+    newest = ready(version="ase-3.29")
+    builder = ScreenWorkChain.get_builder_from_spec(parse_spec(f"{SCREEN}potential: own\n{overrides}"))
+    assert builder.potential.uuid == new.uuid != newest.uuid
+
+
 # -- labels without a committee ------------------------------------------------------------------------------
 
 
@@ -130,11 +186,10 @@ def test_imported_labels_are_gathered_by_a_command_that_an_audit_can_follow(aiid
 def test_a_screen_is_handed_the_pool_and_no_potential(aiida_profile_clean):
     run = CliRunner()
     run.invoke(haml, ["setup"], catch_exceptions=False)
-    text = "name: a\ndopings: [pristine]\nlevel_of_theory: teacher\n"
     key = theory_key(level_of_theory("teacher"))
     pool = gather(imported__labels=imported(f"{key}@ase-3.29"))
-    builder = ScreenWorkChain.get_builder_from_spec(parse_spec(f"{text}labels: {pool.pk}\n"))
+    builder = ScreenWorkChain.get_builder_from_spec(parse_spec(f"{SCREEN}labels: {pool.pk}\n"))
     assert builder.pool.uuid == pool.uuid
     assert "potential" not in builder or builder.potential is None
     with pytest.raises(SpecError, match="brings its own"):
-        parse_spec(f"{text}labels: own\npotential: own\n")
+        parse_spec(f"{SCREEN}labels: own\npotential: own\n")

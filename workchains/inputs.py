@@ -90,7 +90,11 @@ def settings_complaint(settings: Mapping[str, Any]) -> str | None:
 
 def validate_trajectories(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Refuse trajectories and starts that do not go together."""
-    if "structures" not in inputs or "candidates" not in inputs:
+    return _fault_of_trajectories(inputs) or start_complaint(inputs)
+
+
+def _fault_of_trajectories(inputs: Mapping[str, Any]) -> str | None:
+    if "structures" not in inputs or "candidates" not in inputs:  # a screen builds its cells later
         return None
     structures, candidates = inputs["structures"], inputs["candidates"]
     if not structures:
@@ -105,7 +109,7 @@ def validate_trajectories(inputs: Mapping[str, Any], _: Any) -> str | None:
     for slug, node in structures.items():
         if not node.read(-1).pbc.all():
             return f"The cell of {slug} is not periodic in all directions; put the vacuum into the cell."
-    return _start_complaint(inputs)
+    return None
 
 
 def _candidate_complaint(slug: str, content: Mapping[str, Any]) -> str | None:
@@ -117,22 +121,30 @@ def _candidate_complaint(slug: str, content: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _start_complaint(inputs: Mapping[str, Any]) -> str | None:
-    """Refuse models to start from that the first stretch or training would refuse."""
+def start_complaint(inputs: Mapping[str, Any]) -> str | None:
+    """Return why the first stretch or training would refuse the models to start from, or None.
+
+    Parameters
+    ----------
+    inputs : mapping
+        ``settings``, and perhaps ``potential``, ``foundation`` and ``structures``; a screen has no cells yet, and what
+        it is to learn stands in its settings.
+    """
     if "settings" not in inputs:
         return None
-    present = {symbol for node in inputs["structures"].values() for symbol in node.elements}
+    learning = LearnerSettings.from_dict(inputs["settings"]["learning"])
+    present = {symbol for node in inputs.get("structures", {}).values() for symbol in node.elements}
+    learned = set(learning.elements or present)
     for port in ("potential", "foundation"):
         models = inputs.get(port)
-        if complaint := ignorance_of(port, models, present) or validate_potential(models, None):
+        if complaint := ignorance_of(port, models, learned | present) or validate_potential(models, None):
             return complaint
-    learning = LearnerSettings.from_dict(inputs["settings"]["learning"])
     potential = inputs.get("potential")
     if potential is None:
         return None
     if potential.n_members < learning.n_committee:
         return f"`potential` has {potential.n_members} members, and `learning.n_committee` is {learning.n_committee}."
-    if more := sorted(set(potential.elements) - set(learning.elements or present)):
+    if learned and (more := sorted(set(potential.elements) - learned)):
         return (
             f"`potential` knows {', '.join(more)} too, which is not among the elements to be learned; name all that it "
             "knows in `learning.elements`, or give it as `foundation`, which is cut down to what is needed."

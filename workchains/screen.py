@@ -15,7 +15,6 @@ from aiida_haml.calculations.levels import theory_key
 from aiida_haml.codes import find_code
 from aiida_haml.data.frames import FramesData
 from aiida_haml.spec import ScreenSpec
-from aiida_haml.starts import foundation_from, labels_from, start_from
 from aiida_haml.workchains.analysis import DescribeWorkChain, RankWorkChain
 from aiida_haml.workchains.hybrid import HybridWorkChain
 from aiida_haml.workchains.inputs import SECTIONS, engine_inputs
@@ -23,7 +22,7 @@ from aiida_haml.workchains.job import fill
 from aiida_haml.workchains.label import level_inputs
 from aiida_haml.workchains.lattices import LatticesWorkChain, asks_for_relaxation
 from aiida_haml.workchains.protocols import protocol_settings
-from aiida_haml.workchains.screen_settings import screen_settings, validate_screen_settings
+from aiida_haml.workchains.screen_settings import screen_settings, screen_starts, validate_screen_settings
 from aiida_haml.workchains.side_by_side import SideBySideWorkChain, why
 
 #: Segments that one job describes: a trajectory that has grown is described anew from its last whole batch on.
@@ -112,7 +111,7 @@ class ScreenWorkChain(SideBySideWorkChain):
         Raises
         ------
         ValueError
-            If a setting is unknown or refused, or CP2K's data are not found.
+            If a setting is unknown or refused, CP2K's data are not found, or what it starts from does not go with it.
         LookupError
             If a code is not set up.
         """
@@ -121,13 +120,7 @@ class ScreenWorkChain(SideBySideWorkChain):
         codes = {port: find_code(role, getattr(spec.codes, role)) for port, role in roles.items()}
         settings = screen_settings(spec)
         builder = cls._builder(spec.candidates(), codes, level, settings)
-        theory = theory_key(level["level"].get_dict())
-        if spec.potential is not None:
-            fill(builder, start_from(spec.potential, theory, settings["learning"]["elements"]))
-        if spec.foundation is not None:
-            fill(builder, foundation_from(spec.foundation))
-        if spec.labels is not None:
-            fill(builder, labels_from(spec.labels, theory, settings["learning"]["elements"]))
+        fill(builder, screen_starts(spec, settings, theory_key(level["level"].get_dict()), codes["label"]))
         builder.max_in_flight = orm.Int(spec.max_in_flight)
         builder.specification = orm.Dict(spec.model_dump(mode="json"))
         builder.metadata.label = spec.name

@@ -106,21 +106,39 @@ def pin(
     ValueError
         If a file is missing or lacks an entry.
     """
+    read = _read_gaussians(level, data_folder)
+    nodes = {port: {element: _once(node) for element, node in by.items()} for port, by in read.items()}
+    return _pinned(level, read), nodes
+
+
+def theory_of(level: Mapping[str, Any], data_folder: Path = CP2K_DATA) -> str:
+    """Return the `theory_key` that a level will have when `pin` has pinned it; nothing is stored."""
+    return theory_key(_pinned(level, _read_gaussians(level, data_folder)))
+
+
+def _pinned(level: Mapping[str, Any], gaussians: Mapping[str, Mapping[str, orm.Data]]) -> dict[str, Any]:
     pinned = copy.deepcopy(dict(level))
+    for port, nodes in gaussians.items():
+        for element, node in nodes.items():
+            hashes = pinned["theory"].setdefault("kinds", {}).setdefault(element, {})
+            hashes[GAUSSIAN_PORTS[port][0]] = content_hash(node)
+    return pinned
+
+
+def _read_gaussians(level: Mapping[str, Any], data_folder: Path) -> dict[str, dict[str, orm.Data]]:
+    """Return the basis sets and pseudopotentials of a level by port and element, read anew and not stored."""
     if "kinds" not in level:
-        return pinned, {}
-    nodes: dict[str, dict[str, orm.Data]] = {port: {} for port in GAUSSIAN_PORTS}
-    hashes: dict[str, dict[str, str]] = {}
-    for element, names in sorted(level["kinds"].items()):
-        for port, (kind, entry_point, file) in GAUSSIAN_PORTS.items():
-            node = _gaussian_node(entry_point, element, names[kind], data_folder / level[file])
-            nodes[port][element] = node
-            hashes.setdefault(element, {})[kind] = content_hash(node)
-    pinned["theory"]["kinds"] = hashes
-    return pinned, nodes
+        return {}
+    return {
+        port: {
+            element: _read_gaussian(entry_point, element, names[kind], data_folder / level[file])
+            for element, names in sorted(level["kinds"].items())
+        }
+        for port, (kind, entry_point, file) in GAUSSIAN_PORTS.items()
+    }
 
 
-def _gaussian_node(entry_point: str, element: str, name: str, path: Path) -> orm.Data:
+def _read_gaussian(entry_point: str, element: str, name: str, path: Path) -> orm.Data:
     cls: Any = DataFactory(entry_point)
     if not path.is_file():
         raise ValueError(f"CP2K's data file {path} does not exist; set CP2K_DATA_DIR to the folder of CP2K's data.")
@@ -129,12 +147,17 @@ def _gaussian_node(entry_point: str, element: str, name: str, path: Path) -> orm
     found = [node for node in entries if name in node.aliases]
     if not found:
         raise ValueError(f"{path} has no entry {name!r} for {element}.")
-    wanted = content_hash(found[0])
-    query = orm.QueryBuilder().append(cls, filters={"attributes.element": element, "attributes.name": found[0].name})
+    return found[0]
+
+
+def _once(node: Any) -> orm.Data:
+    """Return the first node of the same content that is stored; store this one if there is none."""
+    cls, wanted = type(node), content_hash(node)
+    query = orm.QueryBuilder().append(cls, filters={"attributes.element": node.element, "attributes.name": node.name})
     for stored in query.order_by({cls: {"id": "asc"}}).all(flat=True):
         if content_hash(stored) == wanted:
             return stored
-    return found[0].store()
+    return node.store()
 
 
 def check_pinned(

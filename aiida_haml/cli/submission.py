@@ -62,6 +62,7 @@ def load_checked(path: Path) -> Checked:
             raise SpecError(str(path), problems)
     except SpecError as error:
         raise Refusal(str(error)) from error
+    _check_starts(spec, codes)
     for warning in consistency_warnings(spec, settings):
         echo(f"! {warning}", err=True)
     runs = [*map(what_runs, codes.values()), *shell_texts(settings["options"], str(path))]
@@ -86,6 +87,21 @@ def _settings(spec: ScreenSpec, codes: dict[str, Any]) -> tuple[dict[str, Any], 
     except ValueError as error:
         problems = [Problem("overrides", "a setting", f"is refused: {error}", "See the protocol's file for the keys.")]
     return settings, problems
+
+
+def _check_starts(spec: ScreenSpec, codes: Mapping[str, AbstractCode]) -> None:
+    """Refuse a potential, a foundation or labels that do not go with the rest of the specification."""
+    from aiida_haml.calculations.levels import theory_of
+    from aiida_haml.workchains.protocols import engine_of_level, level_of_theory
+    from aiida_haml.workchains.screen_settings import screen_settings, screen_starts
+
+    if not (spec.potential or spec.foundation or spec.labels):
+        return
+    code = codes[engine_of_level(spec.level_name).role]
+    try:
+        screen_starts(spec, screen_settings(spec), theory_of(level_of_theory(spec.level_name, spec.theory)), code)
+    except ValueError as error:
+        raise Refusal(f"the specification is refused: {error}") from error
 
 
 def _cells(spec: ScreenSpec, settings: Mapping[str, Any]) -> tuple[dict[str, int], list[Problem]]:

@@ -12,7 +12,7 @@ from ase.spacegroup import crystal
 from aiida_haml.calculations.building import build_isolated_atom
 from aiida_haml.calculations.cp2k import Cp2kLabelCalculation
 from aiida_haml.calculations.cp2k_input import build_parameters, rng_record, run_parameters
-from aiida_haml.calculations.levels import level_key, pin, theory_key
+from aiida_haml.calculations.levels import level_key, pin, theory_key, theory_of
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames, maxwell_boltzmann
 from aiida_haml.learning.seeds import LARGEST_SEED
@@ -247,6 +247,13 @@ def test_parameters_do_not_change_the_level(levels):
     solver, run = levels["gfn1-xtb"]["solver"][0], run_parameters(frame, MD, None)
     build_parameters(frame, theory, solver, run, isolated=False, wall_time=100)
     assert repr(theory) == before
+
+
+@pytest.mark.engine
+def test_the_key_is_known_before_anything_is_stored(aiida_profile_clean, levels):
+    key = theory_of(levels["pbe-szv"])
+    assert orm.QueryBuilder().append(orm.Data).count() == 0
+    assert key == theory_key(pin(levels["pbe-szv"])[0]) != theory_key(levels["pbe-szv"])
 
 
 @pytest.mark.engine

@@ -1,4 +1,4 @@
-"""What all CalcJobs that run `haml-engine TASK` share."""
+"""What calculations share: the CalcJobs that run `haml-engine TASK`, and all of them where they fail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJob
+from aiida.engine import CalcJob, ExitCode, Process
 
 #: Share of the wall time after which an engine has to stop by itself and write what it has.
 USABLE_WALL_TIME = 0.9
@@ -118,6 +118,16 @@ def failures_are_no_cache(spec: Any) -> None:
     for label, code in list(spec.exit_codes.items()):
         if code.status:
             spec.exit_code(code.status, label, message=code.message, invalidates_cache=True)
+
+
+def refused(status: int, message: str) -> ExitCode:
+    """Return how a calcfunction ends that has no result, and take it out of the cache.
+
+    AiiDA looks for ``invalidates_cache`` among the exit codes that a process declares, and a function declares none.
+    """
+    process: Any = Process.current()
+    process.node.base.caching.is_valid_cache = False
+    return ExitCode(status, message)
 
 
 def also(first: Callable[..., str | None] | None, second: Callable[..., str | None]) -> Callable[..., str | None]:

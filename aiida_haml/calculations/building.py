@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.engine import ExitCode, calcfunction
+from aiida.engine import calcfunction
 from ase.data import atomic_numbers
 
+from aiida_haml.calculations.base import refused
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
 from aiida_haml.structures.candidates import build
@@ -22,12 +23,15 @@ ATOM_BOX = 12.0
 def build_candidate(specification: orm.Dict) -> Any:
     """Build the cell of a candidate: ``structure`` (one frame) and ``report`` (the choices made).
 
-    A cell that cannot be built ends with exit code 400 and says why: one candidate less, not a screen less.
+    A cell that cannot be built ends with exit code 400 and says why: one candidate less, not a screen less. That is
+    so whatever went wrong, in the packages that this stands on too: a screen has other candidates, and jobs behind it.
     """
     try:
         atoms, report = build(specification.get_dict())
     except StructureError as error:
-        return ExitCode(400, f"The cell cannot be built: {error}", invalidates_cache=True)
+        return refused(400, f"The cell cannot be built: {error}")
+    except Exception as error:
+        return refused(400, f"The cell cannot be built: {type(error).__name__}: {error}")
     return {"structure": FramesData.from_ase(atoms, kind="structure"), "report": orm.Dict(report)}
 
 

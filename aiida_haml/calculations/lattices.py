@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.engine import ExitCode, calcfunction
+from aiida.engine import calcfunction
 
+from aiida_haml.calculations.base import refused
 from aiida_haml.data.frames import FramesData
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.lattices import build_component, relaxed_constant, with_constants
@@ -19,7 +20,7 @@ def build_bulk(component: orm.Dict) -> Any:
     try:
         return FramesData.from_ase(build_component(component.get_dict()), kind="structure")
     except StructureError as error:
-        return ExitCode(400, f"The bulk cell cannot be built: {error}", invalidates_cache=True)
+        return refused(400, f"The bulk cell cannot be built: {error}")
 
 
 @calcfunction
@@ -36,7 +37,7 @@ def lattice_constant(component: orm.Dict, relaxation: FramesData, relax: orm.Dic
     """
     frames = relaxation.frames
     if frames.stresses is None or frames.forces is None:
-        return ExitCode(402, "The labels of the relaxation have no stress.", invalidates_cache=True)
+        return refused(402, "The labels of the relaxation have no stress.")
     first, last = relaxation.to_ase(0)[0], relaxation.to_ase(-1)[0]
     pressure, force = frames.pressures(), float(np.linalg.norm(frames.forces[-1], axis=1).max())
     if abs(pressure[-1]) > relax["max_pressure_GPa"]:
@@ -44,12 +45,12 @@ def lattice_constant(component: orm.Dict, relaxation: FramesData, relax: orm.Dic
             f"The cell is not at rest after {len(frames) - 1} steps: its pressure is {pressure[-1]:+.2f} GPa; raise "
             "`lattice.steps`, or give the constants with `host.a_A` and `interface.metal_a_A`."
         )
-        return ExitCode(401, message, invalidates_cache=True)
+        return refused(401, message)
     try:
         constant = relaxed_constant(component.get_dict(), first, last)
         measured = relaxed_constant(component.get_dict(), first, first)
     except StructureError as error:
-        return ExitCode(400, str(error), invalidates_cache=True)
+        return refused(400, str(error))
     return orm.Dict(
         {
             "component": component.get_dict(),
@@ -71,4 +72,4 @@ def set_constants(specification: orm.Dict, **constants: orm.Dict) -> Any:
     try:
         return orm.Dict(with_constants(specification.get_dict(), values))
     except StructureError as error:
-        return ExitCode(400, f"The cell cannot have these lattice constants: {error}", invalidates_cache=True)
+        return refused(400, f"The cell cannot have these lattice constants: {error}")

@@ -15,7 +15,7 @@ from aiida_cp2k.calculations import Cp2kCalculation
 from aiida_cp2k.utils import merge_dict
 from ase import Atoms
 
-from aiida_haml.calculations.base import also, failures_are_no_cache
+from aiida_haml.calculations.base import also, export_threads, failures_are_no_cache
 from aiida_haml.calculations.cp2k_input import (
     PARENT_WAVE_FUNCTION,
     build_parameters,
@@ -117,6 +117,7 @@ class Cp2kLabelCalculation(Cp2kCalculation):
             self._parsed_inputs = given
         if parent is not None:
             calcinfo.remote_symlink_list.append((given.code.computer.uuid, str(parent), PARENT_WAVE_FUNCTION))
+        calcinfo.prepend_text = export_threads(self.options)
         calcinfo.retrieve_list = ["aiida.out"]
         # What the frames node holds is not kept as text beside it. AiiDA fetches these again if it is stopped between
         # fetching and parsing.

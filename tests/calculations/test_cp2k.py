@@ -27,14 +27,14 @@ def lithium_sulfide():
     return FramesData.from_ase(atoms)
 
 
-def label(code, initial, level, md=None, solver=0, **gaussians):
+def label(code, initial, level, md=None, solver=0, **more):
     inputs = {
-        **gaussians,
         "code": code,
         "initial": initial,
         "level": orm.Dict({key: level[key] for key in ("engine", "name", "theory")}),
         "solver": orm.Dict(level["solver"][solver] if isinstance(solver, int) else solver),
         "metadata": {"options": {"max_wallclock_seconds": 600}},
+        **more,
     }
     if md:
         inputs["md"] = orm.Dict(md)
@@ -69,6 +69,25 @@ def test_a_burst_is_labelled_and_continues_exactly(aiida_profile, cp2k_code, lev
     # The same configuration gets the same label again, within the SCF's threshold.
     assert abs(start.energies[0] - frames.energies[-1]) < 1e-3
     assert np.abs(start.forces[0] - frames.forces[-1]).max() < 5e-3
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("cores", "threads"), [(None, 1), (8, 8)])
+def test_the_job_has_as_many_threads_as_cores(
+    aiida_profile, cp2k_code, levels, lithium_sulfide, tmp_path, monkeypatch, cores, threads
+):
+    """What the prepend text of a computer says for all of its jobs does not hold back one that was given cores."""
+    monkeypatch.chdir(tmp_path)  # a dry run writes into the current folder
+    resources = {
+        "num_machines": 1,
+        "num_mpiprocs_per_machine": 1,
+        **({"num_cores_per_mpiproc": cores} if cores else {}),
+    }
+    metadata = {"options": {"resources": resources}, "dry_run": True, "store_provenance": False}
+    _, node = label(cp2k_code, lithium_sulfide, levels["gfn1-xtb"], metadata=metadata)
+    script = (Path(node.dry_run_info["folder"]) / "_aiidasubmit.sh").read_text()
+    exports = [line for line in script.splitlines() if "export OMP_NUM_THREADS" in line]
+    assert exports[-1] == f"export OMP_NUM_THREADS={threads}"
 
 
 @pytest.mark.engine

@@ -81,7 +81,7 @@ def store(spec: Path, choose: tuple[str, ...], seeds: tuple[int, ...]) -> None:
     for name, specification in _wanted(load(spec), choose, seeds):
         with waiting(f"building {name}"), told():
             made, node = build_candidate.run_get_node(Dict(specification))
-        if not node.is_finished_ok:
+        if made is None or not node.is_finished_ok:
             raise Refusal(f"{name}: {node.exit_message}")
         echo(f"{name}: structure <{made['structure'].pk}>, report <{made['report'].pk}>")
 

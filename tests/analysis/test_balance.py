@@ -176,6 +176,8 @@ def test_the_end_is_what_runs_out_first_and_a_dip_is_no_end():
     [
         {"doping": [{"dopant": "O", "site": "16e", "fraction": 0.25}]},
         {"doping": [{"dopant": "F", "site": "4a", "fraction": 0.5}]},
+        {"doping": [{"dopant": "F", "site": "4d", "fraction": 0.5}], "compensation": "vacancies"},
+        {"doping": [{"dopant": "F", "site": "16e", "fraction": 0.25}], "compensation": "vacancies"},
         {"host": {"name": "Li6PS5Cl", "exchange": 0.5}},
     ],
     ids=str,

@@ -35,6 +35,8 @@ UNREACTED: dict[str, dict[str, Any]] = {
     "O": {"doping": [{"dopant": "O", "site": "16e", "fraction": 0.25}]},
     "Se": {"doping": [{"dopant": "Se", "site": "16e", "fraction": 0.25}]},
     "F": {"doping": [{"dopant": "F", "site": "4a", "fraction": 0.5}]},
+    "F on 4d": {"doping": [{"dopant": "F", "site": "4d", "fraction": 0.5}], "compensation": "vacancies"},
+    "F on 16e": {"doping": [{"dopant": "F", "site": "16e", "fraction": 0.25}], "compensation": "vacancies"},
     "Br": {"doping": [{"dopant": "Br", "site": "4a", "fraction": 0.5}]},
     "Cl-rich": {"doping": [{"dopant": "Cl", "site": "4d", "fraction": 0.25}], "compensation": "vacancies"},
     "exchange 0.5": {"host": {"name": "Li6PS5Cl", "lithium": "24g", "exchange": 0.5}},

@@ -117,17 +117,20 @@ def _cell(value: Any) -> str:
 
 
 @structure.command()
-@click.option("-o", "--output", type=FOLDER, default=None, help="Write each phase there as CIF too.")
+@click.option("-o", "--output", type=FOLDER, default=None, help="Write a cell of each phase there as CIF too.")
 def references(output: Path | None) -> None:
-    """List the reference phases, their lattice constants and where these come from."""
+    """List what an interphase is compared with: each phase, its role, what it conducts, where it comes from.
+
+    A screen leaves out what holds an element that no candidate has.
+    """
+    from ase.data import chemical_symbols
     from ase.io import write
 
-    from aiida_haml.structures.crystals import REFERENCE_PHASES
+    from aiida_haml.analysis.references.phases import reference_phases
 
-    for name, phase in REFERENCE_PHASES.items():
-        atoms = phase.build()
-        constants = ", ".join(f"{length:.4g}" for length in atoms.cell.lengths())
-        echo(f"{name:10} {atoms.get_chemical_formula():16} {constants:22} A  {phase.source}")
-        if output is not None:
-            making(output)
-            write(output / f"{name}.cif", atoms, format="cif")
+    phases = reference_phases(tuple(sorted(chemical_symbols[1:])))
+    _print_table([{name: getattr(phase, name) for name in ("name", "role", "conducts", "source")} for phase in phases])
+    if output is not None:
+        making(output)
+        for phase in phases:
+            write(output / f"{phase.name}.cif", phase.cells[0], format="cif")

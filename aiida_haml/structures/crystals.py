@@ -1,4 +1,4 @@
-"""Crystals: the argyrodite host, lithium metal, and the phases that an interphase is compared with.
+"""Crystals: the argyrodite host, lithium metal, and products of their reaction.
 
 Lattice constants are experimental, near room temperature; each :class:`Phase` names its source. Interfaces at
 a DFT level of theory want that level's own constant: every builder takes ``a``.
@@ -39,8 +39,6 @@ class Phase:
         Angstrom; as long as a where left out.
     beta : float
         Degrees; 90 but for monoclinic phases.
-    compared : bool
-        Whether the environments of an interphase are compared with it; phases that are kept for completeness are not.
     """
 
     name: str
@@ -51,7 +49,6 @@ class Phase:
     b: float | None = None
     c: float | None = None
     beta: float = 90.0
-    compared: bool = True
 
     def build(self, a: float | None = None) -> Atoms:
         """Return the conventional cell with the Wyckoff label of each atom in ``arrays['sites']``.
@@ -183,7 +180,8 @@ LITHIUM_MONOPHOSPHIDE = Phase(
 #: Hosts that can be doped and put against a metal, by name.
 HOSTS = {ARGYRODITE.name: ARGYRODITE}
 
-#: What the environments of an interphase are compared with, by name.
+#: Crystals whose bonds and layers interfaces are built with, by name; the library that environments are compared with
+#: is `aiida_haml.analysis.references.phases`.
 REFERENCE_PHASES = {
     phase.name: phase
     for phase in (
@@ -209,35 +207,3 @@ def argyrodite(a: float = ARGYRODITE.a) -> Atoms:
 def lithium(a: float = LITHIUM.a) -> Atoms:
     """Return the cubic cell of bcc lithium, two atoms; ``a`` in Angstrom."""
     return LITHIUM.build(a)
-
-
-def host(name: str, a: float | None = None) -> Atoms:
-    """Return the conventional cell of a host.
-
-    Raises
-    ------
-    StructureError
-        If no host has that name.
-    """
-    if name not in HOSTS:
-        raise StructureError("host", name, "is not a known host", f"Choose one of {', '.join(HOSTS)}.")
-    return HOSTS[name].build(a)
-
-
-def reference_phase(name: str) -> Atoms:
-    """Return the conventional cell of one reference phase.
-
-    Raises
-    ------
-    StructureError
-        If no reference phase has that name.
-    """
-    if name not in REFERENCE_PHASES:
-        known = ", ".join(REFERENCE_PHASES)
-        raise StructureError("reference phase", name, "is not known", f"Choose one of {known}.")
-    return REFERENCE_PHASES[name].build()
-
-
-def reference_phases() -> dict[str, Atoms]:
-    """Return the cell of each phase that the analysis compares with: the products, bcc Li, and the electrolyte."""
-    return {name: phase.build() for name, phase in REFERENCE_PHASES.items() if phase.compared}

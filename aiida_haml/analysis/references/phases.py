@@ -57,6 +57,8 @@ class ReferencePhase:
         `CRYSTAL`, `SOLID_SOLUTION` or `AMORPHOUS`.
     conducts : str
         One of `CONDUCTS`.
+    source : str
+        Where the cells come from.
     """
 
     name: str
@@ -64,6 +66,7 @@ class ReferencePhase:
     cells: tuple[Atoms, ...]
     form: str = CRYSTAL
     conducts: str = IONS
+    source: str = ""
 
 
 @lru_cache(maxsize=8)
@@ -88,7 +91,7 @@ def reference_phases(
     phases = [*_hosts(host), *_library(), *(_own(text) for text in references)]
     phases = [p for p in phases if set(p.cells[0].get_chemical_symbols()) <= set(elements)]
     phases += [
-        ReferencePhase(name, PRODUCT, tuple(cells), form)
+        ReferencePhase(name, PRODUCT, tuple(cells), form, source="built")
         for form, families in (
             (SOLID_SOLUTION, solid_solutions(elements)),
             (AMORPHOUS, amorphous_products(elements)),
@@ -112,7 +115,7 @@ def _library() -> Iterator[ReferencePhase]:
 def _hosts(host: str) -> Iterator[ReferencePhase]:
     if not host:
         for name, phase in crystals.HOSTS.items():
-            yield ReferencePhase(name, ELECTROLYTE, (_repeated(phase.build()),))
+            yield ReferencePhase(name, ELECTROLYTE, (_repeated(phase.build()),), source=phase.source)
         return
     settings = host_settings(json.loads(host))
     sites = parent(settings)
@@ -122,13 +125,14 @@ def _hosts(host: str) -> Iterator[ReferencePhase]:
 
 def _own(text: str) -> ReferencePhase:
     own = Reference.read(json.loads(text), "references")
-    return ReferencePhase(own.name, own.role, (_repeated(own.atoms),), CRYSTAL, own.conducts)
+    return ReferencePhase(own.name, own.role, (_repeated(own.atoms),), CRYSTAL, own.conducts, own.crystal.source)
 
 
 def _of_library(text: str) -> ReferencePhase:
     block: CIFBlock = next(iter(parse_cif(StringIO(text))))
     atoms = _repeated(block.get_atoms(store_tags=False))
-    return ReferencePhase(block.name, str(block["_haml_role"]), (atoms,), CRYSTAL, str(block["_haml_conducts"]))
+    role, conducts, source = (str(block[f"_haml_{tag}"]) for tag in ("role", "conducts", "source"))
+    return ReferencePhase(block.name, role, (atoms,), CRYSTAL, conducts, source)
 
 
 def _repeated(atoms: Atoms) -> Atoms:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from aiida_haml.structures.crystals import reference_phase
+from aiida_haml.structures.crystals import REFERENCE_PHASES
 from aiida_haml.structures.geometry import pairs_within
 from aiida_haml.structures.interface.stacking import (
     CONTACTS,
@@ -43,7 +43,7 @@ def test_a_pair_across_the_boundary_is_seen():
 def test_contacts_are_the_neighbour_distances_of_the_binary_compounds():
     compounds = {"S": "Li2S", "O": "Li2O", "Se": "Li2Se", "Cl": "LiCl", "F": "LiF", "P": "Li3P"}
     for element, name in compounds.items():
-        atoms = reference_phase(name)
+        atoms = REFERENCE_PHASES[name].build()
         symbols = np.array(atoms.get_chemical_symbols())
         pairs = pairs_within(atoms, 3.0)
         between = (symbols[pairs.i] == "Li") & (symbols[pairs.j] == element)

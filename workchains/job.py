@@ -12,6 +12,8 @@ from aiida_haml.workchains.once import OnceWorkChain
 
 #: Exit codes that the schedulers' plugins of AiiDA set.
 OUT_OF_MEMORY, OUT_OF_WALLTIME, NODE_FAILURE = 110, 120, 140
+#: Exit codes of jobs whose files did not come back whole: no folder, no output in it, or one that cannot be read.
+NOT_BROUGHT_BACK = (100, 200, 210, 301)
 #: Times that a job which left nothing is started anew.
 MAX_TRIES = 2
 #: Factor on the memory that is asked for, where the job was killed for want of it.
@@ -67,10 +69,12 @@ class JobWorkChain(OnceWorkChain, BaseRestartWorkChain):
         self.report(f"{node.process_label}<{node.pk}> failed ({failure(node)}); {what}.")
         return ProcessHandlerReport(do_break=True)
 
-    def try_anew(self, node: orm.CalcJobNode, what: str = "starting it anew") -> ProcessHandlerReport:
+    def try_anew(
+        self, node: orm.CalcJobNode, what: str = "starting it anew", times: int = MAX_TRIES
+    ) -> ProcessHandlerReport:
         """Start a job anew that left nothing, a bounded number of times."""
         self.ctx.tries += 1
-        return self.again(node, what) if self.ctx.tries <= MAX_TRIES else self.give_up(node)
+        return self.again(node, what) if self.ctx.tries <= times else self.give_up(node)
 
     def give_up(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
         """End without a result."""
@@ -93,6 +97,11 @@ class JobWorkChain(OnceWorkChain, BaseRestartWorkChain):
             options["max_memory_kb"] = MORE_MEMORY * limit
             return self.try_anew(node, f"starting it anew with {options['max_memory_kb']} kB of memory")
         return self.try_anew(node)
+
+    @process_handler(priority=60)
+    def came_back_broken(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Start anew, once, what a full or absent file system may have broken: what is unreadable twice stays so."""
+        return self.try_anew(node, times=1) if node.exit_status in NOT_BROUGHT_BACK else None
 
 
 def failure(node: orm.CalcJobNode) -> str:

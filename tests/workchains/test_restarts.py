@@ -104,6 +104,13 @@ def test_what_left_nothing_is_started_anew_a_bounded_number_of_times(burst, cp2k
     assert not any(node.base.caching.is_valid_cache for node in nodes)
 
 
+@pytest.mark.parametrize("status", [100, 200, 210, 301])
+def test_what_came_back_broken_is_started_anew_once(burst, cp2k_code, status):
+    nodes = [cp2k(cp2k_code, status) for _ in range(2)]
+    assert [inspect(burst, node).status for node in nodes] == [0, 403]
+    assert not any(node.base.caching.is_valid_cache for node in nodes)
+
+
 @pytest.mark.parametrize("n_jobs", [2, 3])
 def test_a_burst_out_of_jobs_is_as_long_as_it_got(structure, cp2k_code, n_jobs):
     job_inputs = {"code": cp2k_code, "initial": structure, "level": orm.Dict(LEVEL), "md": orm.Dict(MD)}

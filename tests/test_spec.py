@@ -268,7 +268,7 @@ level_of_theory: teacher
 
 def test_files_are_read_and_their_content_kept(tmp_path):
     """A specification is whole without the files that it was made of."""
-    crystals.host("Li6PS5Cl").write(tmp_path / "mine.cif")
+    crystals.argyrodite().write(tmp_path / "mine.cif")
     path = tmp_path / "spec.yaml"
     path.write_text("name: x\nhost: {name: mine, file: mine.cif}\ndopings: [pristine]\n")
     spec = load_spec(path)

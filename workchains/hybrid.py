@@ -217,6 +217,7 @@ class HybridWorkChain(LearningWorkChain):
         }
         learned = self.ctx.records[f"learning_{self.ctx.round:04d}"]
         known = {"tests": self.ctx.tests, "calibration": self.ctx.calibration, "learning": learned}
+        known["plan"] = self.ctx.plans
         nodes |= {name: node for name, node in known.items() if node is not None}
         judged = judge_round(orm.Dict(self.ctx.settings["rounds"]), **nodes, metadata=self.named("judge"))
         self.ctx.calibration, self.ctx.verdicts = judged["calibration"], judged["verdicts"]

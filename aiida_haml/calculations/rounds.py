@@ -20,6 +20,7 @@ from aiida_haml.learning.plan import (
     WatchSettings,
     deviation_limit,
     first_plan,
+    hottest,
     next_plan,
     thresholds,
 )
@@ -64,9 +65,10 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
         Of `RoundSettings`.
     **nodes
         ``tests`` (errors of the driving potential, where there was one), ``calibration`` (of the round before),
-        ``learning`` (what the learner found; where a challenger won, the old one's calibration is forgotten), and by
-        candidate, as ``SLUG__NAME``: ``start`` (what the round went on from), ``burst``, and where there are any
-        ``stretch``, and ``probes`` with ``why`` (each was chosen, and its time) and ``parameters`` (of the job).
+        ``learning`` (what the learner found; where a challenger won, the old one's calibration is forgotten), ``plan``
+        (of the round: a burst hotter than its `max_burst_temperature_K` does not stay), and by candidate, as
+        ``SLUG__NAME``: ``start`` (what the round went on from), ``burst``, and where there are any ``stretch``, and
+        ``probes`` with ``why`` (each was chosen, and its time) and ``parameters`` (of the job).
 
     Returns
     -------
@@ -80,12 +82,15 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
     known = nodes["calibration"].get_dict() if "calibration" in nodes else {}
     calibration, shortest = _calibration(known), dict(known.get("shortest", {}))
     verdicts: dict[str, Any] = {}
+    plans = nodes["plan"].get_dict() if "plan" in nodes else {}
     for slug, of in by_candidate(nodes).items():
         probes, burst = _points(slug, of, tests)
         calibration = calibration.extended(_pairs(slug, tests))
         _shorten(shortest, of)
         end = _end(of["stretch"]) if "stretch" in of else None
         verdict = judge(chosen, end, probes, burst)
+        if too_hot := _too_hot(of, plans.get(slug, {}).get("max_burst_temperature_K")):
+            verdict = verdict.without_burst(too_hot)
         verdicts[slug] = verdict.to_dict() | _progress(of, verdict)
     if "learning" in nodes:
         calibration = _renewed(calibration, nodes["learning"].get_dict())
@@ -173,18 +178,30 @@ def _pairs(slug: str, tests: orm.ArrayData | None) -> list[tuple[float, float]]:
     return pairs
 
 
+def _temperature(of: Mapping[str, Any]) -> float | None:
+    """Return the mean temperature of a candidate's burst, K; None without velocities."""
+    if "burst" not in of or (run := of["burst"].frames).velocities is None:
+        return None
+    return float(run.temperatures().mean())
+
+
+def _too_hot(of: Mapping[str, Any], limit: float | None) -> str | None:
+    """Say that a burst is hotter than a reaction makes it: its ab initio forces are wrong, or its cell explodes."""
+    temperature = _temperature(of)
+    if limit is None or temperature is None or temperature <= limit:
+        return None
+    return f"The burst does not stay: at {temperature:.0f} K it is hotter than the {limit:.0f} K that AIMD may reach."
+
+
 def _progress(of: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     """Return how far the time line got, and what that took."""
     start = _end(of["start"])
     stretch = (verdict.end_fs - start) if verdict.end_fs is not None else 0.0
     burst: FramesData | None = of.get("burst")
     lasting = 0.0
-    temperature = None
-    if burst is not None:
-        run = burst.frames
-        assert run.times is not None
-        lasting = float(run.times[-1] - run.times[0]) if verdict.burst_stays else 0.0
-        temperature = float(run.temperatures().mean()) if run.velocities is not None else None
+    if burst is not None and verdict.burst_stays:
+        times = burst.get_array("times")
+        lasting = float(times[-1] - times[0])
     n_labels = sum(len(of[name]) for name in ("burst", "probes") if name in of)
     return {
         "stretch_fs": stretch,
@@ -192,7 +209,7 @@ def _progress(of: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
         "advanced_fs": stretch + lasting,
         "reached_fs": start + stretch + lasting,
         "n_labels": n_labels,
-        "temperature_K": temperature,
+        "temperature_K": _temperature(of),
     }
 
 
@@ -213,7 +230,9 @@ def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Di
     Returns
     -------
     Dict
-        By slug the fields of a `Plan`, ``remaining_steps`` and ``watch``, the numbers that end a stretch.
+        By slug the fields of a `Plan`, ``remaining_steps``, ``watch``, the numbers that end a stretch, and
+        ``max_burst_temperature_K``: a burst's heat raises what a stretch may reach, but only as far as a stretch from
+        the thermostat's temperature might have got by itself, and a burst may get as far from there. Our choice.
     """
     content = settings.get_dict()
     rounds = RoundSettings.from_dict(content["rounds"])
@@ -229,10 +248,13 @@ def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Di
         plan = _planned(slug, rounds, content, nodes, verdict, remaining)
         if plan is None:
             continue
-        heat = max(candidate["temperature_K"], (verdict or {}).get("temperature_K") or 0.0)
+        normal, n_atoms = candidate["temperature_K"], candidate["n_atoms"]
+        heated = hottest(watch, normal, n_atoms)
+        reference = min(max(normal, (verdict or {}).get("temperature_K") or 0.0), heated)
         plans[slug] = plan.to_dict() | {
             "remaining_steps": remaining,
-            "watch": thresholds(watch, heat, candidate["n_atoms"], limit, known.get("shortest", {})),
+            "watch": thresholds(watch, reference, n_atoms, limit, known.get("shortest", {})),
+            "max_burst_temperature_K": hottest(watch, heated, n_atoms),
         }
     return orm.Dict(plans)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.settings import Settings, require_choice
@@ -84,6 +84,10 @@ class Verdict(Settings):
     def believed(self) -> bool:
         """Whether every point of the round found the potential within its tolerances."""
         return self.action in ("accept", "absent") and not self.false_state
+
+    def without_burst(self, why: str) -> Verdict:
+        """Return the verdict on a round whose burst does not go on the time line, for a reason in a sentence."""
+        return replace(self, burst_stays=False, reason=f"{self.reason} {why}")
 
 
 def judge(

@@ -26,7 +26,7 @@ class Plan(Settings):
     n_labels : int
         Labels spent so far.
     n_fruitless : int
-        Rounds in a row whose stretch brought nothing.
+        Rounds in a row whose stretch brought nothing, or without one, whose burst did not stay.
     reason : str
         Why, in a sentence for the log.
     """
@@ -91,7 +91,7 @@ def next_plan(settings: RoundSettings, previous: Plan, verdict: Verdict, progres
     burst.
     """
     n_labels = previous.n_labels + progress.n_labels
-    tried = verdict.action != "absent"
+    tried = verdict.action != "absent" or not verdict.burst_stays
     n_fruitless = previous.n_fruitless + 1 if tried and progress.stretch_steps == 0 else 0
     if over := _over(settings, n_labels, n_fruitless, progress):
         return Plan(0, 0, n_labels, n_fruitless, over)
@@ -207,6 +207,12 @@ class WatchSettings(Settings):
             require_number(name, getattr(self, name))
 
 
+def hottest(watch: WatchSettings, reference: float, n_atoms: int) -> float:
+    """Return the temperature, K, that a cell may reach by fluctuation or reaction from a reference, K."""
+    sigma = math.sqrt(2.0 / max(3 * n_atoms - 3, 1))  # relative fluctuation of the canonical kinetic energy
+    return reference * max(watch.heating, 1.0 + watch.temperature_sigmas * sigma)
+
+
 def thresholds(
     watch: WatchSettings,
     reference: float,
@@ -227,14 +233,12 @@ def thresholds(
     shortest : mapping of str to float
         Shortest distance in the labels by pair of elements ("Li-S"), Angstrom.
     """
-    sigma = math.sqrt(2.0 / max(3 * n_atoms - 3, 1))  # relative fluctuation of the canonical kinetic energy
-    hottest = reference * max(watch.heating, 1.0 + watch.temperature_sigmas * sigma)
     return {
         "every": watch.every,
         "margin_fs": watch.margin_fs,
         "soft_fraction": watch.soft_fraction,
         "max_deviation": max_deviation,
-        "max_temperature_K": hottest,
+        "max_temperature_K": hottest(watch, reference, n_atoms),
         "max_kinetic_energy_eV": watch.kinetic_energy_kT * units.kB * reference,
         "max_drift_eV_per_atom": watch.max_drift,
         "max_pressure_GPa": watch.max_pressure_GPa,

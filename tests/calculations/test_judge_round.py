@@ -1,12 +1,16 @@
 """The calcfunction of the judge: what is known of a committee is forgotten with it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_haml.calculations.rounds import judge_round
+from aiida_haml.calculations.rounds import judge_round, plan_round
 from aiida_haml.data.frames import FramesData
 from aiida_haml.engines.pairs import shortest_distances
+from aiida_haml.frames import maxwell_boltzmann
+from aiida_haml.learning.plan import WatchSettings
 from aiida_haml.learning.rounds import RoundSettings
 from tests.labels import emt_frames
 
@@ -61,3 +65,35 @@ def test_a_hole_teaches_and_decides_nothing(aiida_profile_clean):
     met = shortest_distances(stretch[[1, 2, 3]], 5.0)
     found = told["calibration"].get_dict()["shortest"]
     assert found == pytest.approx(met, rel=1e-6)
+
+
+def round_with_a_burst_at(temperature):
+    """Plan and judge a first round, and plan the next one."""
+    run = emt_frames(4)
+    velocities = np.array([maxwell_boltzmann(run.masses, temperature, seed) for seed in range(len(run))])
+    burst = FramesData(
+        dataclasses.replace(run, velocities=velocities), kind="burst", level_of_theory="emt-0123456789ab@ase-3"
+    )
+    told = {"rounds": RoundSettings().to_dict(), "watch": WatchSettings().to_dict()}
+    settings = orm.Dict(told | {"timestep_fs": 1.0, "simulated_fs": 1000.0, "n_committee": 2})
+    candidates = orm.Dict({"a": {"temperature_K": 300.0, "n_atoms": 68}})
+    first = plan_round(settings, candidates)
+    judged = judge_round(orm.Dict(told["rounds"]), plan=first, a__start=FramesData(run[0]), a__burst=burst)
+    return judged["verdicts"]["a"], first["a"], plan_round(settings, candidates, previous=first, **judged)["a"]
+
+
+def test_a_reaction_may_heat_a_burst_and_what_follows_it(aiida_profile_clean):
+    verdict, before, after = round_with_a_burst_at(450.0)
+    assert verdict["burst_stays"]
+    assert verdict["advanced_fs"] > 0
+    assert after["watch"]["max_temperature_K"] == pytest.approx(1.5 * before["watch"]["max_temperature_K"])
+    assert after["n_fruitless"] == 0
+
+
+def test_a_burst_that_explodes_stays_off_the_time_line_and_raises_no_limit_without_bound(aiida_profile_clean):
+    verdict, before, after = round_with_a_burst_at(1500.0)
+    assert not verdict["burst_stays"]
+    assert verdict["advanced_fs"] == 0
+    assert "1500 K" in verdict["reason"]
+    assert after["watch"]["max_temperature_K"] <= before["max_burst_temperature_K"] < 800.0
+    assert after["n_fruitless"] == 1, "a cell that explodes again and again comes to an end"

@@ -90,6 +90,7 @@ def _event(state: ProcessState, seen: dict[int, str]) -> str | None:
 
 def _running(now: Progress) -> str:
     parts = [f"{c.slug} {', '.join(c.running)} ({c.simulated_fs:.0f} fs)" for c in now.candidates if c.running]
+    parts += [f"for all {', '.join(now.shared)}"] if now.shared else []
     return "; ".join(parts) or ("preparing the next step" if daemon_runs() else NO_DAEMON)
 
 
@@ -105,3 +106,5 @@ def _print_progress(now: Progress) -> None:
         state += f" ({', '.join(c.running)})" if c.running else ""
         numbers = f"{c.round:>5}  {c.n_bursts:>6}  {c.n_stretches:>9}  {c.simulated_fs:>8.1f}"
         echo(f"{c.slug:<{width}}  {numbers}  {state}")
+    if now.shared:
+        echo(f"for all: {', '.join(now.shared)}")

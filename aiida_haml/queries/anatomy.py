@@ -29,16 +29,24 @@ OF = "__"
 
 
 class Calls:
-    """Who started whom among some processes, read in one statement.
+    """Who started whom among some processes, and for which candidates, read in two statements.
 
     Parameters
     ----------
     pks : iterable of int
         Processes, with those above them up to where one wants to ask.
+
+    Attributes
+    ----------
+    slugs : set of str
+        Of the candidates that those at the top were given.
     """
 
     def __init__(self, pks: Iterable[int]) -> None:
-        self._link = {link.target: link for link in links_into(pks, CALLS)}
+        here = set(pks)
+        self._link = {link.target: link for link in links_into(here, CALLS)}
+        # What has a name of its own is not always a candidate: a screen relaxes lattices side by side too.
+        self.slugs = _slugs((here | {link.source for link in self._link.values()}) - set(self._link))
         self._candidates: dict[int, str] = {}
 
     def candidate(self, pk: int) -> str:
@@ -48,8 +56,8 @@ class Calls:
             path.append(pk)
             pk = self._link[pk].source
         if pk not in self._candidates:
-            slug, of, _ = self._link[pk].label.partition(OF) if pk in self._link else ("", "", "")
-            self._candidates[pk] = slug if of else ""
+            slug = self._link[pk].label.partition(OF)[0] if pk in self._link else ""
+            self._candidates[pk] = slug if slug in self.slugs else ""
         self._candidates.update(dict.fromkeys(path, self._candidates[pk]))
         return self._candidates[pk]
 
@@ -80,3 +88,9 @@ class Calls:
         while here is not None and here not in among:
             here = self.caller(here)
         return here
+
+
+def _slugs(processes: Iterable[int]) -> set[str]:
+    prefix = f"candidates{OF}"
+    labels = (link.label for link in links_into(processes, ["input_work"]))
+    return {label.removeprefix(prefix) for label in labels if label.startswith(prefix)}

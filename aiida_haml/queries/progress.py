@@ -12,7 +12,7 @@ from aiida import orm
 from aiida_haml.queries.anatomy import ENDED, FAILURES, HYBRID, JUDGE, KINDS, OF, Calls
 from aiida_haml.queries.jobs import CACHED_FROM
 from aiida_haml.queries.rows import rows
-from aiida_haml.queries.walks import called_descendants, links_into, links_out_of, pk_of
+from aiida_haml.queries.walks import called_descendants, links_out_of, pk_of
 
 #: Names of what a hybrid run starts for a candidate in a round: ``SLUG__burst_0003``.
 _SEGMENT = re.compile(rf".+{OF}(?P<kind>burst|stretch)_(?P<round>\d+)")
@@ -129,6 +129,11 @@ class Progress:
     candidates: list[CandidateProgress]
     reached: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def shared(self) -> list[str]:
+        """Kinds of jobs under way that serve all candidates: a training, the ranking, isolated atoms."""
+        return [s.kind for s in self.processes if s.kind and not s.ended and not s.candidate]
+
 
 def progress(screen: orm.ProcessNode, before: Progress | None = None) -> Progress:
     """Ask how far a screen is.
@@ -142,12 +147,13 @@ def progress(screen: orm.ProcessNode, before: Progress | None = None) -> Progres
     pk = pk_of(screen)
     known = {s.pk: s for s in (before.screen, *before.processes) if s.ended} if before is not None else {}
     everything = {pk} | called_descendants(pk)
-    states = known | _read(everything - set(known), Calls(everything))
-    candidates = {slug: CandidateProgress(slug) for slug in _slugs(pk)}
+    calls = Calls(everything)
+    states = known | _read(everything - set(known), calls)
+    candidates = {slug: CandidateProgress(slug) for slug in sorted(calls.slugs)}
     below = [states[key] for key in sorted(everything - {pk})]
     for state in below:
         if state.candidate:
-            _note(candidates.setdefault(state.candidate, CandidateProgress(state.candidate)), state)
+            _note(candidates[state.candidate], state)
     judges = {state.pk for state in below if state.process_type == JUDGE}
     reached = (before.reached if before is not None else {}) | _reached(judges - set(known))
     hybrid = next((state for state in reversed(below) if state.process_type == HYBRID), None)
@@ -156,12 +162,6 @@ def progress(screen: orm.ProcessNode, before: Progress | None = None) -> Progres
         candidate.process, candidate.failure = hybrid, failures.get(slug)
         candidate.simulated_fs = reached.get(slug, 0.0)
     return Progress(states[pk], below, list(candidates.values()), reached)
-
-
-def _slugs(screen: int) -> list[str]:
-    prefix = f"candidates{OF}"
-    labels = (link.label for link in links_into([screen], ["input_work"]))
-    return sorted(label.removeprefix(prefix) for label in labels if label.startswith(prefix))
 
 
 def _read(pks: Iterable[int], calls: Calls) -> dict[int, ProcessState]:

@@ -4,7 +4,10 @@ import pytest
 from aiida import orm
 from aiida.tools.archive import create_archive, import_archive
 
+from aiida_haml.cli import follow
+from aiida_haml.cli.screen import NO_DAEMON
 from aiida_haml.groups import LabelGroup, add_labels, add_screen
+from aiida_haml.queries.progress import progress
 from tests.cli.running import run
 from tests.graphs import Builder, frames, lay_screen
 
@@ -115,6 +118,20 @@ def test_cost_by_candidate_and_person(builder):
     table = run("cost", graph["screen"].pk, "--by", "candidate")
     assert {line.split()[0] for line in table.splitlines()[1:3]} == {"all", "c000"}
     assert graph["screen"].user.email in run("cost", graph["screen"].pk, "--by", "person")
+
+
+def test_a_training_is_no_pause(builder, monkeypatch):
+    graph = lay_screen(builder, ended=False).made
+    job = builder.process(orm.CalcJobNode, "haml.learn", {}, graph["hybrid"], "learn_0003", state="running")
+    builder.end()
+    assert "for all: training" in run("screen", "status", graph["screen"].pk)
+    assert follow._running(progress(graph["screen"])) == "for all training"
+    job.set_process_state("finished")
+    job.seal()
+    assert "for all" not in run("screen", "status", graph["screen"].pk)
+    for runs, told in ((True, "preparing the next step"), (False, NO_DAEMON)):
+        monkeypatch.setattr(follow, "daemon_runs", lambda runs=runs: runs)
+        assert follow._running(progress(graph["screen"])) == told
 
 
 def test_failures_and_doubts_are_told(builder):

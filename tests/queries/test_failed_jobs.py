@@ -12,7 +12,8 @@ def test_a_screen_that_went_well_has_none(graph):
 
 def test_each_kind_of_outcome_is_told(builder):
     """A job run again, a candidate left out, and one training that took everything along."""
-    screen = builder.process(orm.WorkChainNode, "haml.screen", {}, exit_status=401)
+    given = {f"candidates__{slug}": orm.Dict({}) for slug in "abc"}
+    screen = builder.process(orm.WorkChainNode, "haml.screen", given, exit_status=401)
     hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", {}, screen, "dynamics", exit_status=412)
 
     def label(slug, *statuses, exit_status=0):
@@ -50,7 +51,7 @@ def test_each_kind_of_outcome_is_told(builder):
 
 
 def test_another_round_is_no_second_try(builder):
-    hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", {})
+    hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", {"candidates__a": orm.Dict({})})
     failed = builder.process(orm.CalcJobNode, "haml.cp2k", {}, hybrid, "a__burst_0003", exit_status=300)
     builder.process(orm.CalcJobNode, "haml.cp2k", {}, hybrid, "a__burst_0004")
     (failure,) = failures(hybrid)
@@ -64,7 +65,7 @@ def test_a_process_that_failed_by_itself_is_its_own_failure(builder):
 
 
 def test_the_number_of_statements_does_not_grow(builder, count_statements):
-    hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", {})
+    hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", {"candidates__a": orm.Dict({})})
     counts = []
     for number in range(4):
         builder.process(orm.CalcJobNode, "haml.cp2k", {}, hybrid, f"a__burst_{number:04d}", exit_status=300)

@@ -2,6 +2,7 @@
 
 from aiida import orm
 
+from aiida_haml.queries import cost
 from aiida_haml.queries.progress import progress
 from tests.graphs import lay_screen
 
@@ -35,6 +36,33 @@ def test_what_runs_is_shown(builder):
     (candidate,) = progress(graph["screen"]).candidates
     assert "labels" in candidate.running
     assert progress(graph["screen"]).processes[-1].pk == job.pk
+
+
+def test_what_serves_all_candidates_is_seen_while_it_runs(builder):
+    """Hours of a training, of the ranking or of isolated atoms are nobody's own, and no pause either."""
+    graph = lay_screen(builder, ended=False).made
+    builder.process(orm.CalcJobNode, "haml.learn", {}, graph["hybrid"], "learn_0003", state="running")
+    atoms = builder.process(orm.WorkChainNode, "haml.atoms", {}, graph["hybrid"], "atoms", state="running")
+    builder.process(orm.CalcJobNode, "haml.cp2k", {}, atoms, "atom_Li", state="running")
+    builder.process(orm.CalcJobNode, "haml.cp2k", {}, graph["hybrid"], "c000__burst_0003", state="running")
+    builder.end()
+    now = progress(graph["screen"])
+    assert now.shared == ["training", "labels"]
+    assert [c.running for c in now.candidates] == [["labels"]]
+
+
+def test_a_component_whose_lattice_is_relaxed_is_no_candidate(builder):
+    """It has a name of its own and jobs of its own, as a candidate has."""
+    graph = lay_screen(builder, ended=False).made
+    lattices = builder.process(orm.WorkChainNode, "haml.lattices", {}, graph["screen"], "lattices", state="running")
+    label = builder.process(
+        orm.WorkChainNode, "haml.label", {}, lattices, "electrolyte_000__relaxation", state="running"
+    )
+    builder.process(orm.CalcJobNode, "haml.cp2k", {}, label, "iteration_01", state="running")
+    now = progress(graph["screen"])
+    assert [c.slug for c in now.candidates] == ["c000"]
+    assert now.processes[-1].candidate == ""
+    assert set(cost(graph["screen"]).candidates) == {"c000", "all"}
 
 
 def test_why_a_trajectory_ended_is_told(builder):

@@ -33,7 +33,8 @@ def test_a_label_teaches_onward_through_pools_and_champions(graph):
 def test_a_label_teaches_the_candidates_of_other_screens_that_share_the_pool(builder):
     label = builder.label(frames("structure", n=1).store(), seed=80)
     pool = builder.gather({"a__burst_0000": label})
-    screens = [builder.process(orm.WorkChainNode, "haml.screen", {}) for _ in range(2)]
+    given = {f"candidates__{slug}": orm.Dict({}).store() for slug in ("b", "c")}
+    screens = [builder.process(orm.WorkChainNode, "haml.screen", given) for _ in range(2)]
     for number, screen in enumerate(screens):
         screen.label = f"screen {number}"
         own = builder.label(frames("structure", n=1).store(), seed=81 + number)

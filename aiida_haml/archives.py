@@ -94,7 +94,7 @@ def unpack(path: Path) -> Arrival:
             specification = screen.inputs.specification.get_dict() if "specification" in screen.inputs else {}
             add_screen(screen, screen.label or str(pk), specification)
     merge_imported()
-    collect()
+    collect(new)
     return Arrival(new, len(known), screens)
 
 

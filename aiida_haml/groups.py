@@ -22,6 +22,7 @@ from aiida_haml.storage import patiently
 
 G = TypeVar("G", bound=orm.Group)
 
+_AT_A_LEVEL: tuple[Any, ...] = (FramesData, LabelPoolData, PotentialData)
 _IMPORTED = re.compile(r"(?P<label>.+) \(Imported #\d+\)")
 
 
@@ -105,15 +106,23 @@ def add_potentials(nodes: Iterable[PotentialData]) -> list[PotentialGroup]:
     return groups
 
 
-def collect() -> tuple[int, int]:
-    """Put the labels, pools and potentials of the whole database into their groups; return the numbers of nodes.
+def collect(pks: Iterable[int] | None = None) -> tuple[int, int]:
+    """Put labels, pools and potentials into their groups; return the numbers of nodes.
 
     For databases that were filled before there were groups, and archives that came without them. What is no label, or
     was imported and belongs to no level of theory, is passed over.
+
+    Parameters
+    ----------
+    pks : iterable of int, optional
+        Only of these nodes; of the whole database otherwise.
     """
-    labels = [node for cls in (FramesData, LabelPoolData) for node in orm.QueryBuilder().append(cls).all(flat=True)]
-    labels = [node for node in labels if not isinstance(node, FramesData) or node.has_labels]
-    potentials = [node for node in orm.QueryBuilder().append(PotentialData).all(flat=True) if node.level_of_theory]
+    filters: dict[str, Any] = {"attributes.level_of_theory": {"like": "%"}}
+    if pks is not None:
+        filters["id"] = {"in": [-1, *pks]}  # an empty list is refused
+    found = orm.QueryBuilder().append(_AT_A_LEVEL, filters=filters).all(flat=True)
+    potentials = [node for node in found if isinstance(node, PotentialData)]
+    labels = [node for node in found if isinstance(node, LabelPoolData) or getattr(node, "has_labels", False)]
     add_labels(labels)
     add_potentials(potentials)
     return len(labels), len(potentials)

@@ -89,10 +89,13 @@ def labels_from(said: str, level: str, elements: Iterable[str]) -> dict[str, Any
     """
     known = set(elements)
     if said == OWN:
-        of_level = {"or": [{"==": level}, {"like": f"{level}@%"}]}
-        query = orm.QueryBuilder().append(LabelPoolData, filters={"attributes.level_of_theory": of_level})
-        pools: list[Any] = [pool for pool in query.all(flat=True) if set(pool.elements) <= known]
-        return {"pool": max(pools, key=lambda pool: (pool.n_labels, pool.pk))} if pools else {}
+        query = orm.QueryBuilder().append(
+            LabelPoolData,
+            filters={"attributes.level_of_theory": {"or": [{"==": level}, {"like": f"{level}@%"}]}},
+            project=["attributes.n_labels", "id", "attributes.elements"],
+        )
+        pools = [(n_labels, pk) for n_labels, pk, elements in query.all() if set(elements) <= known]
+        return {"pool": orm.load_node(max(pools)[1])} if pools else {}
     node = _stored(LabelPoolData, "labels", said, f"give '{OWN}', or the pk that 'aiida-haml labels gather' prints")
     if not _is_of(node.level_of_theory, level):
         raise ValueError(

@@ -12,6 +12,7 @@ from aiida_haml.groups import (
     add_labels,
     add_potentials,
     add_screen,
+    collect,
     merge_imported,
 )
 from tests.data.test_trust import other_writer
@@ -59,6 +60,19 @@ def test_what_is_no_label_is_refused(builder):
     with pytest.raises(ValueError, match="belongs to no level of theory"):
         add_labels([claimed.store()])
     assert LabelGroup.collection.count() == 0
+
+
+def test_only_what_is_new_is_put_into_its_group(builder):
+    """An import of a hundred nodes does not load the hundred thousand that were here."""
+    labels = [frames("burst", seed=seed).store() for seed in range(3)]
+    others = [frames("stretch").store(), orm.Dict({"level_of_theory": "key"}).store()]
+    pool = LabelPoolData.of({"c000__burst_0000": labels[1]}).store()
+    potential = builder.potential().store()
+    assert collect([labels[1].pk, pool.pk, *(node.pk for node in others)]) == (2, 0)
+    assert {node.pk for node in LabelGroup.collection.get(label="key").nodes} == {labels[1].pk, pool.pk}
+    assert collect([]) == (0, 0)
+    assert collect() == (4, 1)
+    assert [node.pk for node in PotentialGroup.collection.get(label="key").nodes] == [potential.pk]
 
 
 def test_potentials_have_groups_of_their_own(builder):

@@ -45,7 +45,7 @@ def adopt(roots: tuple[str, ...], pairs: tuple[str, ...], yes: bool) -> None:
         raise Refusal("Nothing was adopted.")
     count = give_hashes((*came.jobs, *came.others), codes)
     merge_imported()
-    collect()
+    collect(came.others)
     echo(f"{count} nodes are yours from now on")
 
 

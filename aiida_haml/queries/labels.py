@@ -7,16 +7,16 @@ from typing import cast
 import sqlalchemy as sa
 from aiida import orm
 
-from aiida_haml.calculations.label_engines import engine_of, label_process_types
+from aiida_haml.calculations.label_engines import engine_of
 from aiida_haml.data.frames import FramesData, atom_label
 from aiida_haml.queries.origin import HASH
-from aiida_haml.queries.rows import rows
+from aiida_haml.queries.rows import column, rows
 from aiida_haml.queries.walks import links_into
-from aiida_haml.storage import read, tables
+from aiida_haml.storage import read, tables, unindexed
 
 
 def level_of_code(code: orm.AbstractCode, theory: str) -> str | None:
-    """Return the key of the newest labels that a code made at a level of theory, or None if it made none.
+    """Return the key of the labels of a code's newest job at a level of theory, or None if there is no such job.
 
     Parameters
     ----------
@@ -24,17 +24,21 @@ def level_of_code(code: orm.AbstractCode, theory: str) -> str | None:
     theory : str
         As `aiida_haml.calculations.levels.theory_key` gives it; what the code's version adds is found here.
     """
-    query = orm.QueryBuilder().append(orm.AbstractCode, filters={"id": code.pk}, tag="code")
-    types = {"process_type": {"in": label_process_types()}}
-    query.append(orm.CalcJobNode, with_incoming="code", filters=types, tag="job")
-    query.append(
-        FramesData,
-        with_incoming="job",
-        filters={"attributes.level_of_theory": {"like": f"{theory}@%"}},
-        project="attributes.level_of_theory",
-        tag="frames",
+    found = tables()
+    used, made = (sa.orm.aliased(found.link, name=name) for name in ("used", "made"))
+    level = column("attributes.level_of_theory").as_string()
+    query = (
+        sa.select(level)
+        .join_from(used, made, made.input_id == used.output_id)
+        .join(found.node, found.node.id == made.output_id)
+        .where(used.input_id == code.pk, unindexed(used.type) == "input_calc")
+        .where(unindexed(made.type) == "create", unindexed(made.label) == "frames")
+        .where(level.startswith(f"{theory}@", autoescape=True))
+        # The links of a code are read from the newest one on, so that the first that fits ends it.
+        .order_by(used.id.desc())
+        .limit(1)
     )
-    return query.order_by({"frames": {"id": "desc"}}).first(flat=True)
+    return next((row[0] for row in read(query)), None)
 
 
 def isolated_atom(level_key: str, element: str) -> FramesData | None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import sqlalchemy as sa
 from aiida import orm
 
-from aiida_haml.queries.origin import is_foreign
+from aiida_haml.calculations.lattices import lattice_constant
+from aiida_haml.queries.origin import HASH
+from aiida_haml.queries.rows import rows
+from aiida_haml.queries.walks import links_out_of
+from aiida_haml.storage import read, tables
 
 
 def known_constant(level_key: str, component: dict[str, Any], max_pressure_GPa: float) -> orm.Dict | None:  # noqa: N803 - the unit is its name
@@ -24,14 +29,13 @@ def known_constant(level_key: str, component: dict[str, Any], max_pressure_GPa: 
     max_pressure_GPa : float
         Largest pressure that may be left in its cell.
     """
-    query = orm.QueryBuilder()
-    query.append(orm.CalcFunctionNode, filters={"attributes.process_label": "lattice_constant"}, tag="made")
-    made_at = {"attributes.level_of_theory": level_key}
-    query.append(orm.Dict, with_incoming="made", filters=made_at, project="*", tag="constant")
-    query.order_by({"constant": {"id": "asc"}})
-    for node in cast(list[orm.Dict], query.all(flat=True)):
-        if node["component"] != component or abs(node["pressure_GPa"]) > max_pressure_GPa:
-            continue
-        if not is_foreign([cast(int, node.pk)]):
-            return node
+    node = tables().node
+    made_by = sa.select(node.id).where(node.process_type == lattice_constant.process_class.build_process_type())
+    made = [link.target for link in links_out_of((row.id for row in read(made_by)), ["create"])]
+    fields = ("component", "level_of_theory", "pressure_GPa")
+    found = rows(made, hash=HASH, **{name: f"attributes.{name}" for name in fields})
+    for pk, row in found.items():
+        fits = (row.level_of_theory, row.component) == (level_key, component)
+        if row.hash and fits and abs(row.pressure_GPa) <= max_pressure_GPa:
+            return cast(orm.Dict, orm.load_node(pk))
     return None

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import yaml
+from aiida.manage import get_manager
 from hypothesis import settings
 
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
@@ -59,6 +61,29 @@ def levels():
     """The level-of-theory presets, as the jobs take them."""
     presets = yaml.safe_load((PROTOCOLS / "levels.yaml").read_text())
     return {name: {"name": name, **level} for name, level in presets.items()}
+
+
+@pytest.fixture
+def count_statements(aiida_profile):
+    """Return a function that says how many statements a call takes."""
+    engine = get_manager().get_profile_storage().get_session().get_bind()
+
+    def count(call, *args):
+        statements = []
+
+        def note(*event):
+            # What opens and closes transactions is not counted.
+            if not event[2].startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+                statements.append(event[2])
+
+        sa.event.listen(engine, "before_cursor_execute", note)
+        try:
+            call(*args)
+        finally:
+            sa.event.remove(engine, "before_cursor_execute", note)
+        return len(statements)
+
+    return count
 
 
 def _beside_python(name: str) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def rank(screen: str | None, form: str) -> None:
     """Print the ranking of SCREEN."""
     node = find_ranked_screen(screen)
-    ranking = _ranking(node)
+    pk, ranking = _ranking(node)
     if form == "json":
         echo(json.dumps(ranking, indent=2, sort_keys=True))
         return
@@ -41,7 +41,7 @@ def rank(screen: str | None, form: str) -> None:
     if form == "csv":
         echo(_csv(ranking), nl=False)
     else:
-        _print_ranking(ranking, node.outputs.ranking.pk)
+        _print_ranking(ranking, pk)
 
 
 def _refuse_earlier(ranking: dict[str, Any]) -> None:
@@ -53,12 +53,17 @@ def _refuse_earlier(ranking: dict[str, Any]) -> None:
         )
 
 
-def _ranking(node: WorkChainNode) -> dict[str, Any]:
-    if "ranking" not in node.outputs:
+def _ranking(node: WorkChainNode) -> tuple[int, dict[str, Any]]:
+    """Return the pk and the content of the ranking of a screen, of whose other outputs there may be thousands."""
+    from aiida_haml.queries.rows import rows
+    from aiida_haml.queries.walks import links_out_of, pk_of
+
+    told = [link.target for link in links_out_of([pk_of(node)], ["return"], ["ranking"])]
+    if not told:
         state = node.process_state.value if node.process_state else "new"
         why = failure(node) if node.is_terminated and not node.is_finished_ok else f"it is {state}"
         raise Refusal(f"Screen <{node.pk}> has no ranking; {why}. See 'aiida-haml screen status {node.pk}'.")
-    return node.outputs.ranking.get_dict()
+    return told[0], rows(told, content="attributes")[told[0]].content
 
 
 def _csv(ranking: dict[str, Any]) -> str:
@@ -140,7 +145,7 @@ def report(screen: str | None, output: Path | None, figures: Path | None) -> Non
     from aiida_haml.report.collect import collect
 
     node = find_ranked_screen(screen)
-    _refuse_earlier(_ranking(node))
+    _refuse_earlier(_ranking(node)[1])
     path = output or Path(f"screen-{file_name(node.label or 'report')}-{node.pk}.html")
     data = collect(node)
     with writing(path):
@@ -161,7 +166,7 @@ def tables(screen: str | None, output: Path, form: str) -> None:
     from aiida_haml.report.collect import described_tables
 
     node = find_ranked_screen(screen)
-    ranking = _ranking(node)
+    _, ranking = _ranking(node)
     _refuse_earlier(ranking)
     paths = write_tables(making(output), described_tables(node), form)
     path = output / "ranking.csv"

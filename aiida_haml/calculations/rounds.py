@@ -88,7 +88,7 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
         calibration = calibration.extended(_pairs(slug, tests))
         _shorten(shortest, of)
         end = _end(of["stretch"]) if "stretch" in of else None
-        verdict = judge(chosen, end, probes, burst)
+        verdict = judge(chosen, end, probes, burst, of["start"].n_atoms)
         if too_hot := _too_hot(of, plans.get(slug, {}).get("max_burst_temperature_K")):
             verdict = verdict.without_burst(too_hot)
         verdicts[slug] = verdict.to_dict() | _progress(of, verdict)

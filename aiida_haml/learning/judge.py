@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from scipy.special import stdtrit
+
 from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.settings import Settings, require_choice
 
@@ -14,6 +16,9 @@ ACTIONS = ("accept", "cut", "revoke", "absent")
 #: A burst whose energy is off by this many times what is tolerated, where the probes beside it are not, is in another
 #: SCF state: the potential does not jump.
 FALSE_STATE = 3.0
+#: In a large cell such a state hides behind what is tolerated of each atom. Nor does the potential jump by this many eV
+#: in all, where the probes' energy errors scatter so little that one round in so many shows it by chance. Our choice.
+STATES_APART, BY_CHANCE = 0.5, 1e-3
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ def judge(
     stretch_end_fs: float | None,
     probes: Sequence[Point],
     burst: Sequence[Point],
+    n_atoms: int,
 ) -> Verdict:
     """Judge one candidate's round.
 
@@ -107,6 +113,8 @@ def judge(
         Labels along the stretch. Those behind its trusted end teach, but decide nothing.
     burst : sequence of Point
         The burst's frames; the first one is the end of the stretch. Empty where there was no potential to test.
+    n_atoms : int
+        Of the cell.
 
     Returns
     -------
@@ -114,7 +122,7 @@ def judge(
         The stretch is accepted if every label on it finds the potential within its tolerances, cut back to the last
         label before the first that does not, and revoked where there is none: what no label supports does not stay.
     """
-    false_state = _is_false_state(settings, stretch_end_fs, probes, burst)
+    false_state = _is_false_state(settings, stretch_end_fs, probes, burst, n_atoms)
     if stretch_end_fs is None:
         reason = "No stretch: the burst goes on from the last trusted frame."
         return _verdict("absent", None, not false_state, false_state, [*probes, *burst], reason)
@@ -133,6 +141,9 @@ def judge(
         end = witnesses[i - 1].time_fs
         reason = f"Cut back to {end:g} fs, as at {point.time_fs:g} fs {complaint}."
         return _verdict("cut", end, False, false_state, points, reason)
+    if false_state and (end := witnesses[-1].time_fs) < stretch_end_fs:
+        reason = f"Cut back to {end:g} fs, the last label that says anything about it."
+        return _verdict("cut", end, False, false_state, [*probes, *burst], reason)
     reason = f"Accepted: {len(witnesses)} labels along it find the potential within its tolerances."
     return _verdict("accept", witnesses[-1].time_fs, not false_state, false_state, [*probes, *burst], reason)
 
@@ -148,11 +159,22 @@ def _verdict(
 
 
 def _is_false_state(
-    settings: RoundSettings, stretch_end_fs: float | None, probes: Sequence[Point], burst: Sequence[Point]
+    settings: RoundSettings,
+    stretch_end_fs: float | None,
+    probes: Sequence[Point],
+    burst: Sequence[Point],
+    n_atoms: int,
 ) -> bool:
     """Tell a burst in another electronic state by its energy, against the labels made beside it in other runs."""
-    beside = [p for p in probes if stretch_end_fs is None or p.time_fs <= stretch_end_fs]
+    beside = [p.energy_error for p in probes if stretch_end_fs is None or p.time_fs <= stretch_end_fs]
     if not burst or not beside:
         return False
-    jump = burst[0].energy_error - statistics.median(p.energy_error for p in beside)
-    return abs(jump) > FALSE_STATE * settings.max_energy_error
+    jump = abs(burst[0].energy_error - statistics.median(beside))
+    if jump > FALSE_STATE * settings.max_energy_error:
+        return True
+    if len(beside) < 2:
+        return False
+    # What one more error of the same scatter may be, with few to know the scatter by: Student's prediction interval.
+    usual = statistics.stdev(beside) * (1 + 1 / len(beside)) ** 0.5
+    by_chance = usual * float(stdtrit(len(beside) - 1, 1 - BY_CHANCE / 2))
+    return jump * n_atoms > STATES_APART and jump > by_chance

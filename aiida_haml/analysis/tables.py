@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_haml.analysis.balance.areal import Balance, balance
+from aiida_haml.analysis.balance.areal import Balance, balance, ladder_elements
 from aiida_haml.analysis.balance.inventory import BIN
 from aiida_haml.analysis.balance.states import LADDER, STATES
 from aiida_haml.analysis.chemistry.bonds import cutoff
@@ -18,7 +18,10 @@ from aiida_haml.analysis.chemistry.surroundings import REGIONS, distribution
 #: Windows of time that profiles are averaged over.
 PROFILE_WINDOWS = 12
 #: Series of the cell as a whole that stand beside the balance where they are known.
-OF_CELL = ("ps4_fraction", "p_bond_order_state", "broken_bonds", "intact_molecules", "temperature")
+OF_CELL = (
+    "ps4_fraction", "p_bond_order_state", "p_chalcogen_bonds", "p_s_bonds", "p_li_contacts", "p_p_contacts",
+    "li_anion_coordination", "broken_bonds", "intact_molecules", "temperature",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,11 @@ def tables(series: Mapping[str, np.ndarray]) -> dict[str, Table]:
     -------
     dict
         - ``faces``: for each frame and face what is consumed (Angstrom of electrolyte as built), the layer's thickness,
-          the share of P whose Li-P network leads through it, and the atoms other than Li on each rung (nmol / cm^2);
+          the share of P whose Li-P network leads through it, the atoms other than Li on each rung, and P alone
+          (nmol / cm^2);
         - ``cell``: for each frame what the metal has given (nmol / cm^2, C / m^2), what is left, and series of bonds;
         - ``phases``: for each frame and face the reacted atoms other than Li by the phase that they resemble;
-        - ``profiles``: for each window of time and slab the atoms in each state, 1 / Angstrom^3;
+        - ``profiles``: for each window of time and slab the atoms in each state and of each element, 1 / Angstrom^3;
         - ``events``: lasting changes of bonds;
         - ``neighbours``: for each window of time, region and pair of elements the neighbours within the bond's cutoff;
         - ``distances``: the same over the distance, as g(r), of the whole run.
@@ -61,14 +65,15 @@ def tables(series: Mapping[str, np.ndarray]) -> dict[str, Table]:
 
 def _faces(known: Balance) -> Table:
     rungs = [f"{STATES[rung]}_nmol_cm2" for rung in LADDER]
+    amounts = np.concatenate([known.rungs, known.phosphorus], axis=2)
     rows = [
-        (t, face, c, h, n, *amounts)
-        for t, consumed, thickness, connected, rung in zip(
-            known.time, known.consumed, known.thickness, known.connected, known.rungs, strict=True
-        )
-        for face, c, h, n, amounts in zip(known.faces, consumed, thickness, connected, rung, strict=True)
+        (time, face, known.consumed[t, f], known.thickness[t, f], known.connected[t, f], *amounts[t, f])
+        for t, time in enumerate(known.time)
+        for f, face in enumerate(known.faces)
     ]
-    columns = ("time_fs", "face", "consumed_A", "thickness_A", "phosphide_connected", *rungs)
+    columns = (
+        "time_fs", "face", "consumed_A", "thickness_A", "phosphide_connected", *rungs, *(f"P_{name}" for name in rungs)
+    )  # fmt: skip
     return Table(columns, rows)
 
 
@@ -90,7 +95,7 @@ def _phases(known: Balance, series: Mapping[str, np.ndarray]) -> Table:
 
 
 def _profiles(series: Mapping[str, np.ndarray]) -> Table:
-    profile, time = np.asarray(series["profile"], dtype=float), np.asarray(series["time"])
+    profile, time = np.concatenate([series["profile"], series["profile_elements"]], axis=2), np.asarray(series["time"])
     volume = float(series["area"][0]) * BIN
     windows = np.array_split(np.arange(len(time)), min(PROFILE_WINDOWS, len(time)))
     rows = [
@@ -98,7 +103,8 @@ def _profiles(series: Mapping[str, np.ndarray]) -> Table:
         for own in windows
         for slab, densities in enumerate(profile[own].mean(axis=0) / volume)
     ]
-    return Table(("from_fs", "to_fs", "height_A", *(f"{state}_per_A3" for state in STATES)), rows)
+    counted = (*STATES, *ladder_elements(series), "Li")
+    return Table(("from_fs", "to_fs", "height_A", *(f"{kind}_per_A3" for kind in counted)), rows)
 
 
 def _surroundings(series: Mapping[str, np.ndarray]) -> dict[str, Table]:

@@ -86,6 +86,22 @@ def test_phases_are_recognised_by_every_species(phase, temperature, aim, basis):
     assert min(own.values()) >= aim, own
 
 
+#: Elements of dopants and liquids beyond the default ones.
+FURTHER = {"Br", "C", "H", "I", "N"}
+EVERY = tuple(sorted(FURTHER.union(DEFAULT_ELEMENTS)))
+
+
+@pytest.mark.parametrize(
+    "phase", [p for p in reference_phases(EVERY) if FURTHER & set(p.cells[0].symbols) and p.form == CRYSTAL],
+    ids=lambda p: p.name,
+)  # fmt: skip
+def test_phases_of_further_elements_are_recognised_among_all(phase):
+    basis = make_basis(DescriptionSettings(elements=EVERY))
+    rng = np.random.default_rng(7)
+    own = shares(described([correlated(phase, 300, rng) for _ in range(3)], basis), basis.names.index(phase.name))
+    assert min(own.values()) >= AIM, own
+
+
 def test_sulfide_ions_of_the_argyrodite_are_not_those_of_lithium_sulfide(basis):
     """Both are bound to lithium alone, six and eight of it."""
     found = described(run("Li6PS5Cl"), basis)

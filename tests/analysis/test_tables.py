@@ -7,9 +7,15 @@ import pytest
 from click.testing import CliRunner
 
 from aiida_haml.analysis.balance.areal import balance
+from aiida_haml.analysis.description import describe_batch
+from aiida_haml.analysis.environments.basis import make_basis
+from aiida_haml.analysis.joining import join_descriptions
+from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.analysis.table_files import write_tables
 from aiida_haml.analysis.tables import PROFILE_WINDOWS, tables
 from aiida_haml.cli import haml
+from aiida_haml.engines.description import series_arrays
+from tests.planted import interface, story
 from tests.report.fakes import full_series
 
 SERIES = full_series(0.5)
@@ -29,6 +35,9 @@ def test_each_face_of_each_frame_is_a_row(tmp_path):
     for face, consumed in zip(known.faces, known.consumed.T, strict=True):
         written = [float(row["consumed_A"]) for row in own if row["face"] == face]
         assert written == pytest.approx(consumed, abs=1e-6)
+    for k, name in enumerate(("host", "thiophosphate", "intermediate", "product")):
+        written = [float(row[f"P_{name}_nmol_cm2"]) for row in own if row["face"] == "upper"]
+        assert written == pytest.approx(known.phosphorus[:, 1, k], abs=1e-6)
 
 
 def test_phases_add_up_to_what_has_reacted():
@@ -41,9 +50,27 @@ def test_profiles_are_densities_of_slabs():
     found = tables(SERIES)["profiles"]
     slabs = SERIES["profile"].shape[1]
     assert len(found.rows) == PROFILE_WINDOWS * slabs
-    first = np.array([row[3:] for row in found.rows[:slabs]], dtype=float)
+    first = np.array([row[3:9] for row in found.rows[:slabs]], dtype=float)
     count = -(-len(SERIES["time"]) // PROFILE_WINDOWS)
     assert first * 100 == pytest.approx(SERIES["profile"][:count].mean(axis=0), abs=0.1)
+
+
+def test_an_elements_density_is_that_of_its_crystal():
+    """Slabs begin in the middle of the metal: ten planes of bcc Li, 1.755 Angstrom apart. Li6PS5Cl has 5 S to 1 P."""
+    built = interface()
+    basis = make_basis(DescriptionSettings(elements=("Cl", "Li", "P", "S"), n_components=16, every_fs=0.0))
+    description = describe_batch({"segment_0000": story(built, [(0, 0)] * 6)}, basis)
+    table = tables(join_descriptions([series_arrays(description, basis)]))["profiles"]
+    found = {name: np.array(column) for name, column in zip(table.columns, zip(*table.rows, strict=True), strict=True)}
+    first = found["from_fs"] == 0
+    metal = first & (found["height_A"] < 7)
+    assert found["Li_per_A3"][metal].mean() == pytest.approx(2 / 3.51**3, rel=0.1)
+    assert found["metal_per_A3"][metal] == pytest.approx(found["Li_per_A3"][metal])
+    sulfur, phosphorus, chlorine = (found[f"{name}_per_A3"][first] for name in ("S", "P", "Cl"))
+    middle = abs(found["height_A"][first] - found["height_A"][first].mean()) < 9.859 / 2
+    assert sulfur[middle].mean() == pytest.approx(20 / 9.859**3, rel=0.15)
+    assert sulfur.sum() == pytest.approx(5 * phosphorus.sum())
+    assert sulfur + phosphorus + chlorine == pytest.approx(found["host_per_A3"][first])
 
 
 def test_what_is_not_known_is_left_empty(tmp_path):

@@ -80,7 +80,10 @@ def profile(reacted, slabs=20):
         counts[t, ~layer & ((z < 0.25) | (z > 0.75)), 0] = 8
         counts[t, ~layer & (z >= 0.25) & (z <= 0.75), 2] = 6
     counts[:, -1] = 0  # a slab without atoms
-    return {"profile": counts}
+    elements = np.zeros((len(reacted), slabs, 4), dtype=np.int16)  # Cl, P, S, Li
+    elements[..., 3] = counts[..., 0] + counts[..., 1]
+    elements[..., 2] = counts[..., 2] + counts[..., 5]
+    return {"profile": counts, "profile_elements": elements}
 
 
 def snapshots(n_atoms, rng):

@@ -161,13 +161,13 @@ def _to_faces(consumed: FloatArray) -> FloatArray:
     return taken
 
 
-def _elements(series: Mapping[str, np.ndarray]) -> list[str]:
+def ladder_elements(series: Mapping[str, np.ndarray]) -> list[str]:
     """Return the elements of the ladder, in the order of its columns."""
     return sorted(set(np.asarray(series["elements"]).astype(str).tolist()) - {"Li"})
 
 
 def _of(series: Mapping[str, np.ndarray], ladder: FloatArray, element: str) -> FloatArray:
-    elements: Sequence[str] = _elements(series)
+    elements: Sequence[str] = ladder_elements(series)
     if element not in elements:
         return np.zeros((*ladder.shape[:2], len(LADDER)))
     return np.asarray(ladder[:, :, elements.index(element)])

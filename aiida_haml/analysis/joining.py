@@ -34,9 +34,7 @@ FRAME_SERIES = (
 #: Series whose first axis is a frame of which distances were taken.
 PAIR_SERIES = ("pairs", "pairs_centres", "pairs_density", "pairs_time")
 #: Arrays of environments whose first axis is the environment.
-ENVIRONMENT_ARRAYS = (
-    "projected", "central", "atom", "z", "phase", "known", "state", "face", "time",
-)  # fmt: skip
+ENVIRONMENT_ARRAYS = ("projected", "central", "phase", "state", "face", "time")
 #: Environments of the reference phases, the same in every part.
 REFERENCES = ("reference_projected", "reference_central", "reference_phase")
 

@@ -14,8 +14,8 @@ from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import Frames
 
-#: What environments hold that only the balance reads.
-NOT_KEPT = ("reacted_phase", "thiophosphate")
+#: What environments hold that only the balance reads, and what follows from the order of the atoms.
+NOT_KEPT = ("reacted_phase", "thiophosphate", "known", "atom")
 
 
 @reports_errors

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from aiida_haml.analysis.balance.areal import balance
 from aiida_haml.analysis.compare.clusters import Clusters, Described, find_clusters
-from aiida_haml.analysis.compare.distances import differences, distance_matrix, families, floor
+from aiida_haml.analysis.compare.distances import differences, distance_matrix, floor
 from aiida_haml.analysis.joining import join_descriptions, join_environments, read_parts
 from aiida_haml.analysis.quantity import json_number
 from aiida_haml.analysis.ranking.groups import grouped
@@ -69,7 +69,7 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     pooled = [np.mean([late[k] for k, r in enumerate(replicates) if r.label == label], axis=0) for label in labels]
     distances = distance_matrix(pooled)
     for group in ranking["groups"]:
-        group |= _families(group["name"], ranking["candidates"], distances, floors[group["name"]])
+        group["floor"] = json_number(floors[group["name"]])
     overall = floor(distance_matrix(late), [r.label for r in replicates])
     ranking |= {
         "clusters": cluster_rows,
@@ -163,18 +163,6 @@ def _late(clusters: Clusters, settings: RankingSettings) -> list[FloatArray]:
 def _floor(group: str, replicates: Sequence[Replicate], late: Sequence[FloatArray]) -> float:
     own = [k for k, r in enumerate(replicates) if r.group == group]
     return floor(distance_matrix([late[k] for k in own]), [replicates[k].label for k in own])
-
-
-def _families(group: str, rows: Sequence[Mapping[str, Any]], distances: FloatArray, cut: float) -> dict[str, Any]:
-    """Return what the likeness of the interphases of a group's labels says."""
-    own = [k for k, row in enumerate(rows) if row["group"] == group]
-    _, leaves, members = families(distances[np.ix_(own, own)], cut)
-    labels = [rows[k]["label"] for k in own]
-    return {
-        "floor": json_number(cut),
-        "leaves": [labels[k] for k in leaves],
-        "families": [[labels[k] for k in leaves if members[k] == m] for m in sorted(set(members))],
-    }
 
 
 def _common_phases(environments: Path, series: Path, keys: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -9,7 +9,6 @@ from aiida_haml.analysis.compare.distances import (
     differences,
     distance,
     distance_matrix,
-    families,
     floor,
     similarity_in_kind,
     stillness,
@@ -79,7 +78,7 @@ def test_arrival_moves_with_the_course_and_not_in_steps_of_a_window():
     assert np.diff(found) == pytest.approx([0.25 / 12] * 4, rel=0.3)
 
 
-def test_the_floor_is_the_distance_between_seeds_and_families_are_cut_there():
+def test_the_floor_is_the_distance_between_seeds():
     rng = np.random.default_rng(1)
     shares = {"a": [0.5, 0.5, 0, 0], "b": [0.5, 0.5, 0, 0], "c": [0, 0, 0.5, 0.5]}
     labels = [label for label in shares for _ in range(3)]
@@ -87,11 +86,8 @@ def test_the_floor_is_the_distance_between_seeds_and_families_are_cut_there():
     cut = floor(distance_matrix(layers), labels)
     assert cut < 0.2
     pooled = distance_matrix([np.mean(layers[k : k + 3], axis=0) for k in (0, 3, 6)])
-    _, leaves, members = families(pooled, max(cut, 0.1))
-    assert members[0] == members[1] != members[2]
-    assert sorted(leaves) == [0, 1, 2]
+    assert pooled[0, 1] < max(cut, 0.1) < min(pooled[0, 2], pooled[1, 2])
     assert np.isnan(floor(pooled, ["a", "b", "c"]))
-    assert families(pooled[:1, :1], 0.1)[1:] == ([0], [0])
 
 
 def test_the_planted_cluster_is_named():

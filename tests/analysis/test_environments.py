@@ -12,7 +12,7 @@ from ase.spacegroup import crystal
 from aiida_haml.analysis.environments.basis import basis_key, make_basis
 from aiida_haml.analysis.environments.similarity import NONE
 from aiida_haml.analysis.environments.soap import describe_atoms, soap
-from aiida_haml.analysis.environments.stream import Environments, VarianceCheck, heights
+from aiida_haml.analysis.environments.stream import Environments, VarianceCheck
 from aiida_haml.analysis.references.disorder import MAX_LOOSE, loosened, snapshot
 from aiida_haml.analysis.references.mixtures import joined, random_mixture
 from aiida_haml.analysis.references.phases import CONDUCTS, ROLES, ReferencePhase, reference_phases
@@ -199,15 +199,6 @@ def test_species_of_molecules_resemble_no_phase():
 def test_unknown_elements_are_refused():
     with pytest.raises(ValueError, match="no chemical symbols"):
         make_basis(DescriptionSettings(elements=("Li", "Xx")))
-
-
-def test_heights_lie_between_zero_and_one_with_and_without_walls():
-    atoms = crystals.lithium() * (1, 1, 4)
-    atoms.positions[:, 2] -= 20.0
-    assert heights(Frames.from_ase(atoms)).min() >= 0
-    assert heights(Frames.from_ase(atoms)).max() < 1
-    atoms.pbc = (True, True, False)
-    assert heights(Frames.from_ase(atoms)).max() == 1
 
 
 def test_settings_refuse_unknown_keys_and_bad_values():

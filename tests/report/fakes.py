@@ -170,8 +170,7 @@ def fake_ranking(candidates):
         "name": GROUP, "compared_fs": TIME_FS, "order": names, "tied": [names[:2], names[1:]],
         "order_probability": (0.5 + 0.4 * np.sign(np.subtract.outer(np.arange(n), np.arange(n)).T)).tolist(),
         "sensitivity": fake_sensitivity(names), "instability": {"correlation": 0.4, "p": 0.2, "labels": n},
-        "sentence": f"{GROUP}: {names[0]} is first, tied with all others.", "floor": 0.1, "leaves": names,
-        "families": [names],
+        "sentence": f"{GROUP}: {names[0]} is first, tied with all others.", "floor": 0.1,
     }  # fmt: skip
     return {
         "candidates": rows, "groups": [group], "metrics": {"consumed": consumed, "instability": shown},

@@ -12,8 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
-from scipy.spatial.distance import jensenshannon, squareform
+from scipy.spatial.distance import jensenshannon
 
 from aiida_haml.analysis.quantity import json_number
 from aiida_haml.frames import FloatArray
@@ -144,24 +143,6 @@ def floor(distances: FloatArray, labels: Sequence[str]) -> float:
     same = np.triu(names[:, None] == names[None, :], k=1)
     known = distances[same & np.isfinite(distances)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def families(distances: FloatArray, cut: float) -> tuple[FloatArray, list[int], list[int]]:
-    """Return the average-linkage tree, the order of its leaves, and the family of each where it is cut.
-
-    Parameters
-    ----------
-    distances : (N, N) array
-        Unknown (NaN) distances count as the largest possible, 1.
-    cut : float
-        Candidates joined below it belong together: the floor between replicates.
-    """
-    n = len(distances)
-    if n < 2:
-        return np.empty((0, 4)), list(range(n)), [0] * n
-    tree = linkage(squareform(np.nan_to_num(distances, nan=1.0), checks=False), method="average")
-    members = fcluster(tree, cut if np.isfinite(cut) else 0.0, criterion="distance") - 1
-    return tree, [int(i) for i in leaves_list(tree)], [int(i) for i in members]
 
 
 def differences(

@@ -38,8 +38,6 @@ class Environments:
         Atomic number of the central atom.
     frame, atom : (M,) int array
         Index of the described frame and of the atom in it.
-    z : (M,) array
-        Place along the third cell vector as a share of it, from 0 to 1.
     phase, reacted_phase : (M,) int array
         Index of the phase resembled, -1 for none; see `Similarity`.
     known, thiophosphate : (M,) array
@@ -53,7 +51,6 @@ class Environments:
     central: NDArray[np.int16]
     frame: NDArray[np.int32]
     atom: NDArray[np.int32]
-    z: Float32Array
     phase: NDArray[np.int16]
     reacted_phase: NDArray[np.int16]
     known: Float32Array
@@ -184,7 +181,6 @@ def _flat(frames: Frames, made: dict[str, np.ndarray]) -> Environments:
         central=np.tile(frames.numbers.astype(np.int16), n_frames),
         frame=np.repeat(np.arange(n_frames, dtype=np.int32), n_atoms),
         atom=np.tile(np.arange(n_atoms, dtype=np.int32), n_frames),
-        z=heights(frames).astype(np.float32).ravel(),
         state=np.full(n_frames * n_atoms, -1, dtype=np.int8),
         face=np.full(n_frames * n_atoms, -1, dtype=np.int8),
         **{name: array.reshape(n_frames * n_atoms, *array.shape[2:]) for name, array in made.items()},
@@ -246,16 +242,3 @@ def _project(
     total = np.zeros(len(species.mean))
     total[columns] = inverse @ values
     return projected, total
-
-
-def heights(frames: Frames) -> FloatArray:
-    """Return (F, N) places along the third cell vector, as a share of it from 0 to 1.
-
-    Where the cell does not repeat, or has no third vector, the span of the atoms takes the vector's place.
-    """
-    if frames.pbc[2] and np.all(np.abs(np.linalg.det(frames.cells)) > 1e-9):
-        scaled = np.einsum("fni,fij->fnj", frames.positions, np.linalg.inv(frames.cells))[..., 2] % 1.0
-        return np.asarray(scaled)
-    z = frames.positions[..., 2]
-    low, high = z.min(axis=1, keepdims=True), z.max(axis=1, keepdims=True)
-    return np.asarray((z - low) / np.maximum(high - low, 1e-9))

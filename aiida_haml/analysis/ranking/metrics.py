@@ -12,7 +12,7 @@ Similarity
     Three of the metrics come from one alphabet, the clusters of environments of all candidates and reference phases, in
     which the balance of each interphase is written: similarity in time (how early the interphase becomes what it is
     late, and how still it then stays) and in kind (to protective products). The third similarity, between candidates,
-    makes families and says nothing of better or worse. Where the electrolyte was used up the interphase is still for
+    says who is alike and nothing of better or worse. Where the electrolyte was used up the interphase is still for
     want of anything to react with, and counts as never having arrived.
 What does not count
     Moderate structural instability of the host is what lets a layer form, says the paper; it is a cause and not the

@@ -148,8 +148,12 @@ def report(screen: str | None, output: Path | None, figures: Path | None) -> Non
     _refuse_earlier(_ranking(node)[1])
     path = output or Path(f"screen-{file_name(node.label or 'report')}-{node.pk}.html")
     data = collect(node)
+    try:
+        page = render(data)
+    except ValueError as error:
+        raise Refusal(f"screen <{node.pk}> has no report: {error}") from error
     with writing(path):
-        path.write_text(render(data), encoding="utf-8")
+        path.write_text(page, encoding="utf-8")
     echo(f"wrote {path}")
     if figures is not None:
         echo(f"wrote {len(write_figures(data, figures))} files into {figures}")

@@ -55,6 +55,11 @@ def gallery(data: ReportData) -> Gallery:
     Parameters
     ----------
     data : ReportData
+
+    Raises
+    ------
+    ValueError
+        If the ranking contradicts itself.
     """
     ordered = in_order(data)
     detailed = ordered[:MAX_DETAILED]
@@ -113,9 +118,24 @@ def _of_group(data: ReportData, group: Mapping[str, Any], place: int) -> dict[st
     labels = [row["label"] for row in rows]
     if 2 < len(rows) <= MAX_LISTED and data.ranking.get("distances"):
         places = [i for i, row in enumerate(data.ranking["candidates"]) if row["label"] in labels]
-        distances = [[data.ranking["distances"][i][j] for j in places] for i in places]
+        matrix = _distances(data.ranking)
+        distances = [[matrix[i][j] for j in places] for i in places]
         found["tree"] = figures.tree(f"tree-{place}", labels, distances, group.get("floor"))
     return found
+
+
+def _distances(ranking: Mapping[str, Any]) -> Sequence[Sequence[float | None]]:
+    """Return how far the candidates of a ranking are from each other, which an archive may have brought mutilated."""
+    count, distances = len(ranking["candidates"]), ranking["distances"]
+    widths = [len(row) if isinstance(row, list) else None for row in distances]
+    if widths != [count] * count:
+        found = ", ".join(sorted({str(width) for width in widths}))
+        raise ValueError(
+            f"The ranking contradicts itself: `distances` has to be a table of {count} x {count}, as many as there are "
+            f"candidates, and has {len(widths)} rows of {found} entries; run the screen again with caching on, which "
+            "ranks it anew."
+        )
+    return list(distances)
 
 
 def _own(candidate: Candidate, place: int) -> dict[str, Drawing]:

@@ -39,6 +39,14 @@ def test_nothing_is_drawn_of_nothing():
     assert list(gallery(data)) == []
 
 
+@pytest.mark.parametrize("spoil", [lambda d: d[:-1], lambda d: [row[:-1] for row in d], lambda d: [*d[:-1], None]])
+def test_a_ranking_that_contradicts_itself_is_named(spoil):
+    data = full_screen(("a", "b", "c"), n_atoms=10)
+    distances = spoil(data.ranking["distances"])
+    with pytest.raises(ValueError, match="`distances` has to be a table of 3 x 3"):
+        gallery(dataclasses.replace(data, ranking={**data.ranking, "distances": distances}, candidates=[]))
+
+
 def test_figures_are_written_as_files_that_others_can_read(tmp_path):
     data = full_screen(labels=("pristine", EVIL), n_atoms=30)
     data = dataclasses.replace(data, candidates=[dataclasses.replace(data.candidates[1], environments={})])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiida_haml.cli.messages import Refusal, echo
+from aiida_haml.cli.root import profile_name
 from aiida_haml.cli.waiting import waiting
 
 if TYPE_CHECKING:
@@ -63,10 +64,23 @@ def load_checked(path: Path) -> Checked:
     except SpecError as error:
         raise Refusal(str(error)) from error
     _check_starts(spec, codes)
-    for warning in consistency_warnings(spec, settings):
+    for warning in (*consistency_warnings(spec, settings), *_caching_warnings()):
         echo(f"! {warning}", err=True)
     runs = [*map(what_runs, codes.values()), *shell_texts(settings["options"], str(path))]
     return Checked(spec, settings, n_atoms, runs)
+
+
+def _caching_warnings() -> Iterator[str]:
+    """Say that finished work would not be found: caching is set for each profile, and one that joined may lack it."""
+    from aiida.manage.caching import get_use_cache
+
+    from aiida_haml.queries.anatomy import KINDS
+
+    if off := sorted({kind for process, kind in KINDS.items() if not get_use_cache(identifier=process)}):
+        yield (
+            f"caching of {', '.join(off)} is off in profile '{profile_name()}': what was computed before is not found, "
+            "and is paid for again; 'aiida-haml setup' switches it on"
+        )
 
 
 def _settings(spec: ScreenSpec, codes: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from aiida_haml.cli import haml
 from aiida_haml.cli.messages import visible
 from aiida_haml.cli.results import _print_ranking
+from aiida_haml.cli.root import profile_name
 from aiida_haml.codes import find_code, what_runs
 from aiida_haml.consent import RECORD, ShellText, agree, is_agreed
 from aiida_haml.data.potential import PotentialData
@@ -202,6 +203,17 @@ def test_a_code_that_changed_since_is_shown_again(tmp_path):
     own.computer.set_prepend_text(PWNED)
     assert not is_agreed(what_runs(own))
     assert PWNED in run("screen", "submit", spec_file(tmp_path), code=1, answer="n\n")
+
+
+def test_a_profile_that_finds_no_finished_work_is_told_so(tmp_path):
+    """Two people share a database; each profile has to be told by itself to look for what is there."""
+    run("setup")
+    path = spec_file(tmp_path, SPEC)
+    assert "is off" not in run("screen", "submit", "--dry-run", path)
+    get_config().set_option("caching.enabled_for", ["aiida.calculations:haml.cp2k"], scope=profile_name())
+    told = run("screen", "submit", "--dry-run", path)
+    assert "! caching of MLP-MD, analysis, evaluation, labels, training is off in profile" in told
+    assert "'aiida-haml setup' switches it on" in told
 
 
 def test_a_computer_of_somebody_else_is_refused_at_submission(tmp_path):

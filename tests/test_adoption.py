@@ -12,9 +12,12 @@ from aiida_haml.adoption import adopt
 from aiida_haml.calculations.levels import level_key
 from aiida_haml.calculations.teacher import TeacherCalculation
 from aiida_haml.data.frames import FramesData
+from aiida_haml.data.potential import PotentialData
 from aiida_haml.queries.labels import isolated_atom
 from aiida_haml.queries.origin import foreign, is_foreign
 from tests.graphs import Builder, frames
+from tests.models import tiny_mace
+from tests.workchains.synthetic import job
 
 ASE = f"ase {ase.__version__}"
 EMT = {
@@ -79,6 +82,19 @@ def test_an_imported_job_is_paid_for_again_by_those_who_have_not_adopted_it(
         own, again = label_copper(code)
         assert not again.base.caching.is_created_from_cache
         assert isolated_atom(level_key(EMT, ASE), "Cu").uuid == own.uuid
+
+
+def test_a_training_whose_models_are_not_trusted_is_no_cache(aiida_profile_clean, aiida_localhost, tmp_path):
+    """Adopted or not: its potential would be refused by the stretch that comes next, and end the screen."""
+    models = [tiny_mace(tmp_path / "m.model", ["Li", "S"])]
+    potential = PotentialData.from_files(models, ["Li", "S"], 4.0, "float64", "key")
+    trained = job("haml.learn", aiida_localhost, 0, potential=potential).seal()
+    tested = job("haml.learn", aiida_localhost, 0).seal()
+    potential.distrust()
+    assert not trained.base.caching.is_valid_cache
+    assert tested.base.caching.is_valid_cache, "a round that trained nothing hands on no models"
+    potential.trust()
+    assert trained.base.caching.is_valid_cache
 
 
 def test_nodes_that_were_made_here_are_not_foreign(builder):

@@ -101,6 +101,15 @@ class LearnCalculation(EngineCalculation):
         spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         _define_exit_codes(spec)
 
+    @classmethod
+    def is_valid_cache(cls, node: orm.ProcessNode) -> bool:
+        """Whether a training may answer for another: not if the models that it would hand on may not be loaded.
+
+        One that came with an archive would be adopted without being trusted, and the next stretch refuse its potential.
+        """
+        taught = node.outputs.potential if "potential" in node.outputs else None
+        return bool(super().is_valid_cache(node)) and (taught is None or taught.is_trusted)
+
     def task(self) -> dict[str, Any]:
         """Return the settings, the labels that take part, the champion's hashes, the energies of isolated atoms."""
         return {

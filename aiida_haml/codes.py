@@ -87,6 +87,11 @@ def wrong_role(role: str, code: orm.AbstractCode) -> str | None:
     return f"is a code for '{plugin}', not the {role} of a screen. Name a code of that kind, or leave it out."
 
 
+def watches(lammps: orm.AbstractCode) -> bool:
+    """Whether a LAMMPS looks after its stretches as they run: that of this package does, no other knows the watch."""
+    return lammps.get_executable().name == ROLES["lammps"]
+
+
 def what_runs(code: orm.AbstractCode) -> ShellText:
     """Return everything of a code and its computer that ends up in a job's script, or decides who starts it."""
     content: dict[str, Any] = dict(code.base.attributes.all)

@@ -10,6 +10,7 @@ from aiida import orm
 from aiida_haml.calculations.lammps import validate_potential
 from aiida_haml.calculations.learn import ignorance_of
 from aiida_haml.calculations.rounds import OF
+from aiida_haml.codes import watches
 from aiida_haml.learning.distortions import DistortionSettings
 from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.learning.plan import WatchSettings
@@ -47,7 +48,7 @@ def engine_inputs(codes: Mapping[str, orm.AbstractCode], level: Mapping[str, Any
     Parameters
     ----------
     codes : mapping
-        ``label``, ``engine`` and ``lammps``.
+        ``label``, ``engine`` and ``lammps``. A LAMMPS that does not watch is watched by the engine of its computer.
     level : mapping
         As `aiida_haml.workchains.label.level_inputs` returns it.
     options : mapping
@@ -59,6 +60,10 @@ def engine_inputs(codes: Mapping[str, orm.AbstractCode], level: Mapping[str, Any
         for kind, code in names.items()
     }
     inputs["label"]["job"] |= level
+    lammps, engine = codes["lammps"], codes["engine"]
+    computers = {code.computer.uuid for code in (lammps, engine) if code.computer is not None}
+    if not watches(lammps) and len(computers) == 1:
+        inputs["md"]["job"]["watcher"] = engine
     return inputs
 
 

@@ -1,6 +1,7 @@
 """Protocols and levels of theory: complete, checked, and merged without surprises."""
 
 import pytest
+from aiida import orm
 from ase.build import bulk
 
 from aiida_haml.calculations.levels import theory_key
@@ -54,6 +55,20 @@ def test_merging_changes_only_what_is_named():
 def test_levels_differ_in_their_keys():
     names = ("gfn1-xtb", "pbe-szv", "pbe-dzvp", "chgnet", "teacher")
     assert len({theory_key(level_of_theory(name)) for name in names}) == len(names)
+
+
+def test_a_lammps_that_does_not_watch_is_watched_by_the_engine(
+    aiida_profile, aiida_localhost, engine_code, lammps_code
+):
+    """Unwatched, each stretch would end in an error, and the screen with its first."""
+    copper = FramesData.from_ase(bulk("Cu", cubic=True)).store()
+    foreign = orm.InstalledCode(aiida_localhost, "/opt/lammps/bin/lmp", label="haml-lammps").store()
+    watchers = []
+    for lammps in (lammps_code, foreign):
+        codes = {"label": engine_code, "engine": engine_code, "lammps": lammps}
+        builder = HybridWorkChain.get_builder_from_protocol(copper, codes, "teacher", "quick")
+        watchers.append(builder.md.job.get("watcher"))
+    assert watchers == [None, engine_code]
 
 
 def test_builders_start_from_a_protocol(aiida_profile, engine_code, lammps_code):

@@ -30,7 +30,7 @@ class LearnCalculation(EngineCalculation):
 
     TASK = "learn"
     OUTPUTS = ("member_*.model", "tests/*.npy", "holes.npz")
-    CACHE_VERSION = 2
+    CACHE_VERSION = 3
 
     @classmethod
     def define(cls, spec: Any) -> None:

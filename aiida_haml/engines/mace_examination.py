@@ -13,6 +13,7 @@ from aiida_haml.engines.mace_batches import Prediction, predict
 from aiida_haml.frames import FloatArray, Frames
 from aiida_haml.learning.comparison import Group, frame_score, group_scores, total
 from aiida_haml.learning.errors import DRIVER, calibrate, force_deviation, force_errors, summarize
+from aiida_haml.learning.learner import LearnerSettings
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,19 @@ def examine(modules: Sequence[Any], runs: Iterable[Frames]) -> list[Examined]:
     return [Examined(run, predict(modules, run)) for run in runs]
 
 
-def scores(examined: Sequence[Examined], groups: Sequence[Group], large_force: float) -> dict[Group, float]:
-    """Return the weighted force error of each group of single frames, eV / Angstrom."""
-    squares = [frame_score(one.forces[0], np.asarray(one.frames.forces)[0], large_force) for one in examined]
+def scores(examined: Sequence[Examined], groups: Sequence[Group], settings: LearnerSettings) -> dict[Group, float]:
+    """Return the error of each group of single frames, forces and energies weighted as in the loss, eV / Angstrom."""
+    share = settings.energy_weight / settings.forces_weight
+    squares = [
+        frame_score(
+            one.forces[0],
+            np.asarray(one.frames.forces)[0],
+            float(one.energy_errors[0]) / one.frames.n_atoms,
+            settings.large_force,
+            share,
+        )
+        for one in examined
+    ]
     return group_scores(groups, squares)
 
 

@@ -158,20 +158,22 @@ def _need(settings: LearnerSettings, champion: list[Any], tests: Mapping[str, Ex
         return "There is no potential yet."
     if settings.train == "always":
         return "A training was asked for."
-    worst = {name: _worst(test) for name, test in tests.items()}
-    name = max(worst, key=lambda key: worst[key], default="")
-    if name and worst[name] > settings.force_rmse_tolerance:
-        return (
-            f"The force error on {name} is {worst[name]:.3f} eV/Å, beyond the tolerance of "
-            f"{settings.force_rmse_tolerance:g}."
-        )
+    limits = (
+        ("force", settings.force_rmse_tolerance, "eV/Å", lambda test: test.arrays()["force_rmse"]),
+        ("energy", settings.energy_tolerance, "eV/atom", lambda test: np.abs(test.energy_errors) / test.frames.n_atoms),
+    )
+    for what, limit, unit, errors in limits:
+        worst = {name: _worst(test, errors(test)) for name, test in tests.items()}
+        name = max(worst, key=lambda key: worst[key], default="")
+        if name and worst[name] > limit:
+            return f"The {what} error on {name} is {worst[name]:.3f} {unit}, beyond the tolerance of {limit:g}."
     return None
 
 
-def _worst(test: Examined) -> float:
+def _worst(test: Examined, errors: FloatArray) -> float:
+    """Return the largest error of the frames that have not exploded."""
     forces = np.linalg.norm(np.asarray(test.frames.forces), axis=2).max(axis=1)
-    usable = test.arrays()["force_rmse"][forces <= EXPLODED]
-    return float(usable.max(initial=0.0))
+    return float(errors[forces <= EXPLODED].max(initial=0.0))
 
 
 # -- compare, gate -----------------------------------------------------------------------------------------
@@ -191,7 +193,7 @@ def _judge(
     examined = {"challenger": examine(challenger, frames)}
     if champion:
         examined["champion"] = examine(champion, frames)
-    found = {name: scores(these, groups, settings.large_force) for name, these in examined.items()}
+    found = {name: scores(these, groups, settings) for name, these in examined.items()}
     verdict = compare(
         found.get("champion"),
         found["challenger"],

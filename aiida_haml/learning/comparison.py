@@ -64,18 +64,25 @@ def force_weights(forces: FloatArray, large_force: float) -> FloatArray:
     return np.asarray(1 / (1 + squares / large_force**2))
 
 
-def frame_score(predicted: FloatArray, reference: FloatArray, large_force: float) -> float:
-    """Return the weighted mean square of the force components' errors in a frame, (eV / Angstrom)^2.
+def frame_score(
+    predicted: FloatArray, reference: FloatArray, energy_error: float, large_force: float, energy_share: float
+) -> float:
+    """Return what a frame adds to the loss, in units of its forces: (eV / Angstrom)^2.
 
     Parameters
     ----------
     predicted, reference : (N, 3) array
-        eV / Angstrom.
+        Forces, eV / Angstrom.
+    energy_error : float
+        eV / atom.
     large_force : float
         See `force_weights`.
+    energy_share : float
+        Weight of the squared energy error over that of the mean squared error of the forces, 1 / Angstrom^2.
     """
+    weights = force_weights(reference, large_force)
     squares = np.square(predicted - reference).mean(axis=-1)
-    return float(np.mean(force_weights(reference, large_force) * squares))
+    return float(np.mean(weights * squares) + energy_share * np.mean(weights) * energy_error**2)
 
 
 def group_scores(groups: Sequence[Group], squares: Sequence[float]) -> dict[Group, float]:

@@ -114,6 +114,20 @@ def test_the_driver_is_examined_and_the_others_tell_its_uncertainty(trained):
     assert results["calibration"]["alpha"] > 0
 
 
+def test_an_energy_that_is_off_is_a_reason_to_train_where_the_forces_are_none(trained, tmp_path):
+    folder, runs, _ = trained
+    shifted = emt_frames(5, seed=7)
+    shifted = replace(shifted, energies=shifted.energies + 0.05 * shifted.n_atoms)
+    models = [folder / f"member_{i}.model" for i in range(2)]
+    settings = {"force_rmse_tolerance": 10.0, "steps_per_round": 2, "energy_tolerance": 0.03, "gate_steps": 0}
+    job = prepare(tmp_path / "shifted", settings, runs, models=models, tests={"a__unseen": shifted})
+    assert "energy error on a__unseen" in learn(job)["reason"]
+    job = prepare(
+        tmp_path / "right", settings | {"energy_tolerance": 1.0}, runs, models=models, tests={"a__unseen": shifted}
+    )
+    assert learn(job)["trained"] is False
+
+
 def test_what_the_trainer_says_the_md_engine_says(trained):
     parity = trained[2]["parity"]
     assert parity["force_md"] < 1e-4

@@ -46,4 +46,13 @@ def test_large_forces_are_measured_by_their_relative_error():
     assert weights[1] == pytest.approx(0.01, rel=0.02)
     # 10 % of 30 eV/Å counts like 0.3 eV/Å on an atom with a force of 3, and far less than by itself.
     error = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
-    assert np.sqrt(frame_score(reference + error, reference, 3.0)) == pytest.approx(0.3 / np.sqrt(6), rel=0.02)
+    assert np.sqrt(frame_score(reference + error, reference, 0.0, 3.0, 2.0)) == pytest.approx(
+        0.3 / np.sqrt(6), rel=0.02
+    )
+
+
+def test_an_energy_that_is_off_counts_beside_the_forces():
+    reference = np.zeros((4, 3))
+    alone = frame_score(reference, reference, 0.02, 3.0, 2.0)
+    assert np.sqrt(alone) == pytest.approx(0.02 * np.sqrt(2))  # 20 meV/atom like 28 meV/Å
+    assert frame_score(reference + 0.1, reference, 0.02, 3.0, 2.0) == pytest.approx(alone + 0.01)

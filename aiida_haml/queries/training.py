@@ -19,6 +19,8 @@ from aiida_haml.queries.walks import chain, links_into, links_out_of, pk_of
 TRAINING = "aiida.calculations:haml.learn"
 #: Names of a training's inputs.
 POOL, CHAMPION, ATOMS = "pool", "champion", "isolated_atoms__"
+#: Label of the calcfunction that joins the parts of a run that was cut short and went on.
+JOIN = "join_frames"
 #: Parts of a pool that teach; what is held out only measures, and what has exploded serves for nothing.
 TEACHING = ("train", "valid")
 
@@ -151,15 +153,71 @@ def trainings(potentials: Iterable[int]) -> list[int]:
     return sorted((pk for pk, row in kinds.items() if row.process_type == TRAINING), reverse=True)
 
 
-def engines(frames: Iterable[int]) -> dict[int, Any]:
-    """Return the AIMD calculations that made frames: pk of the frames -> a row with its ``id`` and ``uuid``.
+@dataclass(frozen=True)
+class Run:
+    """An AIMD calculation behind a node of frames.
 
-    Frames that no calculation made, or another one, are left out.
+    Attributes
+    ----------
+    job : row
+        With its ``id`` and ``uuid``.
+    first : int
+        Index of the first frame of the node that it made.
+    step : int
+        Number of its step, or of its single point, at that frame.
     """
+
+    job: Any
+    first: int = 0
+    step: int = 0
+
+
+def runs(frames: Iterable[int]) -> dict[int, list[Run]]:
+    """Return the AIMD calculations that made frames, in the order of their frames, by the pk of the frames' node.
+
+    A run that was cut short and went on has several, whose frames were joined. Frames that no calculation made, or
+    another one, are left out.
+    """
+    wanted = set(frames)
+    jobs = _jobs(wanted)
+    found = {pk: [Run(job)] for pk, job in jobs.items()}
+    joins = _joins(wanted - set(jobs))
+    jobs = _jobs({part for parts in joins.values() for part in parts})
+    counts = rows({*joins, *jobs}, n="attributes.n_frames")
+    for pk, parts in joins.items():
+        if not set(parts) <= set(jobs):
+            continue
+        # A part begins at the last frame of the one before, which is kept once.
+        repeated = sum(counts[part].n for part in parts) - counts[pk].n == len(parts) - 1
+        found[pk], first = [], 0
+        for i, part in enumerate(parts):
+            step = int(repeated and i > 0)
+            found[pk].append(Run(jobs[part], first, step))
+            first += counts[part].n - step
+    return found
+
+
+def engines(frames: Iterable[int]) -> dict[int, Any]:
+    """Return the (first) AIMD calculation that made frames: pk of the frames -> a row with its ``id`` and ``uuid``."""
+    return {pk: made[0].job for pk, made in runs(frames).items()}
+
+
+def _jobs(frames: Iterable[int]) -> dict[int, Any]:
     made = links_into(frames, ["create"])
     jobs = rows({link.source for link in made}, uuid="uuid", process_type="process_type")
     found = {link.target: jobs[link.source] for link in made}
     return {pk: job for pk, job in found.items() if engine_of(job.process_type)}
+
+
+def _joins(frames: Iterable[int]) -> dict[int, list[int]]:
+    """Return the nodes whose frames were joined in a node, in their order."""
+    made = links_into(frames, ["create"])
+    labels = rows({link.source for link in made}, label="attributes.process_label")
+    joined = {link.source: link.target for link in made if labels[link.source].label == JOIN}
+    parts: dict[int, list[int]] = {}
+    for link in sorted(links_into(joined, ["input_calc"]), key=lambda link: link.label):
+        parts.setdefault(joined[link.target], []).append(link.source)
+    return parts
 
 
 @dataclass(frozen=True)
@@ -195,20 +253,21 @@ def training_steps(potential: PotentialData) -> list[TrainingStep]:
     """
     made = trainings([pk_of(potential)])
     lessons, drawn = Teaching(made).all_lessons(), _drawn(made)
-    nodes, jobs = rows(lessons, uuid="uuid"), engines(lessons)
+    nodes, made_by = rows(lessons, uuid="uuid"), runs(lessons)
     return [
-        TrainingStep(
-            label_uuid=str(nodes[lesson.pk].uuid),
-            frame=frame,
-            calculation_uuid=str(jobs[lesson.pk].uuid) if lesson.pk in jobs else None,
-            step=frame if lesson.pk in jobs else None,
-            use=use,
-        )
+        _step(str(nodes[lesson.pk].uuid), frame, use, made_by.get(lesson.pk, []))
         for lesson in lessons.values()
         for use in (*TEACHING, "isolated_atom")
         for frame in lesson.parts.get(use, [])
         if use != "train" or drawn is None or lesson.keys[frame] in drawn
     ]
+
+
+def _step(label_uuid: str, frame: int, use: str, made_by: list[Run]) -> TrainingStep:
+    run = next((run for run in reversed(made_by) if run.first <= frame), None)
+    if run is None:
+        return TrainingStep(label_uuid, frame, None, None, use)
+    return TrainingStep(label_uuid, frame, str(run.job.uuid), run.step + frame - run.first, use)
 
 
 def _drawn(made: Iterable[int]) -> set[str] | None:

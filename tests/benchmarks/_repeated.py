@@ -141,7 +141,7 @@ class Bench:
             "scripts_twice": len(scripts) - len({script.folder for script in scripts}),
             "whole": _is_whole(node),
             "content": _content(node),
-            "audit": audit(node).ok if node.is_finished_ok else None,
+            "audit": [str(problem) for problem in audit(node).problems] if node.is_finished_ok else None,
         }
 
 

@@ -3,7 +3,10 @@
 import pytest
 from aiida import orm
 
+from aiida_haml.data.frames import FramesData
+from aiida_haml.frames import concatenate
 from aiida_haml.queries import audit
+from aiida_haml.queries.training import training_steps
 from tests.graphs import N_STEPS, frames, lay_screen
 
 
@@ -81,6 +84,24 @@ def test_training_frames_that_a_person_imported_are_counted(builder):
     assert (report.n_cut, report.n_untraced) == (0, len(imported))
     assert (report.untraced[0].pk, report.untraced[0].training) == (imported.pk, first.creator.pk)
     assert "no process created them" in str(report.untraced[0])
+
+
+def test_labels_of_a_burst_that_was_cut_short_are_traced_to_the_job_and_the_step(builder):
+    structure = frames("structure", n=1)
+    first = builder.label(structure, n=3)
+    second = builder.label(first, start=1.0, n=4, seed=1)
+    joining = builder.process(orm.CalcFunctionNode, "join_frames", {"part_000": first, "part_001": second})
+    run = concatenate([first.frames, second.frames])
+    joined = builder.create(joining, result=FramesData(run, kind="burst", level_of_theory=first.level_of_theory))
+    potential = builder.train(builder.gather({"a__burst_0000": joined}))
+    assert len(joined) == 6
+    report = audit(potential)
+    assert (report.n_training_frames, report.n_untraced) == (6, 0)
+    told = sorted((step.frame, step.calculation_uuid, step.step) for step in training_steps(potential))
+    jobs = [node.creator.uuid for node in (first, second)]
+    known = [(0, jobs[0], 0), (1, jobs[0], 1), (2, jobs[0], 2), (3, jobs[1], 1), (4, jobs[1], 2), (5, jobs[1], 3)]
+    assert set(told) <= set(known), "what is held out teaches nothing"
+    assert {step[1] for step in told} == set(jobs)
 
 
 def test_labels_that_another_process_made_up_are_counted(builder):

@@ -148,7 +148,8 @@ def main(argv: list[str] | None = None) -> int:
         bench.label_atoms()
         plain = undisturbed(bench)
         moments = 1 if arguments.quick else MOMENTS
-        table = [("nothing", nothing, {}), *kills(bench, plain, moments), *full_disks(bench, disks), *short_times(plain)]
+        table = [("nothing", nothing, {}), *kills(bench, plain, moments)]
+        table += [*full_disks(bench, disks), *short_times(plain)]
         for name, mishap, options in table:
             if name.startswith(tuple(arguments.only)):
                 rows.append(verdict(bench.run(mishap, options), plain, name))

@@ -27,6 +27,9 @@ from aiida_haml.settings import require_integer
 SETTINGS = {"cmdline": list, "additional_retrieve_list": list, "model_file": str, "precision": str}
 #: Share of the usable wall time that LAMMPS gets where it is watched afterwards.
 SHARE_OF_WATCHED = 2 / 3
+#: What a LAMMPS of another make takes before its own clock starts (Python, torch, the model), s, which no run can
+#: measure ahead: our choice. A short wall time loses no more than half of it.
+START_UP_S = 60.0
 #: What the watch prints where it is a program of its own.
 WATCH_LOG = "watch.log"
 
@@ -189,7 +192,7 @@ class LammpsMdCalculation(LammpsRawCalculation):
             **md,
             restart_every=thresholds.every,
             n_restarts=thresholds.n_restarts(md["save_every"], md["timestep_fs"]),
-            max_wall_time_s=limit and limit * (SHARE_OF_WATCHED if "watcher" in self.inputs else 1),
+            max_wall_time_s=limit and (_share_of_watched(limit) if "watcher" in self.inputs else limit),
         )
 
     def _start(self) -> Frames:
@@ -204,6 +207,12 @@ class LammpsMdCalculation(LammpsRawCalculation):
     def _usable_wall_time(self) -> float | None:
         limit = self.options.get("max_wallclock_seconds")
         return None if limit is None else USABLE_WALL_TIME * limit
+
+
+def _share_of_watched(limit: float) -> float:
+    """Return after how long on its own clock a LAMMPS that is watched afterwards has to end, s."""
+    share = SHARE_OF_WATCHED * limit
+    return max(share - START_UP_S, share / 2)
 
 
 def _define_exit_codes(spec: CalcJobProcessSpec) -> None:

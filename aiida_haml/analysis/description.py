@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -122,15 +125,24 @@ def describe_batch(
 # -- work that goes to other processes -------------------------------------------------------------------
 
 _READER: list[BalanceReader] = []
+_POLL_INTERVAL_S = 1.0
 
 
 def _begin(reader: BalanceReader) -> None:
     _READER[:] = [reader]
 
 
-def _begin_process(reader: BalanceReader) -> None:
+def _begin_process(reader: BalanceReader, parent: int) -> None:
     threadpool_limits(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _begin(reader)
+
+
+def _end_with(parent: int) -> None:
+    """End this process once the job that started it is gone: nobody will read what it makes."""
+    while os.getppid() == parent:
+        time.sleep(_POLL_INTERVAL_S)
+    os._exit(1)
 
 
 def _described(frames: Frames) -> DescribedFrames:
@@ -150,7 +162,7 @@ def _workers(count: int, reader: BalanceReader) -> Iterator[Submit]:
     # A forked process has the modules and the basis already.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(count, context, initializer=_begin_process, initargs=(reader,)) as pool:
+    with ProcessPoolExecutor(count, context, initializer=_begin_process, initargs=(reader, os.getpid())) as pool:
 
         def submit(work: Callable[..., Any], *given: Any) -> Callable[[], Any]:
             future: Future[Any] = pool.submit(work, *given)

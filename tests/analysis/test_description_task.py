@@ -2,9 +2,14 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from itertools import pairwise
 
 import numpy as np
+import psutil
 import pytest
 from ase.build import molecule
 
@@ -409,3 +414,24 @@ def test_unknown_elements_and_settings_are_refused(tmp_path):
     walk(crystals.REFERENCE_PHASES["LiF"].build(), 2).save(tmp_path / "inputs" / "segment_000")
     assert "['F']" in refused(tmp_path)
     assert "stride is not a setting of DescriptionSettings" in refused(tmp_path, {"stride": 2})
+
+
+def test_workers_end_with_the_job_that_started_them():
+    """Killed from outside, so that nothing of the job can clean up: one is at work, one waits for some."""
+    text = (
+        "import time; from aiida_haml.analysis.description import _workers\n"
+        "with _workers(2, None) as submit: submit(time.sleep, 600); submit(time.sleep, 0)(); time.sleep(600)"
+    )
+    job = subprocess.Popen([sys.executable, "-c", text])
+    workers, deadline = [], time.time() + 90
+    while len(workers) < 2 and time.time() < deadline:
+        time.sleep(0.2)
+        workers = psutil.Process(job.pid).children()
+    assert len(workers) == 2
+    time.sleep(2)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    for worker in alive:
+        worker.kill()
+    assert not alive

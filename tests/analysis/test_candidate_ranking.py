@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import settings as settings_
 from hypothesis import strategies as st
 
+from aiida_haml.analysis.kinetics.fit import UNDETERMINED as UNDETERMINED_LAW
+from aiida_haml.analysis.kinetics.fit import Growth
 from aiida_haml.analysis.ranking.groups import grouped
 from aiida_haml.analysis.ranking.metrics import METRICS, declared_metrics
 from aiida_haml.analysis.ranking.order import rank
@@ -134,6 +136,24 @@ def test_alike_candidates_are_tied():
         own += [replicate(THIN, STORIES[THIN], 10 * pair + s, label="b") for s in (4, 5, 6)]
         apart += not ranked(own)[0]["a"]["tied_with"]
     assert apart <= 2
+
+
+def test_chance_tells_no_pair_of_many_apart(monkeypatch):
+    """Eight labels of one story make 28 pairs; each by itself at 95 %, chance finds one in every third draw."""
+    monkeypatch.setattr("aiida_haml.analysis.ranking.judging.growth", lambda *_: Growth(UNDETERMINED_LAW))
+    found, by_themselves = 0, 0
+    for draw in range(20):
+        alike = [
+            replicate(THIN, STORIES[THIN], 100 * draw + 10 * k + seed, label=f"label {k}")
+            for k in range(8)
+            for seed in SEEDS
+        ]
+        rows, result = ranked(alike, replace(SETTINGS, n_weight_draws=2))
+        better = np.array(result["groups"][0]["order_probability"])
+        found += any(len(row["tied_with"]) < 7 for row in rows.values())
+        by_themselves += bool((better > 0.975).any())
+    assert found <= 2
+    assert by_themselves >= 5
 
 
 def test_a_potential_that_is_known_to_be_off_widens_the_ties_and_then_takes_the_rank():

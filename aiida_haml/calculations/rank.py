@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from aiida import orm
 
 from aiida_haml.analysis.settings import RankingSettings
@@ -33,7 +34,7 @@ class RankCalculation(EngineCalculation):
 
     TASK = "rank"
     OUTPUTS = ("ranking.json", "clusters")
-    CACHE_VERSION = 6
+    CACHE_VERSION = 7
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -92,9 +93,11 @@ def interface_words(structure: Mapping[str, Any]) -> str:
     -------
     str
         As 'Li6PS5Cl | Li(100), layers 8'; settings that have their default are the same for all, and not named.
+        Nobody says what a cell of one's own is a face of: sides to the Angstrom and metal tell one from another, and
+        what is in its electrolyte, which may be a doping, does not.
     """
     if "cell" in structure:
-        return "a cell of one's own"
+        return _own_cell(**structure["cell"])
     interface = structure.get("interface") or {}
     metal, facet = interface.get("metal", "Li"), interface.get("facet", "100")
     face = f"{metal}({''.join(str(index) for index in facet)})"
@@ -104,6 +107,11 @@ def interface_words(structure: Mapping[str, Any]) -> str:
     if isinstance(host, Mapping):
         host = ", ".join([host["name"], *_choices(host, OwnHost if "crystal" in host else KnownHost)])
     return f"{host} | {', '.join([face, *_choices(interface, SolidInterface)])}"
+
+
+def _own_cell(cell: Sequence[Sequence[float]], metal: Sequence[int], **_: Any) -> str:
+    a, b = np.linalg.norm(cell[:2], axis=1)
+    return f"a cell of one's own, {a:.0f} x {b:.0f} Å, {len(metal)} Li of metal"
 
 
 def _choices(settings: Mapping[str, Any], model: type[Settings]) -> list[str]:

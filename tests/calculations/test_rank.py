@@ -10,6 +10,8 @@ from aiida_haml.engines import description
 from aiida_haml.frames import Frames
 from aiida_haml.spec import parse_spec
 from aiida_haml.structures import crystals
+from aiida_haml.structures.candidates import build
+from aiida_haml.structures.own_cell import OwnCell
 
 LEVEL = {"engine": "teacher", "name": "teacher", "theory": {"calculator": "ase.calculators.emt:EMT", "parameters": {}}}
 DESCRIPTION = {"elements": ["Cl", "Li", "P", "S"], "n_components": 8, "every_fs": 0}
@@ -80,6 +82,28 @@ def test_only_what_is_alike_in_all_but_the_doping_has_the_same_words():
     for other in ({"facet": [1, 1, 0], "layers": 8}, {"facet": [1, 0, 0], "layers": 8, "cut": 1}):
         assert interface_words(plain | {"interface": other}) != interface_words(plain)
     assert interface_words({"liquid": {"salt": "LiFSI"}, "interface": {"layers": 4}}) == "liquid | Li(100), layers 4"
+
+
+def test_cells_of_ones_own_are_compared_where_sides_and_metal_are_the_same():
+    def words(facet="100", **spec):
+        interface = {"layers": 4, "electrolyte_cells": 1, "facet": facet, "max_strain": 0.07}
+        atoms = build(spec | {"interface": interface})[0]
+        return interface_words({"cell": OwnCell(
+            name="mine", symbols=atoms.get_chemical_symbols(), positions=atoms.positions.tolist(),
+            cell=atoms.cell.tolist(), metal=np.flatnonzero(atoms.arrays["sites"] == "metal").tolist(),
+        ).to_dict()})  # fmt: skip
+
+    assert words() == words(doping=[{"dopant": "O", "site": "16e", "fraction": 0.25}])
+    assert words().startswith("a cell of one's own, ")
+    assert words() != words("110")
+
+
+@pytest.mark.parametrize("host", [{"lithium": "24g"}, {"exchange": 0.25}, {"a_A": 9.9}])
+def test_hosts_of_unlike_settings_are_not_compared(host):
+    """Lithium on 24g and on 48h, as by default, moves and reacts in unlike ways."""
+    usual = interface_words({"host": {"name": "Li6PS5Cl", "lithium": "48h"}})
+    assert usual == interface_words({"host": "Li6PS5Cl"})
+    assert interface_words({"host": {"name": "Li6PS5Cl"} | host}) != usual
 
 
 def test_words_for_an_interface_are_short_and_name_only_what_was_chosen():

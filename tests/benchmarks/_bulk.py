@@ -13,6 +13,11 @@ import numpy as np
 import sqlalchemy as sa
 
 N_FRAMES = 21
+#: What decides the labels' values, and the code's version.
+THEORY = "pbe-0123456789ab"
+LEVEL = f"{THEORY}@cp2k-2023.1"
+#: A component whose lattice constant each screen looks for.
+COMPONENT = {"host": {"name": "Li6PS5Cl"}}
 #: Rows in one statement.
 _BATCH = 20_000
 _TYPES = {
@@ -54,6 +59,10 @@ class Bulk:
         self._atom = self.label(
             self.process("job", "haml.cp2k", initial=self.frames("structure", 1)), "isolated_atom", 1
         )
+
+        constant = {"component": COMPONENT, "level_of_theory": LEVEL, "constant_A": 9.9, "pressure_GPa": 0.0}
+        made = self.node("function", {"process_label": "lattice_constant"}, _constant_type())
+        self.create(made, "result", self.dict(**constant))
 
     # -- nodes ---------------------------------------------------------------------------------------------
 
@@ -102,7 +111,7 @@ class Bulk:
 
     def frames(self, kind: str, n: int, end: float = 0.0) -> int:
         """Lay frames."""
-        level = "key" if kind in ("burst", "probes", "relaxation", "isolated_atom") else None
+        level = LEVEL if kind in ("burst", "probes", "relaxation", "isolated_atom") else None
         attributes = {
             "kind": kind, "level_of_theory": level, "n_frames": n, "n_atoms": 68,
             "elements": ["Li"] if kind == "isolated_atom" else ["Cl", "Li", "P", "S"],
@@ -133,7 +142,7 @@ class Bulk:
         inputs = {**labels, **({"previous": previous} if previous is not None else {})}
         columns = {name: self._columns(n) for name in labels}
         pool = {
-            "level_of_theory": "key", "round": number, "n_new": n * len(labels), "elements": ["Cl", "Li", "P", "S"],
+            "level_of_theory": LEVEL, "round": number, "n_new": n * len(labels), "elements": ["Cl", "Li", "P", "S"],
             "n_labels": (number + 1) * n * len(labels), "previous": None if previous is None else "0" * 64,
             "labels": columns,
         }  # fmt: skip
@@ -164,7 +173,7 @@ class Bulk:
             return None
         attributes = {
             "n_members": 2, "sha256": [f"{job:064x}"] * 2, "elements": ["Cl", "Li", "P", "S"], "cutoff": 5.0,
-            "precision": "float32", "level_of_theory": "key", "errors": {"held_out": {"force_rmse": 0.1}},
+            "precision": "float32", "level_of_theory": LEVEL, "errors": {"held_out": {"force_rmse": 0.1}},
         }  # fmt: skip
         potential = self.create(job, "potential", self.node("potential", attributes))
         self.members.setdefault("haml.potentials", []).append(potential)
@@ -248,7 +257,7 @@ class Bulk:
                 self.link(hybrid, pk, "return", name)
         rank = self.process("job", "haml.rank", screen, "rank", **parts)
         lines = [{"label": slug, "rank": i + 1, "score": 0.5, "status": "ranked"} for i, slug in enumerate(slugs)]
-        ranking = self.create(rank, "ranking", self.dict(candidates=lines, level_of_theory="key"))
+        ranking = self.create(rank, "ranking", self.dict(candidates=lines, level_of_theory=LEVEL))
         self.link(screen, ranking, "return", "ranking")
 
     def chain(self, n_trainings: int) -> int:
@@ -290,11 +299,17 @@ class Bulk:
         from aiida_haml.groups import LabelGroup, PotentialGroup
 
         cls: Any = {"haml.labels": LabelGroup, "haml.potentials": PotentialGroup}[kind]
-        group = cls.collection.get_or_create(label="key")[0].pk
+        group = cls.collection.get_or_create(label=LEVEL)[0].pk
         member = sa.table("db_dbgroup_dbnodes", sa.column("dbnode_id"), sa.column("dbgroup_id"))
         with storage.transaction():
             for batch in _batches([{"dbnode_id": pk, "dbgroup_id": group} for pk in pks]):
                 storage.get_session().execute(sa.insert(member), batch)
+
+
+def _constant_type() -> str:
+    from aiida_haml.calculations.lattices import lattice_constant
+
+    return str(lattice_constant.process_class.build_process_type())
 
 
 def _batches(rows: list[Any]) -> Iterator[list[Any]]:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from _bulk import Bulk
+from _bulk import COMPONENT, LEVEL, THEORY, Bulk
 from _workplace import bare_profile
 
 from tests.services.servers import create_database, own_folder, postgresql
@@ -92,7 +92,9 @@ def _results(pk: int) -> dict[str, Any]:
     from aiida import orm
 
     screen = orm.load_node(pk)
-    return {"screen": screen, "ranking": screen.outputs.ranking, "first": _first_label(screen)}
+    first = _first_label(screen)
+    code = orm.load_node(first).creator.inputs.code
+    return {"screen": screen, "ranking": screen.outputs.ranking, "first": first, "code": code}
 
 
 def _first_label(screen: Any) -> int:
@@ -172,7 +174,22 @@ def _atom(nodes: dict[str, Any]) -> int:
     from aiida_haml.queries.labels import isolated_atom
 
     assert nodes
-    assert isolated_atom("key", "Li") is not None
+    assert isolated_atom(LEVEL, "Li") is not None
+    return 1
+
+
+def _level(nodes: dict[str, Any]) -> int:
+    from aiida_haml.queries.labels import level_of_code
+
+    assert level_of_code(nodes["code"], THEORY) == LEVEL
+    return 1
+
+
+def _constant(nodes: dict[str, Any]) -> int:
+    from aiida_haml.queries.lattices import known_constant
+
+    assert nodes
+    assert known_constant(LEVEL, COMPONENT, 0.1) is not None
     return 1
 
 
@@ -187,6 +204,8 @@ QUESTIONS: dict[str, Callable[[dict[str, Any]], int]] = {
     "ranking": _ranking,
     "failures": _failures,
     "isolated_atom": _atom,
+    "level_of_code": _level,
+    "known_constant": _constant,
 }
 
 

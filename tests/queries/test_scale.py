@@ -4,9 +4,10 @@ import pytest
 from aiida import orm
 
 from aiida_haml.queries import audit, cost, find_labels, labels_behind, trace, training_steps
-from aiida_haml.queries.labels import isolated_atom
+from aiida_haml.queries.labels import isolated_atom, level_of_code
+from aiida_haml.queries.lattices import known_constant
 from aiida_haml.queries.progress import progress
-from tests.benchmarks._bulk import N_FRAMES, Bulk
+from tests.benchmarks._bulk import COMPONENT, LEVEL, N_FRAMES, THEORY, Bulk
 
 N_TRAININGS = 1200
 
@@ -51,5 +52,7 @@ def test_a_screen_that_was_laid_at_once_reads_like_one_that_ran(aiida_profile):
         (f"c{i:03d}", 4, 3, 3, 480.0) for i in range(3)
     ]
     assert "steps 0 to 20 of CP2K calculation" in trace(screen)
-    assert len(find_labels("key", kind="probes")) == 3 * 3
-    assert isolated_atom("key", "Li").kind == "isolated_atom"
+    assert len(find_labels(LEVEL, kind="probes")) == 3 * 3
+    assert isolated_atom(LEVEL, "Li").kind == "isolated_atom"
+    assert known_constant(LEVEL, COMPONENT, 0.1)["constant_A"] == 9.9
+    assert level_of_code(isolated_atom(LEVEL, "Li").creator.inputs.code, THEORY) == LEVEL

@@ -5,8 +5,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+
+from aiida_haml.scheduling import option_problems
+from aiida_haml.workchains.lattices import lattice_complaint
+from aiida_haml.workchains.protocols import protocol_settings
 
 ROOT = Path(__file__).parents[1]
 SNIPPET = re.compile(r"^<!-- runnable -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -56,6 +62,36 @@ def test_commands_shown_anywhere_exist():
                 command = command.commands[word]
             known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
             assert {w for w in words if w.startswith("--")} <= known, f"{page.name}: aiida-haml {line}"
+
+
+def overrides_shown():
+    """Yield the overrides in blocks of YAML, and in lines such as `overrides: {lattice: {steps: 0}}`."""
+    for page in PAGES:
+        text = page.read_text()
+        blocks = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        for i, block in enumerate([*blocks, *re.findall(r"`(overrides: \{[^`]*\})`", text)]):
+            told = yaml.safe_load(block)
+            if isinstance(told, dict) and "overrides" in told:
+                yield pytest.param(told.get("protocol"), told["overrides"], id=f"{page.relative_to(ROOT)}:{i}")
+
+
+@pytest.mark.parametrize(("protocol", "overrides"), overrides_shown())
+def test_overrides_that_are_shown_are_taken(protocol, overrides):
+    settings = protocol_settings(protocol, overrides)
+    kinds = tuple(protocol_settings()["options"])
+    assert [str(problem) for problem in option_problems(settings["options"], kinds, {})] == []
+    assert lattice_complaint(settings) is None
+
+
+def test_settings_that_are_named_exist():
+    """Every `overrides.SECTION.KEY` in the pages is a setting of the protocols."""
+    named = {name for page in PAGES for name in re.findall(r"`overrides((?:\.\w+)+)`", page.read_text())}
+    assert len(named) > 1
+    for name in named:
+        section: Any = protocol_settings()
+        for key in name.strip(".").split("."):
+            assert key in section, f"overrides{name}"
+            section = section[key]
 
 
 def _beside_python(name):

@@ -1,11 +1,14 @@
 """Reading many nodes in one statement, and writing in company."""
 
+import json
+import re
 import sqlite3
 
 import pytest
 import sqlalchemy as sa
 from aiida import orm
 from aiida.manage import get_manager
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from aiida_haml import storage
@@ -27,6 +30,16 @@ def test_many_numbers_are_one_parameter(aiida_profile_clean):
     # SQLite takes 999 parameters, or 250,000 where it is new.
     rows = read(sa.select(node.id).where(among(node.id, [*pks, *range(10**6, 10**6 + 300_000)])))
     assert [row.id for row in rows] == pks
+
+
+def test_postgresql_gets_one_parameter_too(aiida_profile, monkeypatch):
+    monkeypatch.setattr(storage, "is_sqlite", lambda: False)
+    for column, values, kind in ((tables().node.id, range(5), "INTEGER"), (tables().node.label, ["it's"], "VARCHAR")):
+        compiled = sa.select(column).where(among(column, values)).compile(dialect=postgresql.dialect())
+        assert list(compiled.params.values()) == [json.dumps(list(values))]
+        where = " ".join(str(compiled).partition("WHERE")[2].split())
+        assert re.search(rf"IN \(SELECT CAST\(anon_1.value AS {kind}\b", where), where
+        assert "jsonb_array_elements_text(CAST(CAST(%(" in where
 
 
 def test_reading_leaves_no_transaction_open(aiida_profile_clean):

@@ -1,5 +1,6 @@
 """Whole graphs pass; what is cut, untraced or doubtful is named, each planted alone."""
 
+import numpy as np
 import pytest
 from aiida import orm
 
@@ -38,12 +39,31 @@ def test_a_node_made_in_a_step_is_named(builder):
     assert "was made in a step" in str(report.cut[0])
 
 
-def test_a_result_returned_without_a_creator_is_named(builder):
+RETURNED = {
+    "ranking": lambda _: orm.Dict({"candidates": []}),
+    "potential": lambda builder: builder.potential(),
+    "trajectories__a__history": lambda _: orm.Dict({"rounds": []}),
+    "trajectories__a__segments__segment_0000": lambda _: frames("burst"),
+    "clusters": lambda _: orm.ArrayData(np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("port", RETURNED)
+def test_a_result_returned_without_a_creator_is_named(builder, port):
     screen = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})})
-    builder.give_back(screen, ranking=orm.Dict({"candidates": []}))
+    builder.give_back(screen, **{port: RETURNED[port](builder)})
     report = audit(screen)
-    assert [c.link for c in report.cut] == ["ranking"]
+    assert [c.link for c in report.cut] == [port]
     assert "was returned" in report.cut[0].reason
+
+
+def test_a_label_that_a_workflow_made_itself_is_named_where_it_is_used(builder):
+    """Handed from one step to the next, and never returned."""
+    screen = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})})
+    label = frames("burst").store()
+    builder.gather({"a__burst_0000": label}, screen)
+    report = audit(screen)
+    assert [c.pk for c in report.cut] == [label.pk]
 
 
 def test_what_a_person_gave_passes_even_if_it_is_returned(builder):
@@ -112,12 +132,15 @@ def test_labels_that_another_process_made_up_are_counted(builder):
     assert f"made by haml.mix <{mix.pk}>" in str(report.untraced[0])
 
 
-def test_the_audit_of_a_group_joins_its_nodes(builder):
+def test_the_audit_of_a_group_joins_its_nodes(builder, count_statements):
     cut = lay_screen(builder, structure_made_in_step=True).made
     good = lay_screen(builder).made
     group = orm.Group(label="audited").store()
     group.add_nodes([good["screen"], cut["screen"]])
     assert audit(group).n_cut == 1
+    alone = orm.Group(label="alone").store()
+    alone.add_nodes([cut["screen"]])
+    assert count_statements(audit, alone) == count_statements(audit, group)
 
 
 # -- doubts --------------------------------------------------------------------------------------------------

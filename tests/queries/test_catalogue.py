@@ -7,7 +7,8 @@ from aiida import orm
 
 from aiida_haml.groups import add_labels, add_potentials
 from aiida_haml.queries import find_labels, find_levels, find_potentials
-from tests.graphs import Builder, frames
+from aiida_haml.queries.screens import find_screens
+from tests.graphs import Builder, frames, lay_screen
 
 
 @pytest.fixture
@@ -86,6 +87,16 @@ def test_a_node_with_hostile_attributes_spoils_no_list(builder, hashes):
     attributes = {**hostile.base.attributes.all, "sha256": hashes, "elements": None}
     get_manager().get_profile_storage().bulk_update(EntityTypes.NODE, [{"id": hostile.pk, "attributes": attributes}])
     assert [(entry.pk, entry.is_trusted) for entry in find_potentials()] == [(good.pk, True), (hostile.pk, False)]
+
+
+def test_the_number_of_statements_for_screens_does_not_grow(builder, count_statements):
+    counts = []
+    for number in range(3):
+        lay_screen(builder).made["screen"].label = f"screen {number}"
+        counts.append((count_statements(find_screens), count_statements(find_screens, "screen 0")))
+    assert len(set(counts)) == 1, counts
+    assert len(find_screens()) >= 3
+    assert max(counts[0]) <= 4
 
 
 def test_the_number_of_statements_does_not_grow(builder, count_statements):

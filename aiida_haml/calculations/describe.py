@@ -23,7 +23,7 @@ class DescribeCalculation(EngineCalculation):
 
     TASK = "describe"
     OUTPUTS = ("environments", "series")
-    CACHE_VERSION = 6
+    CACHE_VERSION = 7
 
     @classmethod
     def define(cls, spec: Any) -> None:

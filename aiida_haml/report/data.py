@@ -76,8 +76,8 @@ class Candidate:
     segments : sequence of Segment
     cycles : sequence of Cycle
     series : mapping
-        Arrays of the description: ``time`` (T,) in fs, ``phases`` (P,), ``framework_fractions`` (T, P + 1)
-        and the rest by name. Empty where the candidate was not described.
+        Of the description, joined: see `aiida_haml.analysis.joining.join_descriptions`. Empty where the candidate was
+        not described.
     environments : mapping
         A sample of M environments: ``projected`` (M, 2), the first two principal components of the descriptor,
         ``central`` (M,) atomic number, ``phase`` (M,) index of the phase resembled, -1 for none, ``time`` (M,) in fs.

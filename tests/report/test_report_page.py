@@ -22,6 +22,7 @@ from aiida_haml.report import (
     render,
 )
 from aiida_haml.report.gallery import gallery
+from aiida_haml.report.page import number
 from tests.report.fakes import full_series
 from tests.stories import PROTECTIVE, STORIES, replicate
 
@@ -170,6 +171,21 @@ def test_rank_interval_cost_audit_and_provenance_are_told(html):
         assert piece in text, piece
     first = screen().ranking["candidates"][0]
     assert f"{first['score']:.3g}" in text
+
+
+def test_the_index_tells_each_candidates_pressure_or_that_it_is_not_known():
+    data = screen()
+    first, *others = data.candidates
+    pressed = [
+        dataclasses.replace(first, pressure_GPa=-1.25),
+        *(dataclasses.replace(c, pressure_GPa=None) for c in others),
+    ]
+    page = render(dataclasses.replace(data, candidates=pressed))
+    table = re.search(r'<details id="index".*?</details>', page, re.DOTALL)[0]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)]
+    column = rows[0].index("Pressure / GPa")
+    told = {row[0]: row[column] for row in rows[1:]}
+    assert told == {first.key: "-1.2", **{c.key: number(None) for c in others}}
 
 
 def test_each_group_has_its_verdict_ahead_of_any_number(html):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aiida_haml.analysis.references.phases import ELECTROLYTE, METAL, ReferencePhase
 from aiida_haml.analysis.references.solutions import AMORPHOUS, SOLID_SOLUTION
+from aiida_haml.structures.doping.bonds import CORNER_BONDS
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -22,8 +23,6 @@ AMPLITUDES_300K = {"Li": 0.15, "P": 0.08}
 METAL_AMPLITUDE_300K = 0.23
 #: Anions that take each other's place in an electrolyte.
 EXCHANGED = (("S", "O", "Se"), ("Cl", "F", "Br", "I"))
-#: Bonds of phosphorus in PS4, PO4 and PSe4 units, Angstrom; a corner that is substituted moves along its bond.
-CORNER_BONDS = {"S": 2.02, "O": 1.54, "Se": 2.20}
 #: Largest share of a sublattice that is substituted, and largest displacement along one axis of lithium off
 #: its sites (Angstrom) in the references of an electrolyte. In 0.9 ps of dynamics of Li6PS5Cl at 300 K with the
 #: CHGNet potential (version 0.3.0), lithium that began on 24g was 1.0 A away, root mean square: it lives on 48h.
@@ -64,7 +63,7 @@ def snapshot(phase: ReferencePhase, temperature: float, elements: tuple[str, ...
     Notes
     -----
     Displacements are independent of each other. Environments from dynamics, whose displacements are correlated,
-    are recognised as well (see ``tests/analysis/environments/test_recognition.py``); what has to be in the references
+    are recognised as well (see ``tests/analysis/test_phase_recognition.py``); what has to be in the references
     is what moves the mean: the sites of lithium in an ion conductor, dopants, and the lattice constant.
     """
     atoms = phase.cells[int(rng.integers(len(phase.cells)))].copy()

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ase.units import kB
 from matplotlib.figure import Figure
 
 from aiida_haml.report.data import Candidate
 from aiida_haml.report.figures.drawing import Drawing, plain, style, styled
 
 MAX_GROUPS = 12
-#: eV / K, CODATA 2018 (exact).
-BOLTZMANN = 8.617333262e-5
 
 
 def central(value: Any) -> float | None:
@@ -78,7 +77,7 @@ def arrhenius(groups: Sequence[Mapping[str, Any]], found: Mapping[str, Sequence[
         energy = central(group.get("activation_energy_eV"))
         if energy is not None and len(points) > 1:
             at = np.linspace(inverse.min(), inverse.max(), 20)
-            middle = np.log(values).mean() - energy / BOLTZMANN * (at - inverse.mean()) / 1000
+            middle = np.log(values).mean() - energy / kB * (at - inverse.mean()) / 1000
             axes.plot(at, np.exp(middle), lw=1.2, **style(index))
     axes.set_yscale("log")
     axes.set_xlabel("1000 K / temperature")

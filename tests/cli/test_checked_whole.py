@@ -101,6 +101,11 @@ REFUSED = {
         SOLID + "overrides: {dynamics: {thermostat_time_fs: 0.1}}\n",
         ["dynamics.thermostat_time_fs: 0.1 fs is less than a time step, 1 fs"],
     ),
+    # A limit follows the temperature, so that none can be set below it.
+    "limit below the temperature": (
+        SOLID + "temperature_K: 4999\noverrides: {watch: {max_temperature_K: 300}}\n",
+        ["`watch.max_temperature_K` is not a setting", "did you mean 'temperature_sigmas'?"],
+    ),
     # -- text
     "nested without end": (SOLID + "weights: " + "[" * 3000 + "]" * 3000 + "\n", ["nested too deeply"]),
     "digits without end": (SOLID + f"seeds: [{'9' * 5000}]\n", ["seeds[0]: 9999", "less than 2147483648"]),

@@ -9,6 +9,7 @@ from aiida import orm
 
 from aiida_haml.cli.messages import Refusal
 from aiida_haml.cli.results import _refuse_earlier
+from aiida_haml.data.frames import FramesData
 from aiida_haml.report.collect import collect
 from tests.cli.running import run
 from tests.graphs import N_STEPS, Builder, frames, lay_screen
@@ -221,6 +222,23 @@ def test_a_level_of_theory_vouches_for_labels_that_are_there_only(aiida_profile_
     frames("burst").store()
     assert "1 nodes of labels" in run("labels", "collect")
     assert "key  5 labels in 1 nodes, Li" in run("labels", "list")
+
+
+def test_labels_under_other_names_are_read_by_the_names_that_are_given(aiida_profile_clean, tmp_path):
+    path = tmp_path / "frames.xyz"
+    path.write_text(
+        '1\nProperties=species:S:1:pos:R:3:dft_f:R:3 dft_e=-1.5 dft_s="0.1 0 0 0 0.2 0 0 0 0.3"\nLi 0 0 0 0.5 0 0\n'
+    )
+    names = ("--energy-key", "dft_e", "--forces-key", "dft_f", "--stress-key", "dft_s", "--cell", "9 9 9")
+    told = run("frames", "import", path, "--level-of-theory", "key", *names)
+    for found in ("energies (dft_e)", "forces (dft_f)", "stresses (dft_s)"):
+        assert found in told
+    (node,) = orm.QueryBuilder().append(FramesData).all(flat=True)
+    frames = node.frames
+    assert node.has_labels
+    assert (frames.energies[0], frames.forces[0, 0, 0], frames.cells[0, 2, 2]) == (-1.5, 0.5, 9.0)
+    assert frames.stresses[0].tolist() == [0.1, 0.2, 0.3, 0, 0, 0]
+    assert "the names there are dft_e, dft_f, dft_s" in run("frames", "import", path, "--energy-key", "dft_x", code=1)
 
 
 def test_text_that_is_no_xyz_is_refused(aiida_profile, tmp_path):

@@ -2,12 +2,14 @@
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.tools.archive import create_archive, import_archive
 
 from aiida_haml.cli import follow
-from aiida_haml.cli.screen import NO_DAEMON
+from aiida_haml.cli.screen import NO_DAEMON, _unfinished
 from aiida_haml.groups import LabelGroup, add_labels, add_screen
 from aiida_haml.queries.progress import progress
+from aiida_haml.spec import load_spec
 from tests.cli.running import run
 from tests.graphs import Builder, frames, lay_screen
 
@@ -108,6 +110,31 @@ def test_potentials_are_filtered(builder):
     assert f"<{potential.pk}>" in run("potential", "list", "--element", "Li")
     assert run("potential", "list", "--max-error", "0.1").strip() == "no such potentials"
     assert "brought in, NOT TRUSTED" in run("potential", "list")
+
+
+def test_only_ones_own_unfinished_screen_of_the_same_content_is_taken_up_again(builder, tmp_path):
+    """Three screens of one name run: another person's, an older one of one's own, and the one that is meant."""
+    path = tmp_path / "spec.yaml"
+    path.write_text("name: dopings\ndopings: [pristine]\nlevel_of_theory: teacher\n")
+    spec = load_spec(path)
+    same = orm.Dict(spec.model_dump(mode="json")).store()
+    older = orm.Dict({**same.get_dict(), "seeds": [7]}).store()
+    assert _unfinished(spec) is None
+
+    def unfinished(content, email=None):
+        _, user = orm.User.collection.get_or_create(email or orm.User.collection.get_default().email)
+        node = orm.WorkChainNode(user=user.store() if not user.is_stored else user)
+        node.process_type, node.label = "aiida.workflows:haml.screen", "dopings"
+        node.base.links.add_incoming(content, LinkType.INPUT_WORK, "specification")
+        node.set_process_state("running")
+        return node.store()
+
+    meant = unfinished(same)
+    unfinished(older)
+    unfinished(same, OTHER)
+    assert _unfinished(spec).pk == meant.pk
+    meant.set_process_state("finished")
+    assert _unfinished(spec) is None
 
 
 # -- accounts ------------------------------------------------------------------------------------------------

@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
 
+from aiida_haml.cli.messages import Refusal
+from aiida_haml.cli.screen import _require_daemon
 from tests.cli.running import run
 
 SPEC = """
@@ -58,6 +62,22 @@ def test_without_a_daemon_nothing_is_stored(broken):
     assert "has no broker" in output
     assert "--run" in output
     assert orm.QueryBuilder().append(orm.Node).count() == before
+
+
+@pytest.mark.parametrize(("broker", "refused"), [("core.zeromq", True), ("core.rabbitmq", False)])
+def test_where_the_daemon_is_off_only_a_broker_that_keeps_messages_takes_a_screen(
+    aiida_profile_clean, monkeypatch, capsys, broker, refused
+):
+    """A ZeroMQ broker is its daemon's own; RabbitMQ hands the screen to the daemon of another machine, or of later."""
+    monkeypatch.setattr(type(aiida_profile_clean), "process_control_backend", broker)
+    daemon = SimpleNamespace(is_daemon_running=False)
+    monkeypatch.setattr("aiida.engine.daemon.client.get_daemon_client", lambda: daemon)
+    with pytest.raises(Refusal, match="does not run; start it with 'verdi -p") if refused else nullcontext():
+        _require_daemon()
+    assert ("! no daemon of profile" in capsys.readouterr().err) is not refused
+    daemon.is_daemon_running = True
+    _require_daemon()
+    assert capsys.readouterr().err == ""
 
 
 def test_an_empty_name_is_no_screen(aiida_profile_clean):

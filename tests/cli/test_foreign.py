@@ -152,6 +152,12 @@ def test_another_work_folder_makes_another_computer_and_leaves_the_first_as_it_i
     assert not any(code.is_hidden for code in orm.QueryBuilder().append(orm.InstalledCode).all(flat=True))
 
 
+def test_no_login_shell_is_started_for_each_command():
+    """It reads the person's start-up files: a second a command, and what they print gets into AiiDA's answers."""
+    run("setup")
+    assert orm.load_computer("localhost").get_configuration()["use_login_shell"] is False
+
+
 def test_the_same_place_and_programs_are_one_installation_for_all(tmp_path):
     run("setup", "--workdir", tmp_path / "{username}")
     forget()

@@ -434,14 +434,18 @@ def test_a_centre_and_its_corners_can_be_doped_together():
     np.testing.assert_allclose(bonds, [CORNER_BONDS["O"] + CENTRE_BONDS["Sb"] - CENTRE_BONDS["P"]] * 4, atol=1e-9)
 
 
-def test_silicon_needs_a_charge_that_something_else_brings():
-    with pytest.raises(StructureError, match=r"Si \+4 for P \+5.*interstitials"):
-        HALF.plan([one("Si", "4b", 0.25)])
+@pytest.mark.parametrize("dopant", ["Si", "Ge", "Sn"])
+def test_a_centre_of_less_charge_needs_one_that_something_else_brings(dopant):
+    with pytest.raises(StructureError, match=rf"{dopant} \+4 for P \+5.*interstitials"):
+        HALF.plan([one(dopant, "4b", 0.25)])
     with pytest.raises(StructureError, match=r"25 Li where 24 at most find room.*host: \{file"):
-        HALF.plan([one("Si", "4b", 0.25)], "interstitials")
-    doped = dope(HALF, [one("Si", "P", 0.25), one("Cl", "4d", 0.25)])
-    assert doped.atoms.get_chemical_formula() == "Cl5Li24P3S19Si"
+        HALF.plan([one(dopant, "4b", 0.25)], "interstitials")
+    doped = dope(HALF, [one(dopant, "P", 0.25), one("Cl", "4d", 0.25)])
+    assert Counter(doped.atoms.get_chemical_symbols()) == {"Cl": 5, "Li": 24, "P": 3, "S": 19, dopant: 1}
     assert formal_charge(doped.atoms) == 0
+    pairs, symbols = pairs_within(doped.atoms, 2.6), np.array(doped.atoms.get_chemical_symbols())
+    bonds = (symbols[pairs.i] == dopant) & (symbols[pairs.j] == "S")
+    np.testing.assert_allclose(pairs.distances[bonds], [CENTRE_BONDS[dopant]] * 4, atol=1e-9)
 
 
 def test_a_cation_on_full_lithium_sites_is_arranged_and_balanced():

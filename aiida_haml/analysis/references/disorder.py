@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from aiida_haml.analysis.references.phases import ELECTROLYTE, METAL, ReferencePhase
 from aiida_haml.analysis.references.solutions import AMORPHOUS, SOLID_SOLUTION
 from aiida_haml.structures.doping.bonds import CORNER_BONDS
+from aiida_haml.structures.geometry import PHOSPHORUS_BOND
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -128,7 +129,7 @@ def _to_bond(corner: FloatArray, phosphorus: FloatArray, cell: FloatArray, lengt
     vectors = _nearest(corner[None], phosphorus, cell)[0]
     distances = np.linalg.norm(vectors, axis=1)
     nearest = int(distances.argmin())
-    if distances[nearest] > 2.5:
+    if distances[nearest] > PHOSPHORUS_BOND:
         return np.zeros(3)
     return np.asarray(vectors[nearest] * (1 - length / distances[nearest]))
 
@@ -149,7 +150,7 @@ def unsettled(atoms: Atoms, amplitude: float, rng: np.random.Generator) -> Atoms
     centres = np.flatnonzero(moved.symbols == "P")
     vectors = _nearest(moved.positions[centres], moved.positions, moved.cell.array)
     for centre, to_others in zip(centres, vectors, strict=True):
-        unit = np.flatnonzero((np.linalg.norm(to_others, axis=1) < 2.6) & (moved.numbers != LITHIUM))
+        unit = np.flatnonzero((np.linalg.norm(to_others, axis=1) < PHOSPHORUS_BOND) & (moved.numbers != LITHIUM))
         turn = rng.standard_normal(3) * amplitude / CORNER_BONDS["S"]
         moves[unit] = moves[centre] / FREE_SHIFT + np.cross(turn, to_others[unit])
     moved.positions += moves
@@ -177,7 +178,7 @@ def loosened(atoms: Atoms, amplitude: float, rng: np.random.Generator, free_to_m
     apart = radii[moving, None] + radii[near]
     cations = np.isin(loose.symbols, ("Li", "P"))[near]
     to_phosphorus = _nearest(loose.positions, loose.positions[loose.numbers == PHOSPHORUS], loose.cell.array)
-    free = (np.linalg.norm(to_phosphorus, axis=2).min(axis=1, initial=np.inf) > 2.6)[near]
+    free = (np.linalg.norm(to_phosphorus, axis=2).min(axis=1, initial=np.inf) > PHOSPHORUS_BOND)[near]
     # Anions that are not bound to P as well draw lithium harder and nearer.
     bond, pull = apart * np.where(free, 1.0, 1.05), np.where(free, 0.3, 0.1)
     rows = np.arange(len(moving))[:, None]

@@ -11,7 +11,6 @@ from aiida_haml.calculations.trajectory import describe_equilibration, take_last
 from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.seeds import derive
 from aiida_haml.settings import require_integer, require_number
-from aiida_haml.workchains.job import fill
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs
 from aiida_haml.workchains.once import OnceWorkChain
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
@@ -85,7 +84,7 @@ class EquilibrateWorkChain(OnceWorkChain):
         builder: Any = cls.get_builder()
         settings = protocol_settings(protocol, overrides)
         builder.label.job.code = code
-        fill(builder.label.job.metadata.options, settings["options"]["label"])
+        builder.label.job.metadata.options = dict(settings["options"]["label"])
         for port, value in level_inputs(level).items():
             builder.label.job[port] = value
         builder.structure = structure

@@ -122,7 +122,7 @@ def fill(builder: Any, inputs: Mapping[str, Any]) -> None:
         If a port refuses its value.
     """
     for name, value in inputs.items():
-        if isinstance(value, Mapping) and hasattr(builder[name], "_port_namespace") and builder[name]._port_namespace:
+        if isinstance(value, Mapping) and getattr(builder.get(name), "_port_namespace", None):
             fill(builder[name], value)
         else:
             builder[name] = value

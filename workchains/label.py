@@ -13,7 +13,7 @@ from aiida_haml.calculations.molecular_dynamics import validate_initial, validat
 from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.seeds import derive
 from aiida_haml.workchains.continued import ContinuedWorkChain, n_frames
-from aiida_haml.workchains.job import OUT_OF_WALLTIME, fill
+from aiida_haml.workchains.job import OUT_OF_WALLTIME
 from aiida_haml.workchains.protocols import level_of_theory, md_settings, protocol_settings
 
 #: Ports that one label engine has and another has not.
@@ -46,9 +46,8 @@ class LabelWorkChain(ContinuedWorkChain):
     @classmethod
     def define_job(cls, spec: Any) -> None:
         """Declare the ports that all engines have: which one it is follows from the level of theory."""
-        spec.input_namespace(
-            "job.metadata.options", dynamic=True, non_db=True, required=False, help="Of the scheduler."
-        )
+        # Of a namespace with ports of its own alone does AiiDA keep what is no node, for those who go on with a screen.
+        spec.input("job.metadata.options", valid_type=dict, is_metadata=True, required=False, help="Of the scheduler.")
         spec.inputs["job"].validator = validate_job
         spec.input("job.code", valid_type=orm.AbstractCode, help="The engine's code.")
         spec.input("job.initial", valid_type=FramesData, validator=validate_initial, help="What is labelled.")
@@ -105,7 +104,7 @@ class LabelWorkChain(ContinuedWorkChain):
             builder.job[port] = value
         chosen = settings["rounds"]["n_burst_first"] if steps is None else steps
         builder.job.md = orm.Dict(md_settings(settings, chosen, temperature, seed))
-        fill(builder.job.metadata.options, settings["options"]["label"])
+        builder.job.metadata.options = dict(settings["options"]["label"])
         return builder
 
     @property

@@ -105,7 +105,7 @@ def _again(node: WorkChainNode, simulated_fs: float | None) -> Any:
     from aiida_haml.queries.timelines import time_lines
 
     lines = time_lines(node)
-    builder: Any = node.get_builder_restart()
+    builder = _restart(node)
     if simulated_fs is None:
         if not lines.slugs:
             raise Refusal(f"Screen <{node.pk}> has no time line yet; wait for its first round.")
@@ -116,6 +116,22 @@ def _again(node: WorkChainNode, simulated_fs: float | None) -> Any:
     settings["hybrid"]["simulated_fs"] = simulated_fs
     builder.settings = Dict(settings)
     _take_over(builder, node, lines)
+    return builder
+
+
+def _restart(node: WorkChainNode) -> Any:
+    """Return a builder of the inputs of a screen, but for its time lines.
+
+    AiiDA's own sets each job's options whole, and then misses those that were left to their defaults.
+    """
+    from aiida.common.links import LinkType
+
+    from aiida_haml.workchains.job import fill
+
+    builder: Any = node.process_class.get_builder()
+    inputs = node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).nested()
+    fill(builder, {name: value for name, value in inputs.items() if name != "segments"})
+    fill(builder, node.get_metadata_inputs() or {})
     return builder
 
 

@@ -1,0 +1,226 @@
+"""Commands that go on with a screen: what the next one is handed, told by the builder that is not started."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib import import_module
+
+import pytest
+from aiida import orm
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
+
+from aiida_haml.calculations.rounds import port
+from aiida_haml.data.frames import FramesData
+from aiida_haml.data.pool import LabelPoolData
+from aiida_haml.data.potential import PotentialData
+from aiida_haml.spec import parse_spec
+from aiida_haml.workchains.screen import ScreenWorkChain
+from tests.cli.running import run
+from tests.graphs import Builder, frames
+
+WALL_TIME = 4321
+SPEC = f"""name: tried
+dopings: [pristine]
+level_of_theory: teacher
+seeds: [{{seeds}}]
+overrides:
+  learning: {{{{n_committee: 1}}}}
+  options:
+    label: {{{{max_wallclock_seconds: {WALL_TIME}}}}}
+    learn: {{{{max_wallclock_seconds: {WALL_TIME}}}}}
+"""
+TWO = SPEC.format(seeds="1, 2")
+
+
+@dataclass
+class Laid:
+    """A screen of two candidates, of which one has a time line."""
+
+    screen: orm.WorkChainNode
+    slug: str
+    segments: dict[str, FramesData]
+    pool: LabelPoolData
+    potential: PotentialData
+    calibration: orm.Dict
+    history: orm.Dict
+
+
+@pytest.fixture
+def ready(aiida_profile_clean, tmp_path):
+    run("setup")
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Builders that would have been started."""
+    builders = []
+    ended = orm.WorkChainNode()
+    ended.set_process_state("finished")
+    ended.set_exit_status(0)
+    ended.store()
+
+    def take(builder, in_process):
+        builders.append(builder)
+        return ended
+
+    for module in ("screen", "verbs"):  # the package has the command of that name
+        monkeypatch.setattr(import_module(f"aiida_haml.cli.{module}"), "start", take)
+    return builders
+
+
+def submitted(text=TWO, state="finished"):
+    """Return the process of a screen as a submission leaves it, with all its inputs, and run nothing of it."""
+    builder = ScreenWorkChain.get_builder_from_spec(parse_spec(text))
+    screen = instantiate_process(get_manager().get_runner(), builder).node
+    screen.set_process_state(state)
+    if state == "finished":
+        screen.set_exit_status(0)
+    return screen
+
+
+@pytest.fixture
+def laid(ready, aiida_localhost, tmp_path):
+    """A burst, a potential, a stretch and another burst, all of them accepted; the second candidate never started."""
+    builder = Builder(aiida_localhost, tmp_path)
+    screen = submitted()
+    slug = min(screen.inputs.candidates)
+    hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", {}, screen, "dynamics")
+    last, pool, segments = frames("structure", n=1).store(), None, {}
+    elements = screen.inputs.settings["learning"]["elements"]
+    (tmp_path / "m.model").write_bytes(b"never loaded")
+    potential = PotentialData.from_files([tmp_path / "m.model"], elements, 5.0, "float64", level_of_theory="key")
+    potential.trust()
+    for number, start in enumerate((0.0, 6.0)):
+        kept = []
+        if number:
+            kept.append(builder.stretch(last, potential, hybrid, 2.0, call=port(slug, f"stretch_{number:04d}")))
+        burst = builder.label(last, hybrid, start=start, seed=number, call=port(slug, f"burst_{number:04d}"))
+        kept.append(burst)
+        labels = {port(slug, f"burst_{number:04d}"): burst}
+        given = labels | ({"previous": pool} if pool is not None else {})
+        gather = builder.process(orm.CalcFunctionNode, "haml.gather", given, hybrid, f"gather_{number:04d}")
+        pool = builder.create(gather, result=LabelPoolData.of(labels, pool))
+        learn = builder.process(orm.CalcJobNode, "haml.learn", {"pool": pool}, hybrid, f"learn_{number:04d}")
+        if not number:
+            builder.create(learn, potential=potential)
+        judge = builder.process(
+            orm.CalcFunctionNode, "haml.judge", {"settings": orm.Dict()}, hybrid, f"judge_{number:04d}"
+        )
+        calibration = orm.Dict({"errors": [number]})
+        verdict = {"action": "accept" if number else "absent", "burst_stays": True}
+        builder.create(judge, verdicts=orm.Dict({slug: verdict}), calibration=calibration)
+        for node in kept:
+            segments[port(slug, f"segment_{len(segments):04d}")] = node
+        last = burst
+    tell = builder.process(orm.CalcFunctionNode, "haml.history", {"settings": orm.Dict()}, hybrid)
+    history = builder.create(tell, told=orm.Dict({"rounds": []}))
+    builder.give_back(screen, **{f"trajectories__{slug}__history": history})
+    builder.end()
+    return Laid(screen, slug, segments, pool, potential, calibration, history)
+
+
+def handed_on(builder, laid):
+    """Assert that a builder goes on from what a screen has, and return its candidates."""
+    assert {name: node.uuid for name, node in builder.segments.items()} == {
+        name: node.uuid for name, node in laid.segments.items()
+    }
+    for name in ("pool", "calibration"):
+        assert builder[name].uuid == getattr(laid, name).uuid
+    assert {slug: node.uuid for slug, node in builder.histories.items()} == {laid.slug: laid.history.uuid}
+    return sorted(builder.candidates)
+
+
+def submittable(builder):
+    """Assert that a process starts with these inputs."""
+    assert instantiate_process(get_manager().get_runner(), builder).node.is_stored
+
+
+def but_for_the_time(builder):
+    settings = deepcopy(builder.settings.get_dict())
+    return settings["hybrid"].pop("simulated_fs"), settings
+
+
+def test_a_screen_is_extended_from_where_it_ended(laid, started):
+    run("screen", "extend", laid.screen.pk, "--simulated-fs", 5000, "--yes")
+    (builder,) = started
+    assert handed_on(builder, laid) == sorted(laid.screen.inputs.candidates)
+    assert builder.potential.uuid == laid.potential.uuid
+    simulated_fs, settings = but_for_the_time(builder)
+    assert simulated_fs == 5000.0
+    assert settings == but_for_the_time(laid.screen.inputs)[1], "nothing else may change, or jobs are paid for twice"
+    assert builder.learn.job.code.uuid == laid.screen.inputs.learn.job.code.uuid
+    for kind in ("label", "learn"):
+        assert builder[kind].job.metadata.options["max_wallclock_seconds"] == WALL_TIME
+    submittable(builder)
+
+
+def test_what_failed_is_tried_again_and_what_is_there_is_not_followed_anew(laid, started):
+    run("screen", "retry", laid.screen.pk, "--yes")
+    (builder,) = started
+    assert handed_on(builder, laid) == sorted(laid.screen.inputs.candidates)
+    assert builder.potential.uuid == laid.potential.uuid
+    assert builder.settings.get_dict() == laid.screen.inputs.settings.get_dict()
+
+
+def test_what_there_is_is_ranked_without_those_that_have_nothing(laid, started):
+    run("screen", "rank-so-far", laid.screen.pk, "--yes")
+    (builder,) = started
+    assert handed_on(builder, laid) == [laid.slug]
+    ends = [node.base.attributes.get("time_end") for node in laid.segments.values()]
+    assert but_for_the_time(builder)[0] == max(ends), "it is followed no further"
+
+
+def test_candidates_of_the_same_elements_join_the_learner(laid, started, tmp_path):
+    (tmp_path / "more.yaml").write_text(SPEC.format(seeds="1, 2, 3"))
+    run("screen", "add", laid.screen.pk, tmp_path / "more.yaml", "--yes")
+    (builder,) = started
+    known = sorted(laid.screen.inputs.candidates)
+    found = handed_on(builder, laid)
+    assert set(known) < set(found)
+    assert len(found) == 3
+    assert builder.potential.uuid == laid.potential.uuid
+
+
+def test_a_new_element_gets_a_new_potential_from_all_labels(laid, started, tmp_path):
+    doped = TWO.replace("pristine", "pristine, {dopant: O, site: 16e, fraction: 0.25}")
+    (tmp_path / "more.yaml").write_text(doped)
+    run("screen", "add", laid.screen.pk, tmp_path / "more.yaml", "--yes")
+    (builder,) = started
+    assert len(handed_on(builder, laid)) == 4
+    assert builder.potential is None
+
+
+def test_what_a_screen_has_cannot_be_added(laid, started, tmp_path):
+    (tmp_path / "same.yaml").write_text(SPEC.format(seeds="1"))
+    assert "holds no candidate" in run("screen", "add", laid.screen.pk, tmp_path / "same.yaml", "--yes", code=1)
+    assert started == []
+
+
+# -- the same specification once more ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unfinished(ready):
+    return submitted(state="running")
+
+
+def test_an_unfinished_screen_of_the_same_content_is_taken_up(unfinished, started, tmp_path):
+    (tmp_path / "spec.yaml").write_text(f"# another comment\n{TWO}")
+    told = run("screen", "submit", "--resume", "--yes", tmp_path / "spec.yaml")
+    assert f"<{unfinished.pk}> 'tried' is unfinished and goes on" in told
+    assert started == []
+
+
+@pytest.mark.parametrize("changed", [SPEC.format(seeds="1"), TWO.replace("tried", "another")])
+def test_a_changed_specification_is_a_screen_of_its_own(unfinished, started, tmp_path, changed):
+    (tmp_path / "spec.yaml").write_text(changed)
+    told = run("screen", "submit", "--resume", "--yes", tmp_path / "spec.yaml")
+    assert "unfinished" not in told
+    (builder,) = started
+    assert builder.specification.get_dict() == parse_spec(changed).model_dump(mode="json")
+
+
+def test_a_finished_screen_is_not_taken_up(laid, started, tmp_path):
+    (tmp_path / "spec.yaml").write_text(TWO)
+    run("screen", "submit", "--resume", "--yes", tmp_path / "spec.yaml")
+    assert len(started) == 1

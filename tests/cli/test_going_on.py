@@ -218,9 +218,3 @@ def test_a_changed_specification_is_a_screen_of_its_own(unfinished, started, tmp
     assert "unfinished" not in told
     (builder,) = started
     assert builder.specification.get_dict() == parse_spec(changed).model_dump(mode="json")
-
-
-def test_a_finished_screen_is_not_taken_up(laid, started, tmp_path):
-    (tmp_path / "spec.yaml").write_text(TWO)
-    run("screen", "submit", "--resume", "--yes", tmp_path / "spec.yaml")
-    assert len(started) == 1

@@ -48,6 +48,9 @@ def test_a_burst_is_labelled_and_continues_exactly(aiida_profile, cp2k_code, lev
     assert node.is_finished_ok, node.exit_message
     burst = outputs["frames"]
     assert (burst.kind, len(burst), burst.has_labels) == ("burst", 5, True)
+    files = outputs["retrieved"].base.repository.list_object_names()
+    assert "aiida.out" in files
+    assert not [name for name in files if name.endswith(".xyz")], "the frames hold what stood there"
     frames = burst.frames
     np.testing.assert_allclose(frames.times, np.arange(5.0))
     np.testing.assert_allclose(frames.positions[0], lithium_sulfide.frames.positions[0], atol=1e-9)

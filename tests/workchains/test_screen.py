@@ -116,6 +116,21 @@ def test_one_potential_learns_from_both_candidates(screen):
     assert len(learned) == len(next(iter(trajectories(screen[1]).values()))["history"]["rounds"])
 
 
+def test_a_training_reads_as_many_nodes_in_the_last_round_as_in_the_second(screen):
+    """The pool stands for all labels, and what is tested is of this round: no input grows with the rounds."""
+    jobs = [orm.load_node(pk) for pk in called_descendants(screen[1])]
+    trainings = [job for job in jobs if job.process_label == "LearnCalculation"]
+    trainings = sorted((job for job in trainings if "champion" in job.inputs), key=lambda job: job.pk)
+    assert len(trainings) > 1
+    second, last = (sorted(_kinds_of_inputs(job)) for job in (trainings[0], trainings[-1]))
+    assert second == last
+
+
+def _kinds_of_inputs(job):
+    """Names of links but for the number of the round."""
+    return [link.link_label.rpartition("_")[0] or link.link_label for link in job.base.links.get_incoming().all()]
+
+
 def test_every_potential_that_drove_is_tested_before_it_learns(screen):
     for outputs in trajectories(screen[1]).values():
         for entry in outputs["history"]["rounds"][1:]:

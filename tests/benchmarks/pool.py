@@ -10,6 +10,7 @@ no other job either, and the ranking is the same to the last digit.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -24,11 +25,12 @@ from tests.rehearsal import DOPINGS, SPEC
 
 def main() -> int:
     """Submit twice, count what ran."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with workplace() as folder:
         call("verdi", "config", "set", "caching.enabled_for", "aiida.calculations:haml.*")
         first = submitted(folder, "first", DOPINGS)
         with daemon_stopped():
-            call("verdi", "user", "configure", "-n", "--email", "second@localhost", "--first-name", "Second",
+            call("verdi", "user", "configure", "--email", "second@localhost", "--first-name", "Second",
                  "--last-name", "Person", "--institution", "none", "--set-default")  # fmt: skip
         second = submitted(folder, "second", DOPINGS[::-1])
     same = first.pop("ranking") == second.pop("ranking")

@@ -28,8 +28,9 @@ def main() -> int:
     """Run, weigh, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, which gives no exponents")
+    chosen = parser.parse_args()
     with workplace() as folder:
-        grown = lengths(folder, [2, 4] if parser.parse_args().quick else [2, 4, 8, 16])
+        grown = lengths(folder, [2, 4] if chosen.quick else [2, 4, 8, 16])
         seen = weigh()
     exponents = grown["exponents"]
     met = seen["bytes_a_stretch_frame"] < MAX_FRAME_B and seen["bytes_a_job_beside"] < MAX_JOB_B

@@ -48,7 +48,7 @@ def test_a_screen_that_fails_here_and_now_says_why(broken):
     assert "libmpi.so.12: cannot open shared object file" in line
     assert "Deprecation" not in output
     assert "Traceback" not in output
-    assert len(output.splitlines()) < 25, output
+    assert len(output.splitlines()) < 30, output
     assert line.removeprefix("Error: ") in run("screen", "status", "broken", code=1)
     assert "libmpi.so.12" in run("screen", "rank", "broken", code=1)
     assert "libmpi.so.12" in run("screen", "watch", "broken", code=1)

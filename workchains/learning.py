@@ -51,7 +51,6 @@ class LearningWorkChain(MovingWorkChain):
         return {
             "elements": self._elements(),
             "force_rmse_tolerance": TEACH_ABOVE * self.ctx.settings["rounds"]["force_rmse_tolerance"],
-            "energy_tolerance": TEACH_ABOVE * self.ctx.settings["rounds"]["max_energy_error"],
             "gate_temperature_K": GATE_HEATING * hottest,
             "gate_timestep_fs": self.ctx.settings["dynamics"]["timestep_fs"],
         }

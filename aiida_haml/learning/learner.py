@@ -72,7 +72,7 @@ class LearnerSettings(Settings):
 
     train: str = "needed"
     force_rmse_tolerance: float = 0.1
-    energy_tolerance: float = 0.014
+    energy_tolerance: float = 0.01
     n_committee: int = 2
     seed: int = 0
     elements: tuple[str, ...] | None = None

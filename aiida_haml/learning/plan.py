@@ -135,7 +135,9 @@ def _lengths(settings: RoundSettings, previous: Plan, verdict: Verdict, progress
         return stretch, shorter, f"{progress.stretch_steps} steps of the stretch held: twice as many at most."
     if verdict.action == "absent":
         stretch = max(previous.n_stretch, settings.min_stretch)
-        if verdict.force_rmse is not None and verdict.force_rmse <= settings.force_rmse_tolerance:
+        if verdict.force_rmse is None:
+            return stretch, shorter, "There was no potential yet: shorter burst, as what follows is labelled along it."
+        if verdict.force_rmse <= settings.force_rmse_tolerance:
             return stretch, shorter, "No stretch to judge, but its labels find the potential right: shorter burst."
         return stretch, previous.n_burst, "No stretch to judge: same lengths again."
     stretch = _within(previous.n_stretch / settings.growth, settings.min_stretch, settings.max_stretch)

@@ -57,6 +57,12 @@ def test_a_watch_that_was_right_keeps_the_burst():
     assert (plan.n_stretch, plan.n_burst) == (100, 8)
 
 
+def test_the_first_burst_is_the_longest_one_unless_a_stretch_is_revoked():
+    untested = Verdict("absent", None, True, False, None, None, 0, "")
+    plan = next_plan(SETTINGS, first_plan(SETTINGS, 5000), untested, Progress(0, 4990, 30))
+    assert (plan.n_stretch, plan.n_burst) == (50, 5)
+
+
 def test_fruitless_rounds_are_bounded_and_say_so():
     plan, rounds = Plan(100, 8), 0
     while not plan.ends:

@@ -17,6 +17,8 @@ from aiida_haml.workchains.moving import MovingWorkChain
 GATE_HEATING = 1.5
 #: Share of the judge's tolerance beyond which a label is a reason to train: an error just within it will grow.
 TEACH_ABOVE = 0.7
+#: The same of energies, of which small errors add up along a reaction, long before one of them is a reason to cut.
+TEACH_ENERGIES_ABOVE = 1 / 3
 
 
 class LearningWorkChain(MovingWorkChain):
@@ -51,6 +53,7 @@ class LearningWorkChain(MovingWorkChain):
         return {
             "elements": self._elements(),
             "force_rmse_tolerance": TEACH_ABOVE * self.ctx.settings["rounds"]["force_rmse_tolerance"],
+            "energy_tolerance": TEACH_ENERGIES_ABOVE * self.ctx.settings["rounds"]["max_energy_error"],
             "gate_temperature_K": GATE_HEATING * hottest,
             "gate_timestep_fs": self.ctx.settings["dynamics"]["timestep_fs"],
         }

@@ -89,7 +89,7 @@ def test_two_rounds(aiida_profile_clean, engine_code):
 @pytest.mark.engine
 def test_no_round_trains_where_nothing_was_wrong(aiida_profile_clean, engine_code, tmp_path):
     burst = label(emt_frames(3, seed=5))
-    settings = orm.Dict(LEARN | {"force_rmse_tolerance": 1e3})
+    settings = orm.Dict(LEARN | {"force_rmse_tolerance": 1e3, "energy_tolerance": 1e3})
     outputs, node = run_get_node(
         LearnCalculation,
         **inputs(engine_code, champion=committee(tmp_path), tests={"a__burst_0001": burst}, settings=settings),

@@ -60,7 +60,8 @@ STORIES = {
         lambda t: 2.5 * -np.expm1(-0.3 * t) + 0.12 * np.maximum(t - 60, 0), DOES_NOT_STOP
     ),
     "inert": Story(lambda t: 0 * t, DOES_NOT_REACT),
-    "dry": Story(lambda t: np.minimum(0.09 * t, 4.8), OUT_OF_LITHIUM, metal=0.4),
+    # The metal ends before the course does, in every seed.
+    "dry": Story(lambda t: np.minimum(0.09 * t, 4.8), OUT_OF_LITHIUM, metal=0.32),
 }  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def replicate(
     rng = np.random.default_rng([seed, *name.encode()])
     t = np.linspace(0, LENGTH, FRAMES)
     amount, pace = np.exp(scatter * rng.standard_normal(2)) if scatter else (1.0, 1.0)
-    ideal = np.minimum(amount * story.consumed(pace * t), length / 2)
+    ideal = np.minimum(amount * story.consumed(pace * t), length / 2 * min(story.metal, 1))
     faces = np.stack([ideal + noise * remembered(rng, FRAMES, 0.02) for _ in range(2)], axis=1)
     share = faces.sum(axis=1) / length
     left = np.maximum(1 - 2 * ideal / length / story.metal + 0.005 * rng.standard_normal(FRAMES), 0)

@@ -116,14 +116,18 @@ def test_one_potential_learns_from_both_candidates(screen):
     assert len(learned) == len(next(iter(trajectories(screen[1]).values()))["history"]["rounds"])
 
 
-def test_a_training_reads_as_many_nodes_in_the_last_round_as_in_the_second(screen):
-    """The pool stands for all labels, and what is tested is of this round: no input grows with the rounds."""
+def test_a_training_reads_no_more_nodes_in_the_last_round_than_in_the_second(screen):
+    """The pool stands for all labels, and what is tested is of this round: no input grows with the rounds.
+
+    In the last round a burst may be all that is left, so that there are no probes.
+    """
     jobs = [orm.load_node(pk) for pk in called_descendants(screen[1])]
     trainings = [job for job in jobs if job.process_label == "LearnCalculation"]
     trainings = sorted((job for job in trainings if "champion" in job.inputs), key=lambda job: job.pk)
     assert len(trainings) > 1
-    second, last = (sorted(_kinds_of_inputs(job)) for job in (trainings[0], trainings[-1]))
-    assert second == last
+    second, last = (_kinds_of_inputs(job) for job in (trainings[0], trainings[-1]))
+    assert len(last) <= len(second)
+    assert set(last) <= set(second)
 
 
 def _kinds_of_inputs(job):

@@ -18,7 +18,7 @@ GATE_HEATING = 1.5
 #: Share of the judge's tolerance beyond which a label is a reason to train: an error just within it will grow.
 TEACH_ABOVE = 0.7
 #: The same of energies, of which small errors add up along a reaction, long before one of them is a reason to cut.
-TEACH_ENERGIES_ABOVE = 1 / 3
+TEACH_ENERGIES_ABOVE = 0.2
 
 
 class LearningWorkChain(MovingWorkChain):

@@ -43,7 +43,7 @@ class RoundSettings(Settings):
     growth: float = 2.0
     force_rmse_tolerance: float = 0.15
     max_force_error: float = 1.0
-    max_energy_error: float = 0.03
+    max_energy_error: float = 0.05
     max_fruitless: int = 5
     max_labels: int | None = None
     max_wall_time_s: float | None = None

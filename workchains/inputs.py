@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_haml.calculations.lammps import validate_potential
+from aiida_haml.calculations.base import validate_potential
 from aiida_haml.calculations.learn import ignorance_of
 from aiida_haml.calculations.rounds import OF
 from aiida_haml.codes import watches

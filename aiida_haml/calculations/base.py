@@ -11,6 +11,8 @@ from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, ExitCode, Process
 
+from aiida_haml.data.potential import PotentialData
+
 #: Share of the wall time after which an engine has to stop by itself and write what it has.
 USABLE_WALL_TIME = 0.9
 
@@ -128,6 +130,16 @@ def refused(status: int, message: str) -> ExitCode:
     process: Any = Process.current()
     process.node.base.caching.is_valid_cache = False
     return ExitCode(status, message)
+
+
+def validate_potential(node: PotentialData | None, _: Any) -> str | None:
+    """Refuse a potential whose files this profile may not load."""
+    if node is None or node.is_trusted:
+        return None
+    return (
+        f"The potential {node.pk} was not trained here, and a MACE model file is code that runs when it is "
+        "loaded. If you know where it comes from, call its `trust()`."
+    )
 
 
 def also(first: Callable[..., str | None] | None, second: Callable[..., str | None]) -> Callable[..., str | None]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_haml.calculations.base import EngineCalculation, also
-from aiida_haml.calculations.lammps import validate_potential
+from aiida_haml.calculations.base import EngineCalculation, also, validate_potential
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
 

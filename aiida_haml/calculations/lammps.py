@@ -6,25 +6,27 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo, CodeRunMode
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from aiida_lammps.calculations.raw import LammpsRawCalculation
 
-from aiida_haml.calculations.base import USABLE_WALL_TIME, export_threads, failures_are_no_cache
-from aiida_haml.calculations.molecular_dynamics import MD_SETTINGS, validate_initial, validate_md
+from aiida_haml.calculations.base import USABLE_WALL_TIME, export_threads, failures_are_no_cache, validate_potential
+from aiida_haml.calculations.molecular_dynamics import validate_initial
+from aiida_haml.calculations.stretch_inputs import (
+    fault_of_frame,
+    validate_settings,
+    validate_stretch_md,
+    validate_watch,
+)
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.engines import lammps_dump, lammps_files
 from aiida_haml.engines.stretch import CHECKS, PRECISIONS, RESULTS, TASK, StretchTask
 from aiida_haml.engines.watch import Thresholds
 from aiida_haml.frames import Frames, maxwell_boltzmann
-from aiida_haml.settings import require_integer
 
-#: What `settings` may hold, and of which type.
-SETTINGS = {"cmdline": list, "additional_retrieve_list": list, "model_file": str, "precision": str}
 #: Share of the usable wall time that LAMMPS gets where it is watched afterwards.
 SHARE_OF_WATCHED = 2 / 3
 #: What a LAMMPS of another make takes before its own clock starts (Python, torch, the model), s, which no run can
@@ -121,7 +123,7 @@ class LammpsMdCalculation(LammpsRawCalculation):
                 "The watch's `max_deviation` compares the members of a committee, but the potential has only "
                 "one; train two or more, or leave it out."
             )
-        return _fault_of_frame(initial.read(-1))
+        return fault_of_frame(initial.read(-1))
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write structure, deck and task; list the models and the files to bring back."""
@@ -253,62 +255,3 @@ def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
         "ERROR_NOT_FINITE",
         message="Positions or forces were not finite; the trusted frames are kept. {message}",
     )
-
-
-def validate_stretch_md(node: orm.Dict | None, ctx: Any) -> str | None:
-    """Refuse settings of the dynamics that are missing, unknown or make no sense."""
-    if node is None or (fault := validate_md(node, ctx)) is not None:
-        return None if node is None else fault
-    md = node.get_dict()
-    known = {*MD_SETTINGS, "save_every"}
-    if unknown := sorted(set(md) - known):
-        return f"The MD settings {', '.join(unknown)} are unknown; they can be {', '.join(sorted(known))}."
-    try:
-        for name in ("steps", "seed", "save_every"):
-            require_integer(name, md.get(name), 1)
-    except ValueError as error:
-        return f"The MD setting {error}"
-    return None
-
-
-def validate_watch(node: orm.Dict | None, _: Any) -> str | None:
-    """Refuse thresholds that are unknown or make no sense."""
-    try:
-        Thresholds.from_dict({} if node is None else node.get_dict())
-    except ValueError as error:
-        return f"The watch is refused: {error}"
-    return None
-
-
-def validate_potential(node: PotentialData | None, _: Any) -> str | None:
-    """Refuse a potential whose files this profile may not load."""
-    if node is None or node.is_trusted:
-        return None
-    return (
-        f"The potential {node.pk} was not trained here, and a MACE model file is code that runs when it is "
-        "loaded. If you know where it comes from, call its `trust()`."
-    )
-
-
-def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
-    """Refuse settings that nothing reads."""
-    for name, value in ({} if node is None else node.get_dict()).items():
-        if name not in SETTINGS:
-            return f"The setting {name} is unknown; it can be {', '.join(sorted(SETTINGS))}."
-        if not isinstance(value, SETTINGS[name]):
-            return f"The setting {name} is {value!r}; it has to be a {SETTINGS[name].__name__}."
-        if name == "precision" and value not in PRECISIONS:
-            return f"The setting precision is {value!r}; it has to be one of {', '.join(PRECISIONS)}."
-    return None
-
-
-def _fault_of_frame(frame: Frames) -> str | None:
-    """Return why LAMMPS cannot start from a frame, if so."""
-    if not frame.pbc.all():
-        return (
-            f"The frame's pbc is {frame.pbc.tolist()}, but LAMMPS moves periodic cells here; put the vacuum "
-            "into the cell and make all directions periodic."
-        )
-    if abs(np.linalg.det(frame.cells[0])) < 1e-6:
-        return f"The frame's cell {frame.cells[0].tolist()} has no volume; give three independent vectors."
-    return None

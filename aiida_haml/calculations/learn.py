@@ -11,8 +11,7 @@ from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_haml.calculations.base import EngineCalculation, also
-from aiida_haml.calculations.lammps import validate_potential
+from aiida_haml.calculations.base import EngineCalculation, also, validate_potential
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData

@@ -2,14 +2,11 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 
 import numpy as np
-import psutil
 import pytest
 from ase.build import molecule
 
@@ -19,6 +16,7 @@ from aiida_haml.analysis.segments import new_frames, thinned
 from aiida_haml.engines import description
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
+from tests.orphans import left_behind
 
 SMALL = {"elements": ["Cl", "Li", "P", "S"], "n_components": 16, "every_fs": 0}
 
@@ -423,15 +421,4 @@ def test_workers_end_with_the_job_that_started_them():
         "with _workers(2, None) as submit: submit(time.sleep, 600); submit(time.sleep, 0)(); time.sleep(600)"
     )
     job = subprocess.Popen([sys.executable, "-c", text])
-    workers, deadline = [], time.time() + 90
-    while len(workers) < 2 and time.time() < deadline:
-        time.sleep(0.2)
-        workers = psutil.Process(job.pid).children()
-    assert len(workers) == 2
-    time.sleep(2)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    _, alive = psutil.wait_procs(workers, timeout=20)
-    for worker in alive:
-        worker.kill()
-    assert not alive
+    assert not left_behind(job, 2)

@@ -87,7 +87,7 @@ def test_lasting_events_are_listed(tmp_path):
 
 
 def test_parquet_holds_what_csv_holds_with_its_types(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `tables` is not installed")
     nothing = SERIES | {"phosphide_connected": np.full((len(SERIES["time"]), 2), np.nan)}
     for form in ("csv", "parquet"):
         write_tables(tmp_path, [("a", tables(nothing))], form)

@@ -9,7 +9,7 @@ import pytest
 from aiida.manage import get_manager
 from sqlalchemy.exc import OperationalError
 
-from aiida_haml.calculations.lammps import validate_potential
+from aiida_haml.calculations.base import validate_potential
 from aiida_haml.data import trust as module
 from aiida_haml.data.trust import distrust, is_trusted, trust, trust_for_all
 from tests.graphs import Builder

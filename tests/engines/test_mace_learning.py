@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from mace.calculators import MACECalculator
 
@@ -21,6 +19,7 @@ from aiida_haml.learning.pool import Labels, enter
 from aiida_haml.learning.runs import load_runs, save_runs
 from tests.labels import LEARN, emt_frames, isolated_atom
 from tests.models import tiny_mace
+from tests.orphans import left_behind
 
 pytestmark = pytest.mark.engine
 
@@ -244,14 +243,4 @@ def test_members_end_with_the_job_that_started_them(tmp_path):
     """Killed from outside, so that nothing of the job can clean up."""
     runs = {"a__one": emt_frames(8)}
     job = start_job(prepare(tmp_path, {"steps_first": 10**6, "n_parallel": 2}, runs))
-    members: list[psutil.Process] = []
-    deadline = time.time() + 90
-    while len(members) < 2 and time.time() < deadline:
-        time.sleep(0.2)
-        members = psutil.Process(job.pid).children()
-    assert len(members) == 2
-    time.sleep(2)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    _, alive = psutil.wait_procs(members, timeout=20)
-    assert not alive
+    assert not left_behind(job, 2)

@@ -47,9 +47,9 @@ class LearnerSettings(Settings):
     lr_final : float
         In (0, 1].
     energy_weight, forces_weight : float
-        Weights in the loss, of (eV / atom)^2 and (eV / Angstrom)^2. On 50 labels of a reacting interface (50 frames of
-        the first of two picoseconds) energy weights of 10, 100 and 1000 gave 7.9, 4.6 and 1.7 meV / atom beside 48, 51
-        and 61 meV / Angstrom on frames between the labels.
+        Weights in the loss, of (eV / atom)^2 and (eV / Angstrom)^2. With 50 labels along a picosecond of a reacting
+        interface, energy weights of 10, 100 and 1000 gave errors of 7.9, 4.6 and 1.7 meV / atom beside 48, 51 and 61
+        meV / Angstrom on frames between them.
     large_force : float
         eV / Angstrom. An atom counts by ``1 / (1 + (force / large_force)^2)``, so that errors of far larger forces are
         measured relative to them and do not drown the rest.

@@ -14,7 +14,7 @@ import resource
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,15 +49,24 @@ def interface(name: str = "chgnet_interface") -> Frames:
 
 
 def reacting(frames: Frames) -> NDArray[np.bool_]:
-    """Return (F, N): phosphorus that has not four sulfurs, and sulfur that has no phosphorus."""
-    phosphorus, sulfur = (np.flatnonzero(frames.numbers == z) for z in (15, 16))
+    """Return (F, N): phosphorus that has not four corners (S, O or Se), and a corner that has no phosphorus."""
+    phosphorus, corners = (np.flatnonzero(np.isin(frames.numbers, those)) for those in ((15,), (8, 16, 34)))
     found = np.zeros(frames.positions.shape[:2], dtype=bool)
     for f, atoms in enumerate(frames.to_ase()):
-        distances = atoms.get_all_distances(mic=True)[np.ix_(phosphorus, sulfur)]
+        distances = atoms.get_all_distances(mic=True)[np.ix_(phosphorus, corners)]
         bonded = distances < BOND
         found[f, phosphorus] = bonded.sum(axis=1) != 4
-        found[f, sulfur] = ~bonded.any(axis=0)
+        found[f, corners] = ~bonded.any(axis=0)
     return found
+
+
+class Taken(NamedTuple):
+    """A frame that takes part in a training: of which run, which one, and as what."""
+
+    run: str
+    row: int
+    part: str  # train, valid or held_out
+    is_new: bool = True
 
 
 def learn(
@@ -69,33 +78,56 @@ def learn(
     old: Sequence[int] = (),
     isolated: Mapping[str, float] = ISOLATED,
 ) -> Figures:
-    """Run one round's learning on chosen frames, and return its results and ``cpu_s``, the processor time it took.
+    """Run one round's learning on chosen frames of one run; see `learn_from`.
+
+    Parameters
+    ----------
+    folder : path
+    frames : Frames
+    parts : mapping of str to sequence of int
+        Frames that ``train``, ``valid`` and are ``held_out``.
+    settings : mapping
+    champion : sequence of path
+    old : sequence of int
+        Of the frames, those that the champion knows.
+    isolated : mapping of str to float
+    """
+    taken = [Taken("all", int(i), part, i not in set(old)) for part, chosen in parts.items() for i in chosen]
+    return learn_from(folder, {"all": frames}, taken, settings, champion, isolated)
+
+
+def learn_from(
+    folder: Path,
+    runs: Mapping[str, Frames],
+    taken: Sequence[Taken],
+    settings: Mapping[str, Any],
+    champion: Sequence[Path] = (),
+    isolated: Mapping[str, float] = ISOLATED,
+) -> Figures:
+    """Run one round's learning, and return its results and ``cpu_s``, the processor time it took.
 
     Parameters
     ----------
     folder : path
         Where the models go.
-    frames : Frames
-    parts : mapping of str to sequence of int
-        Frames that ``train``, ``valid`` and are ``held_out``.
+    runs : mapping of str to Frames
+        Each is a candidate of its own.
+    taken : sequence of Taken
     settings : mapping
         Fields of `LearnerSettings`.
     champion : sequence of path
         Models to start from.
-    old : sequence of int
-        Of the frames, those that the champion knows.
     isolated : mapping of str to float
         Energies of isolated atoms by element, eV.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_runs(folder / "labels.npz", {"all": frames})
+    save_runs(folder / "labels.npz", dict(runs))
     save_runs(folder / "tests.npz", {})
     save_runs(folder / "starts.npz", {})
-    keys = configuration_keys(frames)
+    keys = {name: configuration_keys(frames) for name, frames in runs.items()}
     entries = [
-        {"key": keys[i], "source": "all", "row": int(i), "part": part, "candidate": "a", "new": i not in set(old)}
-        for part, chosen in parts.items()
-        for i in chosen
+        {"key": keys[t.run][t.row], "source": t.run, "row": t.row, "part": t.part, "candidate": t.run, "new": t.is_new}
+        for t in taken
     ]
     hashes = []
     for i, path in enumerate(champion):

@@ -3,7 +3,7 @@
 Labels are CHGNet's, of a reacting interface (`_lessons.py`). Every training starts from scratch and has the same number
 of gradient steps, so that the labels alone differ.
 
-    python tests/benchmarks/learning_curve.py [--quick]
+    python tests/benchmarks/learning_curve.py [--quick] [--jobs N]
 
 The last line is a JSON object; the exit code is 1 where the aim is missed: selected frames reach the error that random
 ones have at the largest number with half as many labels.
@@ -15,25 +15,20 @@ import argparse
 import os
 import sys
 import warnings
-from itertools import pairwise
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from aiida_haml.engines.mace_examination import examine
 from aiida_haml.frames import Frames
-from aiida_haml.learning.selection import ProbeSettings, choose
-from tests.benchmarks._lessons import Figures, finish, interface, learn, reacting, scratch
+from tests.benchmarks._curves import each, force_errors, labels_for, rms, selected
+from tests.benchmarks._lessons import Figures, finish, interface, learn, scratch
 
 #: Labels of each training, a sixth of which validate.
 NUMBERS = (12, 24, 48, 96)
-#: Selected frames join by so many, each time compared with those that joined before, as in rounds.
-ROUND = 12
 #: Share of random's labels with which selected frames have to reach its error.
 AIM = 0.5
 #: Blocks of so many frames belong to the labels and to the examination in turn.
@@ -57,17 +52,6 @@ def consecutive(frames: Frames, n: int) -> NDArray[np.int64]:
     return np.arange(n)
 
 
-def selected(frames: Frames, allowed: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Return frames that join a dozen at a time: half evenly spread, half farthest from all labels so far."""
-    chosen = [int(allowed[0]), int(allowed[-1])]
-    while len(chosen) < n:
-        left = np.array([i for i in allowed if i not in chosen or i == allowed[0]])
-        settings = ProbeSettings(n_probes=min(ROUND, n - len(chosen)), even_share=0.5)
-        known = [frames[i] for i in chosen]
-        chosen += [int(left[choice.index]) for choice in choose(frames[left], None, known, settings)]
-    return np.array(chosen[:n])
-
-
 def measure(frames: Frames, train: NDArray[np.int64], examined: Frames, steps: int, seed: int) -> Figures:
     """Train on some frames from scratch, and return the errors on others, meV/A."""
     order = np.random.default_rng(seed).permutation(train)
@@ -75,32 +59,8 @@ def measure(frames: Frames, train: NDArray[np.int64], examined: Frames, steps: i
     with scratch() as folder:
         settings = {"steps_first": steps, "seed": seed}
         results = learn(Path(folder), frames, {"train": order[n_valid:], "valid": order[:n_valid]}, settings)
-        module = torch.load(Path(folder) / "member_0.model", weights_only=False)
-    (one,) = examine([module], [examined])
-    squares = np.square(one.forces - examined.forces).mean(axis=2)
-    active = reacting(examined)
-    return {
-        "all": rms(squares),
-        "reacting": rms(squares[active]),
-        **{symbol: rms(squares[:, np.array(examined.symbols) == symbol]) for symbol in examined.elements},
-        "cpu_s": round(results["cpu_s"], 1),
-    }
-
-
-def rms(squares: NDArray[np.float64]) -> float:
-    return round(1e3 * float(np.sqrt(squares.mean())), 1)
-
-
-def labels_for(curve: dict[int, Figures], what: str, error: float) -> float:
-    """Return how many labels a curve needs for an error, between its points in powers; infinite if never."""
-    numbers = sorted(curve)
-    for few, many in pairwise(numbers):
-        high, low = curve[few][what], curve[many][what]
-        if high <= error:
-            return float(few)
-        if low <= error:
-            return float(few * (many / few) ** (np.log(high / error) / np.log(high / low)))
-    return float("inf")
+        errors = force_errors(Path(folder) / "member_0.model", examined)
+    return errors | {"cpu_s": round(results["cpu_s"], 1)}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -108,7 +68,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="Fewer labels and steps: whether it runs.")
     warnings.filterwarnings("ignore")
-    quick = parser.parse_args(argv).quick
+    parser.add_argument("--jobs", type=int, default=1, help="Trainings at a time, a core each.")
+    arguments = parser.parse_args(argv)
+    quick, jobs = arguments.quick, arguments.jobs
     frames = interface()
     allowed, held_out = split(frames)
     examined = frames[held_out]
@@ -118,14 +80,15 @@ def main(argv: list[str] | None = None) -> int:
         "random": lambda n, seed: random(allowed, n, seed),
         "selected": lambda n, seed: selected(frames, allowed, n),
     }
-    curves: dict[str, dict[int, Figures]] = {}
-    for way, pick in ways.items():
-        for n in numbers:
-            if way == "consecutive" and n > 60:
-                continue
-            runs = [measure(frames, pick(n, seed), examined, steps, seed) for seed in seeds]
-            curves.setdefault(way, {})[n] = {key: round(float(np.mean([r[key] for r in runs])), 1) for key in runs[0]}
-            print(way, n, curves[way][n], flush=True)
+    wanted = [(way, n, seed) for way in ways for n in numbers for seed in seeds if way != "consecutive" or n <= 60]
+    given = [(frames, ways[way](n, seed), examined, steps, seed) for way, n, seed in wanted]
+    runs: dict[tuple[str, int], list[Figures]] = {}
+    for (way, n, _), figures in zip(wanted, each(measure, given, jobs), strict=True):
+        runs.setdefault((way, n), []).append(figures)
+    curves: dict[str, dict[int, Figures]] = {way: {} for way in ways}
+    for (way, n), these in runs.items():
+        curves[way][n] = {key: round(float(np.mean([one[key] for one in these])), 1) for key in these[0]}
+        print(way, n, curves[way][n], flush=True)
     shares = {}
     for what in ("all", "reacting"):
         target = curves["random"][numbers[-1]][what]

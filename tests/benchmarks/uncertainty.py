@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     sets = {"known": frames[known], "later": frames[later]}
     steps = 60 if quick else LearnerSettings().steps_first
     with scratch() as name:
-        settings = {"n_committee": 4, "n_parallel": 1, "steps_first": steps, "seed": 1}
+        settings = {"n_committee": 4, "steps_first": steps, "seed": 1}
         results = learn(Path(name), frames, {"train": train, "valid": valid}, settings)
         committee = [torch.load(Path(name) / f"member_{i}.model", weights_only=False) for i in range(4)]
     driver = committee[0]

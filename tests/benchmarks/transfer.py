@@ -1,0 +1,182 @@
+"""How many labels does a doping need, where the pristine interface is known?
+
+Frames are those of `fidelity.py`'s uninterrupted runs, every 50 fs of 5 ps, labelled anew by CHGNet: the first seed's
+are for labels, the second's for the examination, which no training sees. For each doping:
+
+alone   potentials from scratch, on ever more selected labels of the doping
+after   potentials that go on from one of the pristine interface, as a round does: the same labels, fewer of them, and a
+        replay of the pristine ones. The doping's element has an isolated atom in it, and no label before.
+
+    python tests/benchmarks/transfer.py [--quick] [--jobs N] [--device cuda]
+
+The last line is a JSON object; the exit code is 1 where the aim is missed: after the pristine interface a quarter of
+the labels brings a doping's reacting atoms to the error that the largest number brings from scratch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import numpy as np
+from ase import Atoms
+from ase.io import read
+from numpy.typing import NDArray
+
+from aiida_haml.frames import Frames
+from tests.benchmarks._curves import each, force_errors, labels_for, rms, selected
+from tests.benchmarks._lessons import DATA, Figures, Taken, finish, learn_from, scratch
+
+DOPINGS = ("O", "Se", "F")
+ELEMENTS = ("Cl", "F", "Li", "O", "P", "S", "Se")
+#: Labels of a doping from scratch, and after the pristine interface; of the latter.
+ALONE, AFTER, KNOWN = (12, 24, 48, 96), (3, 6, 12, 24, 48), 96
+#: Share of the labels from scratch with which one that goes on has to reach their error.
+AIM = 0.25
+#: Of the second seed's frames one in so many is examined.
+EVERY = 4
+
+
+def calculator(device: str) -> Any:
+    """Return the level of theory."""
+    from chgnet.model.dynamics import CHGNetCalculator
+
+    return CHGNetCalculator(use_device=device, verbose=False, on_isolated_atoms="ignore")
+
+
+def isolated_atoms(device: str) -> dict[str, float]:
+    """Return the energy of each element's atom in an empty cell, eV."""
+    level = calculator(device)
+    energies = {}
+    for symbol in ELEMENTS:
+        atom = Atoms(symbol, cell=[15.0] * 3, pbc=True)
+        atom.calc = level
+        energies[symbol] = float(atom.get_potential_energy())
+    return energies
+
+
+def labelled(name: str, seed: int, every: int, device: str) -> Frames:
+    """Return frames of an uninterrupted run, with energies and forces."""
+    level = calculator(device)
+    atoms = read(DATA / f"fidelity_start_{name}.extxyz")
+    images = []
+    with np.load(DATA / f"fidelity_{name}_{seed}_direct.npz") as file:
+        positions = file["positions"][::every].astype(float)
+    for one in positions:
+        image = Atoms(atoms.numbers, one, cell=atoms.cell, pbc=True)
+        image.calc = level
+        image.get_forces()
+        images.append(image)
+    return Frames(
+        atoms.numbers,
+        positions,
+        np.repeat(np.asarray(atoms.cell)[None], len(images), axis=0),
+        np.ones(3, dtype=bool),
+        energies=np.array([image.get_potential_energy() for image in images]),
+        forces=np.array([image.get_forces() for image in images]),
+    )
+
+
+def parts(name: str, chosen: NDArray[np.int64], is_new: bool) -> list[Taken]:
+    """Return labels that train, and a sixth, two at least, that validate."""
+    order = np.random.default_rng(1).permutation(chosen)
+    n_valid = max(len(order) // 6, min(2, len(order) - 1))
+    return [Taken(name, int(i), "valid" if k < n_valid else "train", is_new) for k, i in enumerate(order)]
+
+
+def train(
+    model: Path, runs: dict[str, Frames], taken: list[Taken], champion: list[Path], settings: Figures, isolated: Figures
+) -> None:
+    """Train in a folder that goes away, and keep the model; the champion, where it stands."""
+    with scratch() as folder:
+        learn_from(Path(folder), runs, taken, settings, champion, isolated)
+        challenger = Path(folder) / "member_0.model"
+        model.write_bytes((challenger if challenger.exists() else champion[0]).read_bytes())
+
+
+def measure(
+    runs: dict[str, Frames],
+    taken: list[Taken],
+    champion: list[Path],
+    settings: Figures,
+    isolated: Figures,
+    examined: Frames,
+) -> Figures:
+    """Train, and return the errors on the second seed's frames, meV/A."""
+    with scratch() as folder:
+        model = Path(folder) / "one.model"
+        train(model, runs, taken, champion, settings, isolated)
+        return force_errors(model, examined)
+
+
+def share(curves: dict[str, dict[int, Figures]], what: str, n: int) -> float | None:
+    """Return the share of n labels with which one that goes on has the error of n labels alone; None if never."""
+    needed = labels_for(curves["after"], what, curves["alone"][n][what])
+    return round(needed / n, 3) if np.isfinite(needed) else None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train the pristine potential, then all others."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="Few labels and steps: whether it runs.")
+    parser.add_argument("--jobs", type=int, default=1, help="Trainings at a time, a core each.")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    warnings.filterwarnings("ignore")
+    given = parser.parse_args(argv)
+    alone, after, known, every = ((4, 8), (3,), 8, 10) if given.quick else (ALONE, AFTER, KNOWN, 1)
+    dopings = DOPINGS[:1] if given.quick else DOPINGS
+    settings = {"seed": 1, "device": given.device} | ({"steps_first": 40, "steps_per_round": 20} if given.quick else {})
+    isolated = isolated_atoms(given.device)
+    frames = {name: labelled(name, 1, every, given.device) for name in ("pristine", *dopings)}
+    examined = {name: labelled(name, 2, EVERY * every, given.device) for name in dopings}
+    order = {name: selected(run, np.arange(len(run)), min(known, len(run))) for name, run in frames.items()}
+    print({name: len(run) for name, run in frames.items()}, flush=True)
+    with scratch() as folder:
+        pristine = Path(folder) / "pristine.model"
+        basis = parts("pristine", order["pristine"], True)
+        wanted = [("alone", *pair) for pair in product(dopings, alone)]
+        tasks = [
+            ({name: frames[name]}, parts(name, order[name][:n], True), [], settings, isolated, examined[name])
+            for _, name, n in wanted
+        ]
+        # The pristine potential trains beside those from scratch: it takes as long as they do.
+        first = (pristine, {"pristine": frames["pristine"]}, basis, [], settings, isolated)
+        _, *found = each(_either, [("train", first), *(("measure", task) for task in tasks)], given.jobs)
+        later = [("after", *pair) for pair in product(dopings, after)]
+        replayed = [one._replace(is_new=False) for one in basis]
+        both = {name: {"pristine": frames["pristine"], name: frames[name]} for name in dopings}
+        tasks = [
+            (both[name], replayed + parts(name, order[name][:n], True), [pristine], settings, isolated, examined[name])
+            for _, name, n in later
+        ]
+        found += each(measure, tasks, given.jobs)
+    curves: dict[str, dict[str, dict[int, Figures]]] = {name: {"alone": {}, "after": {}} for name in dopings}
+    for (way, name, n), figures in zip([*wanted, *later], found, strict=True):
+        curves[name][way][n] = figures
+        print(name, way, n, figures, flush=True)
+    shares = {
+        name: {what: share(found, what, alone[-1]) for what in ("all", "reacting")} for name, found in curves.items()
+    }
+    rms_force = {name: rms(np.square(run.forces).mean(axis=2)) for name, run in examined.items()}
+    missed = [
+        f"{name}: {told['reacting'] or 'more than all those'} of the labels"
+        for name, told in shares.items()
+        if told["reacting"] is None or told["reacting"] > AIM
+    ]
+    return finish({"curves": curves, "share": shares, "rms_force": rms_force}, [] if given.quick else missed)
+
+
+def _either(what: str, arguments: tuple[Any, ...]) -> Any:
+    return {"train": train, "measure": measure}[what](*arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

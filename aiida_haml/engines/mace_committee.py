@@ -43,8 +43,8 @@ def n_threads(n_parallel: int) -> int:
 def train(courses: Sequence[Course], folder: Path, deadline: float = math.inf) -> list[dict[str, Any]]:
     """Train all members and write ``member_i.model`` into a folder.
 
-    Python, torch and MACE take seconds to import, so on CPUs the members are children forked from this process.
-    CUDA does not survive a fork: there, members of several GPUs start afresh, and those of one take turns.
+    Python, torch and MACE take seconds to import, so on CPUs members are children forked from this process. Those of
+    several GPUs start afresh, as do those on the CPUs of a machine that has a GPU; those of one GPU take turns.
 
     Returns
     -------
@@ -63,8 +63,13 @@ def train(courses: Sequence[Course], folder: Path, deadline: float = math.inf) -
         for i, course in enumerate(courses):
             _train_one(i, course, folder, _share(deadline, len(courses) - i))
     else:
-        _train_side_by_side(courses, folder, deadline, slots, "spawn" if on_gpu else "fork")
+        _train_side_by_side(courses, folder, deadline, slots, _start_method())
     return [_outcome(folder, i) for i in range(len(courses))]
+
+
+def _start_method() -> str:
+    """Return how children start: CUDA, which torch's optimizers ask for even on CPUs, does not survive a fork."""
+    return "spawn" if torch.cuda.is_available() else "fork"
 
 
 def _share(deadline: float, n_left: int) -> float:

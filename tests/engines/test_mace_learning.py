@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mace.calculators import MACECalculator
 
+from aiida_haml.engines import mace_committee as committee
 from aiida_haml.engines.mace_learning import run
 from aiida_haml.frames import Frames
 from aiida_haml.learning.pool import Labels, enter
@@ -166,6 +168,18 @@ def test_the_same_inputs_give_the_same_model_files(tmp_path):
         hashes.append(json.loads((folder / "results.json").read_text())["sha256"])
     assert hashes[0] == hashes[1]
     assert hashes[0][0] != hashes[0][1]
+
+
+def test_members_that_start_afresh_are_the_same(tmp_path, monkeypatch):
+    """On a machine with a GPU members on its CPUs may not be forked."""
+    runs, settings = {"a__one": emt_frames(5)}, {"steps_first": 6, "n_parallel": 2}
+    learn(prepare(tmp_path / "forked", settings, runs))
+    monkeypatch.setattr(committee, "_start_method", lambda: "spawn")
+    learn(prepare(tmp_path / "afresh", settings, runs))
+    one, other = (
+        torch.load(tmp_path / name / "member_1.model", weights_only=False).state_dict() for name in ("forked", "afresh")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_wall_time_keeps_what_is_trained_so_far(tmp_path):

@@ -120,8 +120,8 @@ def direct(name: str, seed: int, ps: float, device: str = "cpu") -> Run:
     return {"positions": positions, "temperatures": temperatures, "energies": energies, "told": told}
 
 
-def haml(name: str, seed: int, ps: float) -> Run:
-    """Run in rounds, under provenance."""
+def haml(name: str, seed: int, ps: float, champion: Path | None = None) -> Run:
+    """Run in rounds, under provenance; keep the last champion's models and the last frame in a folder, if wanted."""
     from _workplace import wait_for, workplace
 
     with workplace():
@@ -168,6 +168,11 @@ def haml(name: str, seed: int, ps: float) -> Run:
             "cuts_and_untraced": [report.n_cut, report.n_untraced],
             "cost": account.as_dict(),
         }
+        if champion is not None:
+            champion.mkdir(parents=True, exist_ok=True)
+            write(champion / "start.extxyz", segments[-1].to_ase()[-1])
+            for member in (models := node.outputs.potential.base.repository).list_object_names():
+                (champion / member).write_bytes(models.get_object_content(member, "rb"))
     return sampled(segments) | {"told": told}
 
 
@@ -365,6 +370,8 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("--ps", type=float, default=5.0)
         if how == "direct":
             command.add_argument("--device", default="cpu", help="cpu or cuda")
+        else:
+            command.add_argument("--champion", type=Path, help="folder for the last potential, for `stability.py`")
         command.add_argument("--to", type=Path, default=DATA, help="folder for what the run leaves")
     commands.add_parser("compare").add_argument("--figure", type=Path)
     given = parser.parse_args(argv)
@@ -376,7 +383,7 @@ def main(argv: list[str] | None = None) -> int:
     if given.command == "direct":
         run = direct(given.name, given.seed, given.ps, given.device)
     else:
-        run = haml(given.name, given.seed, given.ps)
+        run = haml(given.name, given.seed, given.ps, given.champion)
     store(run, given.to / f"fidelity_{given.name}_{given.seed}_{given.command}.npz")
     return finish(run["told"], [])
 

@@ -162,7 +162,11 @@ def haml(name: str, seed: int, ps: float, champion: Path | None = None) -> Run:
                     key: entry[key]
                     for key in ("action", "advanced_fs", "n_labels", "force_rmse", "temperature_K", "reason")
                 }
-                | {"learned": ((entry["learning"] or {}).get("verdict") or {}).get("reason")}
+                | {
+                    "learned": ((entry["learning"] or {}).get("verdict") or {}).get("reason"),
+                    "planned": (entry["planned"] or {}).get("n_stretch"),
+                    "watch": (entry["stretch"] or {}).get("reason"),
+                }
                 for entry in history["rounds"]
             ],
             "cuts_and_untraced": [report.n_cut, report.n_untraced],

@@ -29,7 +29,7 @@ class LearnCalculation(EngineCalculation):
 
     TASK = "learn"
     OUTPUTS = ("member_*.model", "tests/*.npy", "holes.npz")
-    CACHE_VERSION = 3
+    CACHE_VERSION = 4
 
     @classmethod
     def define(cls, spec: Any) -> None:

@@ -62,6 +62,7 @@ def lay_out(
     if not parts["valid"]:
         raise ValueError("There is no label to validate on; give more labels.")
     runs = [label.frame for label in parts["new"] + parts["replay"]]
+    is_new_chemistry = bool(parts["replay"]) and not _elements(parts["new"]) <= _elements(parts["replay"])
     courses: list[Course] = []
     for i in range(settings.n_committee):
         seed = settings.seed + i
@@ -92,7 +93,7 @@ def lay_out(
                 replay_weights=weights["replay"],
                 valid=samples["valid"],
                 groups=[label.group for label in parts["valid"]],
-                n_steps=settings.steps_per_round if champion else settings.steps_first,
+                n_steps=settings.steps_per_round if champion and not is_new_chemistry else settings.steps_first,
                 lr=settings.fine_tune_lr if champion or foundation else settings.lr,
                 seed=seed,
                 device=f"cuda:{i % torch.cuda.device_count()}" if device == "cuda" else "cpu",
@@ -100,3 +101,7 @@ def lay_out(
             )
         )
     return courses
+
+
+def _elements(labels: list[Label]) -> set[str]:
+    return {symbol for label in labels for symbol in label.frame.elements}

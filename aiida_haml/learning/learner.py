@@ -37,7 +37,9 @@ class LearnerSettings(Settings):
     device : str
         ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
     steps_first, steps_per_round : int
-        Gradient steps of a training from scratch, and from a champion.
+        Gradient steps of a training from scratch, and from a champion. One whose new labels hold an element that no
+        label before them held takes as many as from scratch: after 300 steps a dozen labels of an O-doped interface
+        left errors of 205 meV / Angstrom on O to a potential of the pristine one, after 800 they left 150.
     batch_size : int
         Frames a step; from a champion, half of them are new and half are replayed.
     n_replay, n_examined : int

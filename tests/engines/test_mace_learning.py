@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase.calculators.emt import EMT
 from mace.calculators import MACECalculator
 
 from aiida_haml.engines import mace_committee as committee
@@ -141,8 +142,6 @@ def test_a_round_learns_what_is_new_and_keeps_what_it_knew(trained, tmp_path):
     folder, runs, _ = trained
     squeezed = emt_frames(14, seed=11)
     images = squeezed.to_ase()
-    from ase.calculators.emt import EMT
-
     for atoms in images:
         atoms.set_cell(atoms.cell * 0.95, scale_atoms=True)
         atoms.calc = EMT()
@@ -157,6 +156,25 @@ def test_a_round_learns_what_is_new_and_keeps_what_it_knew(trained, tmp_path):
     assert results["verdict"]["winner"] == "challenger"
     assert results["challenger"]["a"]["force_rmse"] < 0.8 * results["champion"]["a"]["force_rmse"]
     assert len(results["trained_on"]) > 20
+
+
+def test_an_element_that_no_label_held_is_learned_as_long_as_from_scratch(tmp_path):
+    """The champion has an isolated atom of gold, and has seen copper alone."""
+    alloy, copper = emt_frames(5), emt_frames(5, seed=3).to_ase()
+    for atoms in copper:
+        atoms.symbols[:] = "Cu"
+        atoms.calc = EMT()
+        atoms.get_forces()
+    runs = {"a__copper": Frames.from_ase(copper)}
+    settings = {"train": "always", "steps_first": 9, "steps_per_round": 4, "n_committee": 1, "gate_steps": 0}
+    learn(prepare(tmp_path / "first", settings, runs))
+    champion = [tmp_path / "first/member_0.model"]
+    steps = {}
+    for name, more in (("copper", {"a__new": Frames.from_ase(copper)}), ("gold", {"b__new": alloy})):
+        more = {key: replace(frames, positions=frames.positions + 0.01) for key, frames in more.items()}  # anew
+        job = prepare(tmp_path / name, settings, runs | more, tuple(more), champion)
+        steps[name] = learn(job)["members"][0]["steps"]
+    assert steps == {"copper": 4, "gold": 9}
 
 
 def test_the_same_inputs_give_the_same_model_files(tmp_path):

@@ -14,6 +14,7 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.groups import add_potentials
+from aiida_haml.learning.judge import false_states
 from aiida_haml.workchains import timeline
 from aiida_haml.workchains.equilibrate import asks_for_equilibration
 from aiida_haml.workchains.inputs import (
@@ -144,7 +145,7 @@ class HybridWorkChain(LearningWorkChain):
         self.ctx.records = {}
         for name in ("pool", "potential", "calibration"):
             self.ctx[name] = self.inputs.get(name, None)
-        self.ctx.plans = self.ctx.verdicts = self.ctx.error = None
+        self.ctx.plans = self.ctx.verdicts = self.ctx.challenger = self.ctx.error = None
 
     def start(self) -> ToContext:
         """Have atoms labelled, and every cell that has not been followed yet relaxed and warmed up."""
@@ -190,15 +191,13 @@ class HybridWorkChain(LearningWorkChain):
         return bool(self.ctx.active)
 
     def inspect_learning(self) -> Any:
-        """Take the challenger where it won; keep the errors of the potential that drove."""
+        """Keep the errors of the potential that drove, and the challenger where it won."""
         child = self.ctx.training
         self.ctx.tests = child.outputs.tests if "tests" in child.outputs else None
         if not child.is_finished_ok:
             self.ctx.error = self.exit_codes.ERROR_TRAINING_FAILED.format(round=self.ctx.round, message=why(child))
             return self.finish()
-        if "potential" in child.outputs:
-            self.ctx.potential = child.outputs.potential
-            add_potentials([self.ctx.potential])
+        self.ctx.challenger = child.outputs.potential if "potential" in child.outputs else None
         holes = dict(child.outputs.holes) if "holes" in child.outputs else {}
         for slug in self.ctx.active:
             self.ctx.trajectories[slug]["holes"] = holes.get(slug)
@@ -207,7 +206,7 @@ class HybridWorkChain(LearningWorkChain):
         return None
 
     def judge(self) -> None:
-        """Let truth decide on every stretch, and move the time lines accordingly."""
+        """Let truth decide on every stretch, move the time lines accordingly, and keep the challenger if it may."""
         names = ("start", "stretch", "probes", "why", "parameters", "burst")
         nodes = {
             port(slug, name): self.ctx.trajectories[slug]["round"][name]
@@ -227,6 +226,13 @@ class HybridWorkChain(LearningWorkChain):
             verdict = self.ctx.verdicts[slug]
             self.report(f"{slug}, round {self.ctx.round}: {verdict['reason']} Now at {verdict['reached_fs']:g} fs.")
             timeline.apply_verdict(slug, self.ctx.trajectories[slug], verdict, self.ctx.round)
+        if false := false_states(self.ctx.verdicts.get_dict()):
+            self.report(
+                f"round {self.ctx.round}: what learned from a false SCF state of {', '.join(false)} is not used."
+            )
+        elif self.ctx.challenger is not None:
+            self.ctx.potential = self.ctx.challenger
+            add_potentials([self.ctx.potential])
 
     def plan(self) -> None:
         """Plan the next round of every trajectory that has not ended."""

@@ -10,6 +10,7 @@ from aiida.engine import ToContext
 from aiida_haml.calculations.pool import gather
 from aiida_haml.calculations.rounds import port
 from aiida_haml.groups import add_labels
+from aiida_haml.learning.judge import false_states
 from aiida_haml.workchains.learn import LearnWorkChain
 from aiida_haml.workchains.moving import MovingWorkChain
 
@@ -27,6 +28,8 @@ class LearningWorkChain(MovingWorkChain):
     def learn(self) -> ToContext:
         """Gather the labels, test the potential on them, and train another one where it fails."""
         more = {"previous": self.ctx.pool} if self.ctx.pool is not None else {}
+        if self.ctx.verdicts is not None and false_states(self.ctx.verdicts.get_dict()):
+            more["verdicts"] = self.ctx.verdicts
         self.ctx.pool = gather(**more, **self.ctx.labels, metadata=self.named("gather"))
         add_labels([*self.ctx.labels.values(), self.ctx.pool], self.inputs.label.job.level.get_dict())
         self.ctx.labels = {}

@@ -101,7 +101,7 @@ def _selection(picked: list[Frames], why: list[dict[str, Any]], holes: FramesDat
 
 def _known(pool: LabelPoolData, like: FramesData, n: int, candidate: str | None) -> list[Frames]:
     """Return labelled frames to compare with: the latest of the candidate, and as many of the others together."""
-    entries = pool.entries()
+    entries = [entry for entry in pool.entries() if entry.part != "false"]
     own = [entry for entry in entries if entry.candidate == candidate][-n:] if n else []
     others = balanced([entry for entry in entries if entry.candidate != candidate], n, seed=0)
     nodes = pool.frames(own + others)

@@ -13,7 +13,7 @@ from aiida_haml.calculations.probes import HOLE
 from aiida_haml.data.frames import FramesData
 from aiida_haml.engines.pairs import shortest_distances
 from aiida_haml.learning.calibration import Calibration
-from aiida_haml.learning.judge import Point, Verdict, judge
+from aiida_haml.learning.judge import Point, Verdict, false_states, judge
 from aiida_haml.learning.plan import (
     Plan,
     Progress,
@@ -65,7 +65,8 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
         Of `RoundSettings`.
     **nodes
         ``tests`` (errors of the driving potential, where there was one), ``calibration`` (of the round before),
-        ``learning`` (what the learner found; where a challenger won, the old one's calibration is forgotten), ``plan``
+        ``learning`` (what the learner found; where a challenger won, and learned from no false SCF state, the old one's
+        calibration is forgotten), ``plan``
         (of the round: a burst hotter than its `max_burst_temperature_K` does not stay), and by candidate, as
         ``SLUG__NAME``: ``start`` (what the round went on from), ``burst``, and where there are any ``stretch``, and
         ``probes`` with ``why`` (each was chosen, and its time) and ``parameters`` (of the job).
@@ -85,14 +86,15 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
     plans = nodes["plan"].get_dict() if "plan" in nodes else {}
     for slug, of in by_candidate(nodes).items():
         probes, burst = _points(slug, of, tests)
-        calibration = calibration.extended(_pairs(slug, tests))
-        _shorten(shortest, of)
         end = _end(of["stretch"]) if "stretch" in of else None
         verdict = judge(chosen, end, probes, burst, of["start"].n_atoms)
+        if not verdict.false_state:
+            calibration = calibration.extended(_pairs(slug, tests))
+        _shorten(shortest, of)
         if too_hot := _too_hot(of, plans.get(slug, {}).get("max_burst_temperature_K")):
             verdict = verdict.without_burst(too_hot)
         verdicts[slug] = verdict.to_dict() | _progress(of, verdict)
-    if "learning" in nodes:
+    if "learning" in nodes and not false_states(verdicts):  # what learned from those does not drive
         calibration = _renewed(calibration, nodes["learning"].get_dict())
     limit = calibration.threshold(chosen.max_force_error)
     told = calibration.to_dict() | {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -14,10 +14,10 @@ from aiida.manage import get_manager
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_haml.data.frames import FramesData
-from aiida_haml.learning.pool import Entry, Labels, enter
+from aiida_haml.learning.pool import Entry, Labels, enter, without_false
 
-#: Name of the link from a pool to the calcfunction that made the next one.
-PREVIOUS = "previous"
+#: Names of the links from a pool, and from the verdicts on its round, to the calcfunction that made the next one.
+PREVIOUS, VERDICTS = "previous", "verdicts"
 
 # From a pool to the calcfunction that made it, on to the pool before, and so on: one row a pool. The types are
 # compared as expressions, as SQLite would otherwise read all links of a type instead of those of a node.
@@ -35,7 +35,7 @@ _SOURCES = f"""{_CHAIN}
 SELECT chain.id, given.label, given.input_id FROM chain
 JOIN db_dblink made ON made.output_id = chain.id AND made.type || '' = 'create'
 JOIN db_dblink given ON given.output_id = made.input_id
-    AND given.type || '' = 'input_calc' AND given.label || '' <> '{PREVIOUS}'"""
+    AND given.type || '' = 'input_calc' AND given.label || '' NOT IN ('{PREVIOUS}', '{VERDICTS}')"""
 
 
 class Source(NamedTuple):
@@ -80,9 +80,16 @@ class LabelPoolData(orm.Data):
             "part and max_force",
             orm_to_model=lambda node: node.base.attributes.get("labels"),
         )
+        false: list[str] = OrmMetadataField(
+            [],
+            description="Content keys of frames that joined before and were found to be of another electronic state",
+            orm_to_model=lambda node: node.base.attributes.get("false", []),
+        )
 
     @classmethod
-    def of(cls, labels: Mapping[str, FramesData], previous: LabelPoolData | None = None) -> LabelPoolData:
+    def of(
+        cls, labels: Mapping[str, FramesData], previous: LabelPoolData | None = None, false: Collection[str] = ()
+    ) -> LabelPoolData:
         """Make an unstored pool of new labels and the pool before.
 
         Parameters
@@ -91,6 +98,9 @@ class LabelPoolData(orm.Data):
             By names such as ``Li6PS5Cl__burst_0003``: whose label it is, a double underscore, and what it is.
         previous : LabelPoolData, optional
             Stored.
+        false : collection of str
+            Candidates whose burst of the pool before was found to be of another electronic state. Its frames teach
+            nothing from now on, and may be labelled again.
 
         Raises
         ------
@@ -98,7 +108,10 @@ class LabelPoolData(orm.Data):
             If frames have no labels, levels of theory are mixed, or there is nothing to begin with.
         """
         level = _level(labels, previous)
-        known = {entry.key for entry in previous.entries()} if previous is not None else set()
+        before = previous.new if previous is not None else []
+        wrong = sorted({entry.source for entry in before if entry.kind == "burst" and entry.candidate in false})
+        so_far = without_false(previous.entries(), wrong) if previous is not None else []
+        known = {entry.key for entry in so_far if entry.part != "false"}
         number = 0 if previous is None else previous.round + 1
         given = {name: Labels(node.frames, node.kind, node.content_key) for name, node in labels.items()}
         entries = enter(given, known, number)
@@ -114,6 +127,7 @@ class LabelPoolData(orm.Data):
                 "previous": previous.content_key if previous is not None else None,
                 "labels": {name: _columns(name, labels[name], entries) for name in sorted(labels)},
             }
+            | ({"false": wrong} if wrong else {})
         )
         return pool
 
@@ -155,7 +169,9 @@ class LabelPoolData(orm.Data):
         NotExistent
             If a pool of the chain is not in this database (an archive without its history).
         """
-        return [entry for attributes in self._chain() for entry in _entries(attributes)]
+        chain = self._chain()
+        false = {source for attributes in chain for source in attributes.get("false", ())}
+        return without_false([entry for attributes in chain for entry in _entries(attributes)], false)
 
     def rounds_up_to(self, content_key: str | None) -> int:
         """Return how many of the first rounds made the pool with this key; 0 if it is none of the chain."""
@@ -242,6 +258,7 @@ def _entries(attributes: Mapping[str, Any]) -> list[Entry]:
 
 def _key(attributes: Mapping[str, Any]) -> str:
     content = {name: attributes[name] for name in ("level_of_theory", "previous", "labels")}
+    content |= {name: attributes[name] for name in ("false",) if name in attributes}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

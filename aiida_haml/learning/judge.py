@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from scipy.special import stdtrit
 
@@ -146,6 +147,11 @@ def judge(
         return _verdict("cut", end, False, false_state, [*probes, *burst], reason)
     reason = f"Accepted: {len(witnesses)} labels along it find the potential within its tolerances."
     return _verdict("accept", witnesses[-1].time_fs, not false_state, false_state, [*probes, *burst], reason)
+
+
+def false_states(verdicts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the candidates whose burst was found in another SCF state, of the verdicts on a round."""
+    return sorted(slug for slug, verdict in verdicts.items() if verdict["false_state"])
 
 
 def _verdict(

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from aiida_haml.frames import Frames
 
-#: Parts of the pool. `exploded` frames serve for nothing: no dynamics that is worth following comes there.
-PARTS = ("train", "valid", "held_out", "exploded")
+#: Parts of the pool. `exploded` frames serve for nothing: no dynamics that is worth following comes there. Nor do
+#: `false` ones, which were found to be of another electronic state after they had joined.
+PARTS = ("train", "valid", "held_out", "exploded", "false")
 #: Shares of the blocks that are held out and that validate. Constants, not settings: a shared pool has one rule.
 HELD_OUT, VALID = 0.1, 0.1
 #: Consecutive frames of a time line that stay together; their neighbours look like them.
@@ -147,6 +148,11 @@ def enter(labels: Mapping[str, Labels], known: Container[str] = (), round_: int 
         for i, part in zip(own, moved, strict=True):
             entries[i] = replace(entries[i], part=part)
     return entries
+
+
+def without_false(entries: Sequence[Entry], sources: Container[str]) -> list[Entry]:
+    """Return the same entries, those of some sources (content keys of frames) being of no use."""
+    return [replace(entry, part="false") if entry.source in sources else entry for entry in entries]
 
 
 def count(entries: Sequence[Entry]) -> dict[str, int]:

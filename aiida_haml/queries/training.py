@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiida_haml.calculations.label_engines import engine_of
-from aiida_haml.data.pool import PREVIOUS
+from aiida_haml.data.pool import PREVIOUS, VERDICTS
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.walks import chain, links_into, links_out_of, pk_of
@@ -104,7 +104,7 @@ class Teaching:
             pool = made_by[link.target]
             if link.label == PREVIOUS:
                 self.previous[pool] = link.source
-            else:
+            elif link.label != VERDICTS:
                 columns = (self.attributes[pool].get("labels") or {}).get(link.label, {})
                 self.joined[pool].append(_lesson(link.label, link.source, columns))
 

@@ -1,6 +1,7 @@
 """The pool's node: an index that grows by what is new, found again through the graph."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -102,6 +103,25 @@ def test_what_the_pool_holds_does_not_join_twice(aiida_profile_clean):
     assert second.n_labels == 8
     assert {e.candidate for e in second.new} == {"b"}
     assert second.base.attributes.get("labels")["b__burst_0000"]["n_dropped"] == 3
+
+
+def test_a_burst_in_a_false_state_teaches_nothing_once_that_is_known(aiida_profile_clean):
+    """The judge sees it when its labels have joined; true labels of the same frames may take their place."""
+    first, second = rounds(2)
+    wrong, frames = label(3, 2), emt_frames(3, seed=2)
+    frames = replace(frames, energies=frames.energies - 5.0)
+    true = FramesData(frames, kind="burst", level_of_theory=LEVEL).store()
+    told = orm.Dict({"a": {"false_state": True}, "b": {"false_state": False}}).store()
+    third = gather(previous=second, verdicts=told, a__burst_0002=true, a__probes_0002=label(2, 9, "probes"))
+    last = gather(previous=third, a__burst_0003=label(2, 11))
+    for pool in (third, last):
+        false = [entry for entry in pool.entries() if entry.part == "false"]
+        assert {(entry.name, entry.source) for entry in false} == {("a__burst_0001", wrong.content_key)}
+        assert len(false) == 3
+    assert [entry.name for entry in third.new if entry.name.startswith("a__burst")] == 3 * ["a__burst_0002"]
+    assert {source.name for source in last.sources()} >= {"a__burst_0001", "a__burst_0003"}
+    assert "verdicts" not in {source.name for source in last.sources()}
+    assert first.content_key == rounds(1)[0].content_key
 
 
 def test_levels_of_theory_are_never_mixed(aiida_profile_clean):

@@ -105,7 +105,7 @@ class MovingWorkChain(SideBySideWorkChain):
         now, plan = self.ctx.trajectories[slug]["round"], self.ctx.plans[slug]
         seen = now.get("seen") or {}
         # A first stop is answered by labels at the breach; one more by truth that leads past it.
-        is_stuck = bool(seen.get("stopped_by")) and plan["n_fruitless"] > 0
+        is_stuck = bool(seen.get("stopped_by")) and plan["n_unmoved"] > 0
         passing = seen["stopped_at_step"] - seen["trusted_steps"] if is_stuck else None
         rounds = RoundSettings.from_dict(self.ctx.settings["rounds"])
         left = plan["remaining_steps"] - (seen.get("trusted_steps") or 0)

@@ -27,6 +27,8 @@ class Plan(Settings):
         Labels spent so far.
     n_fruitless : int
         Rounds in a row whose stretch brought nothing, or without one, whose burst did not stay.
+    n_unmoved : int
+        Rounds in a row in which a potential was there and its stretch brought nothing, whatever became of the burst.
     reason : str
         Why, in a sentence for the log.
     """
@@ -35,10 +37,11 @@ class Plan(Settings):
     n_burst: int
     n_labels: int = 0
     n_fruitless: int = 0
+    n_unmoved: int = 0
     reason: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("n_stretch", "n_burst", "n_labels", "n_fruitless"):
+        for name in ("n_stretch", "n_burst", "n_labels", "n_fruitless", "n_unmoved"):
             require_integer(name, getattr(self, name), 0)
 
     @property
@@ -93,15 +96,17 @@ def next_plan(settings: RoundSettings, previous: Plan, verdict: Verdict, progres
     n_labels = previous.n_labels + progress.n_labels
     tried = verdict.action != "absent" or not verdict.burst_stays
     n_fruitless = previous.n_fruitless + 1 if tried and progress.stretch_steps == 0 else 0
+    was_followed = previous.n_stretch > 0 and verdict.force_rmse is not None
+    n_unmoved = previous.n_unmoved + 1 if was_followed and progress.stretch_steps == 0 else 0
     if over := _over(settings, n_labels, n_fruitless, progress):
-        return Plan(0, 0, n_labels, n_fruitless, over)
+        return Plan(0, 0, n_labels, n_fruitless, n_unmoved, over)
     stretch, burst, reason = _lengths(settings, previous, verdict, progress)
     burst = min(burst, progress.remaining_steps)
     if settings.max_labels is not None:
         burst = max(min(burst, settings.max_labels - n_labels), 1)
     # The last frames of a run are a burst, so that the last stretch is judged too.
     stretch = min(stretch, max(progress.remaining_steps - burst, 0))
-    return Plan(stretch, burst, n_labels, n_fruitless, reason)
+    return Plan(stretch, burst, n_labels, n_fruitless, n_unmoved, reason)
 
 
 def _over(settings: RoundSettings, n_labels: int, n_fruitless: int, progress: Progress) -> str | None:

@@ -72,6 +72,23 @@ def test_fruitless_rounds_are_bounded_and_say_so():
     assert after("accept", 5, Plan(10, 8, 0, SETTINGS.max_fruitless - 1)).n_fruitless == 0
 
 
+def test_rounds_whose_stretch_brought_nothing_are_counted_whatever_became_of_the_burst():
+    plan, counted = first_plan(SETTINGS, 5000), []
+    untested = Verdict("absent", None, True, False, None, None, 0, "")
+    story = [
+        (untested, 0),
+        (verdict("absent"), 0),
+        (verdict("absent"), 0),
+        (verdict("accept"), 7),
+        (verdict("revoke"), 0),
+    ]
+    for told, held in story:
+        plan = next_plan(SETTINGS, plan, told, Progress(held, 4000, 5))
+        counted.append(plan.n_unmoved)
+    assert counted == [0, 1, 2, 0, 1]
+    assert plan.n_fruitless == 1
+
+
 def test_the_end_of_the_simulated_time_and_of_a_budget_are_different_ends():
     assert after("accept", 100, remaining=0).reason == "The wanted simulated time is reached."
     spent = after("accept", 100, settings=RoundSettings(max_labels=60))

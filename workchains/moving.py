@@ -104,9 +104,9 @@ class MovingWorkChain(SideBySideWorkChain):
     def _burst(self, slug: str) -> tuple[Any, dict[str, Any]]:
         now, plan = self.ctx.trajectories[slug]["round"], self.ctx.plans[slug]
         seen = now.get("seen") or {}
-        # A first stop is answered by labels at the breach; one more by truth that leads past it.
-        is_stuck = bool(seen.get("stopped_by")) and plan["n_unmoved"] > 0
-        passing = seen["stopped_at_step"] - seen["trusted_steps"] if is_stuck else None
+        # A first stop at once is answered by labels at the breach; one more by truth that leads past it.
+        is_stuck = bool(seen.get("stopped_by")) and not seen["trusted_steps"] and plan["n_unmoved"] > 0
+        passing = seen["stopped_at_step"] if is_stuck else None
         rounds = RoundSettings.from_dict(self.ctx.settings["rounds"])
         left = plan["remaining_steps"] - (seen.get("trusted_steps") or 0)
         steps = burst_steps(rounds, Plan.from_dict({n: plan[n] for n in Plan.__dataclass_fields__}), passing, left)

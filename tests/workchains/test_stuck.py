@@ -18,6 +18,7 @@ SHORT = RoundSettings.min_burst
     (0, {"stopped_by": "deviation", "stopped_at_step": 12, "trusted_steps": 0}, SHORT),  # labels at the spot come first
     (1, {"stopped_by": "deviation", "stopped_at_step": 12, "trusted_steps": 0}, 12 + SHORT),
     (1, {"stopped_by": None, "stopped_at_step": None, "trusted_steps": 100}, SHORT),  # this one went well
+    (1, {"stopped_by": "deviation", "stopped_at_step": 52, "trusted_steps": 40}, SHORT),  # it moves again
     (1, {}, SHORT),
 ])  # fmt: skip
 def test_a_second_stop_in_a_row_is_answered_by_a_burst_beyond_it(

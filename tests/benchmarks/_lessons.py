@@ -78,19 +78,14 @@ def learn(
     old: Sequence[int] = (),
     isolated: Mapping[str, float] = ISOLATED,
 ) -> Figures:
-    """Run one round's learning on chosen frames of one run; see `learn_from`.
+    """Run one round's learning on chosen frames of one run, otherwise as `learn_from` does.
 
     Parameters
     ----------
-    folder : path
-    frames : Frames
     parts : mapping of str to sequence of int
         Frames that ``train``, ``valid`` and are ``held_out``.
-    settings : mapping
-    champion : sequence of path
     old : sequence of int
         Of the frames, those that the champion knows.
-    isolated : mapping of str to float
     """
     taken = [Taken("all", int(i), part, i not in set(old)) for part, chosen in parts.items() for i in chosen]
     return learn_from(folder, {"all": frames}, taken, settings, champion, isolated)

@@ -19,9 +19,10 @@ import argparse
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -92,29 +93,43 @@ def parts(name: str, chosen: NDArray[np.int64], is_new: bool) -> list[Taken]:
     return [Taken(name, int(i), "valid" if k < n_valid else "train", is_new) for k, i in enumerate(order)]
 
 
-def train(
-    model: Path, runs: dict[str, Frames], taken: list[Taken], champion: list[Path], settings: Figures, isolated: Figures
-) -> None:
+class Training(NamedTuple):
+    """A training to come: the labels of which runs, what it goes on from, where its model goes; `of` names it."""
+
+    of: tuple[str, str, int]  # way, doping, number of labels
+    taken: list[Taken]
+    champion: list[Path]
+    model: Path
+
+
+def train(training: Training, runs: dict[str, Frames], settings: Figures, isolated: Figures) -> None:
     """Train in a folder that goes away, and keep the model; the champion, where it stands."""
+    used = {name: run for name, run in runs.items() if any(taken.run == name for taken in training.taken)}
     with scratch() as folder:
-        learn_from(Path(folder), runs, taken, settings, champion, isolated)
+        learn_from(Path(folder), used, training.taken, settings, training.champion, isolated)
         challenger = Path(folder) / "member_0.model"
-        model.write_bytes((challenger if challenger.exists() else champion[0]).read_bytes())
+        training.model.write_bytes((challenger if challenger.exists() else training.champion[0]).read_bytes())
 
 
-def measure(
-    runs: dict[str, Frames],
-    taken: list[Taken],
-    champion: list[Path],
-    settings: Figures,
-    isolated: Figures,
-    examined: Frames,
-) -> Figures:
-    """Train, and return the errors on the second seed's frames, meV/A."""
-    with scratch() as folder:
-        model = Path(folder) / "one.model"
-        train(model, runs, taken, champion, settings, isolated)
-        return force_errors(model, examined)
+def plan(
+    folder: Path, order: dict[str, NDArray[np.int64]], alone: Sequence[int], after: Sequence[int]
+) -> tuple[list[Training], list[Training]]:
+    """Return the trainings from scratch, that of the pristine potential first, and those that go on from it."""
+    pristine = folder / "pristine.model"
+    basis = parts("pristine", order["pristine"], True)
+    replayed = [one._replace(is_new=False) for one in basis]
+    dopings = [name for name in order if name != "pristine"]
+
+    def training(way: str, name: str, n: int) -> Training:
+        new = parts(name, order[name][:n], True)
+        old, champion = (replayed, [pristine]) if way == "after" else ([], [])
+        return Training((way, name, n), old + new, champion, folder / f"{way}_{name}_{n}.model")
+
+    first = Training(("alone", "pristine", len(basis)), basis, [], pristine)
+    return (
+        [first, *(training("alone", *pair) for pair in product(dopings, alone))],
+        [training("after", *pair) for pair in product(dopings, after)],
+    )
 
 
 def share(curves: dict[str, dict[int, Figures]], what: str, n: int) -> float | None:
@@ -139,29 +154,14 @@ def main(argv: list[str] | None = None) -> int:
     examined = {name: labelled(name, 2, EVERY * every, given.device) for name in dopings}
     order = {name: selected(run, np.arange(len(run)), min(known, len(run))) for name, run in frames.items()}
     print({name: len(run) for name, run in frames.items()}, flush=True)
-    with scratch() as folder:
-        pristine = Path(folder) / "pristine.model"
-        basis = parts("pristine", order["pristine"], True)
-        wanted = [("alone", *pair) for pair in product(dopings, alone)]
-        tasks = [
-            ({name: frames[name]}, parts(name, order[name][:n], True), [], settings, isolated, examined[name])
-            for _, name, n in wanted
-        ]
-        # The pristine potential trains beside those from scratch: it takes as long as they do.
-        first = (pristine, {"pristine": frames["pristine"]}, basis, [], settings, isolated)
-        _, *found = each(_either, [("train", first), *(("measure", task) for task in tasks)], given.jobs)
-        later = [("after", *pair) for pair in product(dopings, after)]
-        replayed = [one._replace(is_new=False) for one in basis]
-        both = {name: {"pristine": frames["pristine"], name: frames[name]} for name in dopings}
-        tasks = [
-            (both[name], replayed + parts(name, order[name][:n], True), [pristine], settings, isolated, examined[name])
-            for _, name, n in later
-        ]
-        found += each(measure, tasks, given.jobs)
     curves: dict[str, dict[str, dict[int, Figures]]] = {name: {"alone": {}, "after": {}} for name in dopings}
-    for (way, name, n), figures in zip([*wanted, *later], found, strict=True):
-        curves[name][way][n] = figures
-        print(name, way, n, figures, flush=True)
+    with scratch() as folder:
+        scratches, later = plan(Path(folder), order, alone, after)
+        for trainings in (scratches, later):
+            each(train, [(one, frames, settings, isolated) for one in trainings], given.jobs)
+        for way, name, n, model in ((*one.of, one.model) for one in [*scratches[1:], *later]):
+            curves[name][way][n] = force_errors(model, examined[name])
+            print(name, way, n, curves[name][way][n], flush=True)
     shares = {
         name: {what: share(found, what, alone[-1]) for what in ("all", "reacting")} for name, found in curves.items()
     }
@@ -172,10 +172,6 @@ def main(argv: list[str] | None = None) -> int:
         if told["reacting"] is None or told["reacting"] > AIM
     ]
     return finish({"curves": curves, "share": shares, "rms_force": rms_force}, [] if given.quick else missed)
-
-
-def _either(what: str, arguments: tuple[Any, ...]) -> Any:
-    return {"train": train, "measure": measure}[what](*arguments)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """The first labels: copies of a start that is at rest, shaken, strained, and with pairs of atoms pushed together.
 
 Dynamics alone shows a potential nothing of what lies beside its path; from such labels it knows the slope on all sides.
+That two elements are no neighbours yet does not mean that they will not meet: a potential that saw no such pair pulls
+them into each other, and a reaction brings them together sooner or later.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 import vesin
-from ase.data import chemical_symbols, covalent_radii
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
 from aiida_haml.frames import FloatArray, Frames
@@ -19,8 +22,10 @@ from aiida_haml.settings import Settings, require_integer, require_number
 _MIN_RATIO = 0.8
 #: Pairs within this distance can be pushed together, Angstrom; pairs pushed in one frame are as far from each other.
 _REACH = 5.0
-#: Only neighbours are pushed: pairs within so many sums of covalent radii.
+#: Neighbours are pairs within so many sums of covalent radii.
 _MAX_RATIO = 2.2
+#: Directions, and atoms of either element, among which one looks for room.
+_DIRECTIONS, _ATOMS = 60, 4
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class DistortionSettings(Settings):
         Largest components of the (random, symmetric) strains, likewise.
     contact_ratios : tuple of float
         Distances to which pairs of atoms are pushed, in units of the sum of their covalent radii: for each ratio, every
-        pair of elements that are neighbours once, as many in a frame as have room.
+        pair of elements once, as many in a frame as have room. Neighbours are pushed towards each other; of elements
+        that are none, one atom is put beside the other where there is most room.
     """
 
     n_rattled: int = 6
@@ -125,7 +131,7 @@ def _contacts(start: Frames, ratio: float, rng: np.random.Generator) -> list[tup
     while waiting:
         together: list[_Push] = []
         for push in list(waiting):
-            if all(_apart(start, push.centre, other.centre) >= _REACH for other in together):
+            if all(_apart(start, a, b) >= _REACH for other in together for a in push.places for b in other.places):
                 together.append(push)
                 waiting.remove(push)
         names = ", ".join(push.name for push in together)
@@ -136,14 +142,23 @@ def _contacts(start: Frames, ratio: float, rng: np.random.Generator) -> list[tup
 
 @dataclass(frozen=True, eq=False)
 class _Push:
-    """Two atoms pushed together: their elements, the point between them, and what it adds to the positions."""
+    """Two atoms pushed together: their elements, the points where something changes, and what it adds to positions."""
 
     name: str
-    centre: FloatArray
+    places: tuple[FloatArray, ...]
     moves: FloatArray
 
 
 def _pushes(start: Frames, ratio: float, rng: np.random.Generator) -> list[_Push]:
+    """Return a push for each two elements of which there is a pair to push."""
+    pushes = _of_neighbours(start, ratio, rng)
+    for elements in combinations_with_replacement(start.elements, 2):
+        if (name := "-".join(sorted(elements))) not in pushes and (push := _of_strangers(start, elements, ratio, rng)):
+            pushes[name] = push
+    return list(pushes.values())
+
+
+def _of_neighbours(start: Frames, ratio: float, rng: np.random.Generator) -> dict[str, _Push]:
     """Return, for each two elements that are neighbours, a push of one of their closest pairs, drawn at random.
 
     A pair that would run into a third atom is left alone, and the next one taken.
@@ -166,8 +181,45 @@ def _pushes(start: Frames, ratio: float, rng: np.random.Generator) -> list[_Push
         crowded = _crowded(replace(start, positions=start.positions + moves))
         crowded[[first, second]] = False
         if not crowded.any():
-            pushes[name] = _Push(name, start.positions[0, first] + vectors[pair] / 2, moves)
-    return list(pushes.values())
+            pushes[name] = _Push(name, (start.positions[0, first] + vectors[pair] / 2,), moves)
+    return pushes
+
+
+def _of_strangers(start: Frames, elements: tuple[str, str], ratio: float, rng: np.random.Generator) -> _Push | None:
+    """Put an atom of the rarer element beside one of the other, where it comes least into the way of third atoms."""
+    symbols = np.array(start.symbols)
+    rarer, other = sorted(elements, key=lambda symbol: np.count_nonzero(symbols == symbol))
+    movers, targets = (rng.permutation(np.flatnonzero(symbols == symbol))[:_ATOMS] for symbol in (rarer, other))
+    directions = rng.normal(size=(_DIRECTIONS, 3))
+    directions *= (
+        ratio
+        * sum(covalent_radii[atomic_numbers[symbol]] for symbol in elements)
+        / np.linalg.norm(directions, axis=1, keepdims=True)
+    )
+    best, room = None, 0.0
+    for mover, target in product(movers, targets):
+        if mover == target:
+            continue
+        spots = start.positions[0, target] + directions
+        found = _room(start, spots, mover, target)
+        if found.max() > room:
+            best, room = (mover, spots[np.argmax(found)]), float(found.max())
+    if best is None:
+        return None
+    mover, spot = best
+    moves = np.zeros_like(start.positions)
+    moves[0, mover] = spot - start.positions[0, mover]
+    return _Push("-".join(sorted(elements)), (start.positions[0, mover], spot), moves)
+
+
+def _room(start: Frames, spots: FloatArray, mover: int, target: int) -> FloatArray:
+    """Return, of each spot, the nearest third atom's distance from an atom there, in sums of covalent radii."""
+    others = np.delete(np.arange(start.n_atoms), [mover, target])
+    covalent = covalent_radii[start.numbers[others]] + covalent_radii[start.numbers[mover]]
+    apart = spots[:, None] - start.positions[0, others]
+    fractional = apart @ np.linalg.inv(start.cells[0])
+    nearest = (fractional - np.rint(fractional) * start.pbc) @ start.cells[0]
+    return np.asarray((np.linalg.norm(nearest, axis=2) / covalent).min(axis=1))
 
 
 def _apart(frame: Frames, a: FloatArray, b: FloatArray) -> float:

@@ -56,13 +56,29 @@ def test_violent_shaking_does_not_put_atoms_into_each_other(start):
         assert min(closest(frames, pair)) > 0.75
 
 
-def test_each_two_neighbouring_elements_are_pushed_together_and_nothing_else_is(start):
+def test_each_two_elements_are_pushed_together_once_and_nothing_else_moves(start):
     frames, reasons = distort(start, DistortionSettings(n_rattled=0, contact_ratios=(0.85,)), seed=1)
     for pair in (("Li", "Li"), ("Li", "Cl"), ("Cl", "Cl")):
         assert min(closest(frames, pair)) == pytest.approx(0.85, abs=0.01)
         assert sum("-".join(sorted(pair)) in reason for reason in reasons) == 1
     moved = np.abs(frames.positions - start.positions).max(axis=2) > 1e-9
     assert moved.sum() == 2 * 3
+
+
+def test_elements_that_have_not_met_are_put_side_by_side_too(start):
+    """Two phosphorus far from each other, as in a thiophosphate: the reaction brings them together later."""
+    numbers = start.numbers.copy()
+    chlorine = np.flatnonzero(numbers == 17)
+    farthest = start.to_ase()[0].get_all_distances(mic=True)[chlorine[0], chlorine].argmax()
+    numbers[[chlorine[0], chlorine[farthest]]] = 15
+    start = Frames(numbers, start.positions, start.cells, start.pbc)
+    assert closest(start, ("P", "P"))[0] > 2.2
+    frames, reasons = distort(start, DistortionSettings(n_rattled=0, contact_ratios=(0.85,)), seed=1)
+    assert min(closest(frames, ("P", "P"))) == pytest.approx(0.85, abs=0.01)
+    assert sum("P-P" in reason for reason in reasons) == 1
+    (frame,) = [frame for frame, reason in zip(frames, reasons, strict=True) if "P-P" in reason]
+    for third in ("Li", "Cl"):
+        assert closest(frame, ("P", third))[0] > 0.7, "in nobody's way where there is room"
 
 
 def test_the_seed_decides(start):

@@ -15,6 +15,9 @@ from aiida_haml.workchains.label import LabelWorkChain, level_inputs
 from aiida_haml.workchains.once import OnceWorkChain
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
 
+#: A part of a stage that does less than this share of it, before its wall time or its level ends it, leads nowhere.
+_LEAST_SHARE = 0.1
+
 
 class EquilibrateWorkChain(OnceWorkChain):
     """Relax a cell down to a largest force, then raise its temperature in stages.
@@ -45,7 +48,10 @@ class EquilibrateWorkChain(OnceWorkChain):
         spec.exit_code(410, "ERROR_RELAXATION_FAILED", message="The relaxation gave no frame: {message}")
         spec.exit_code(411, "ERROR_WARM_UP_FAILED", message="Stage {stage} of warming up gave no frame: {message}")
         spec.exit_code(
-            412, "ERROR_WARM_UP_CUT_SHORT", message="Stage {stage} of warming up ended after {done} of {steps} steps."
+            412,
+            "ERROR_WARM_UP_CUT_SHORT",
+            message="Stage {stage} of warming up ended after {done} of {steps} steps, "
+            "the last part of it after {last}; give its jobs more wall time, or look at their reports.",
         )
 
     @classmethod
@@ -99,7 +105,7 @@ class EquilibrateWorkChain(OnceWorkChain):
         self.ctx.recipe = self.ctx.settings["equilibration"]
         self.ctx.last = self.inputs.structure
         self.ctx.labels = {}
-        self.ctx.stage = 0
+        self.ctx.stage = self.ctx.part = self.ctx.left = 0
 
     def wants_relaxation(self) -> bool:
         """Whether the recipe relaxes at all."""
@@ -129,28 +135,38 @@ class EquilibrateWorkChain(OnceWorkChain):
     def is_colder(self) -> bool:
         """Whether a stage of warming up is left."""
         recipe = self.ctx.recipe
-        return recipe["warm_up_steps"] > 0 and self.ctx.stage < recipe["warm_up_stages"]
+        return recipe["warm_up_steps"] > 0 and (self.ctx.left > 0 or self.ctx.stage < recipe["warm_up_stages"])
 
     def warm_up(self) -> ToContext:
-        """Run dynamics at the next temperature, tightly coupled."""
+        """Run dynamics at the next temperature, tightly coupled; or what a job left of the last one."""
         recipe = self.ctx.recipe
-        self.ctx.stage += 1
+        if self.ctx.left == 0:
+            self.ctx.stage, self.ctx.part, self.ctx.left = self.ctx.stage + 1, 0, recipe["warm_up_steps"]
+        self.ctx.part += 1
         temperature = self.inputs.temperature_K.value * self.ctx.stage / recipe["warm_up_stages"]
-        seed = derive(self.inputs.seed.value, "warm_up", self.ctx.stage)
-        md = md_settings(self.ctx.settings, recipe["warm_up_steps"], temperature, seed)
+        draw = (self.ctx.stage,) if self.ctx.part == 1 else (self.ctx.stage, self.ctx.part)
+        seed = derive(self.inputs.seed.value, "warm_up", *draw)
+        md = md_settings(self.ctx.settings, self.ctx.left, temperature, seed)
         md["thermostat_time_fs"] = recipe["thermostat_time_fs"]
-        return ToContext(stage_run=self._submit(f"warm_up_{self.ctx.stage:02d}", md=orm.Dict(md)))
+        return ToContext(stage_run=self._submit(self._stage_name(), md=orm.Dict(md)))
 
     def inspect_warm_up(self) -> Any:
-        """Go on from the last frame of a whole stage."""
+        """Go on from the last frame, with what is left of the stage where a job's wall time ended it."""
         child, stage = self.ctx.stage_run, self.ctx.stage
         if not child.is_finished_ok:
             return self.exit_codes.ERROR_WARM_UP_FAILED.format(stage=stage, message=child.exit_message)
-        self._append(f"warm_up_{stage:02d}", child)
-        done, steps = len(child.outputs.frames) - 1, self.ctx.recipe["warm_up_steps"]
-        if done < steps:
-            return self.exit_codes.ERROR_WARM_UP_CUT_SHORT.format(stage=stage, done=done, steps=steps)
+        self._append(self._stage_name(), child)
+        last, steps = len(child.outputs.frames) - 1, self.ctx.recipe["warm_up_steps"]
+        self.ctx.left -= last
+        if self.ctx.left > 0 and last < _LEAST_SHARE * steps:
+            return self.exit_codes.ERROR_WARM_UP_CUT_SHORT.format(
+                stage=stage, done=steps - self.ctx.left, steps=steps, last=last
+            )
         return None
+
+    def _stage_name(self) -> str:
+        name = f"warm_up_{self.ctx.stage:02d}"
+        return name if self.ctx.part == 1 else f"{name}_part_{self.ctx.part:02d}"
 
     def _append(self, name: str, child: orm.ProcessNode) -> None:
         self.ctx.labels[name] = self.ctx.last = child.outputs.frames

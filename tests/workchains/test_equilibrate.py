@@ -1,5 +1,7 @@
 """Equilibration: downhill first, then warm, every frame a label, and a start for the time line that follows."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from aiida import orm
@@ -72,9 +74,24 @@ def test_parts_can_be_left_out(aiida_profile, engine_code, shaken):
 def test_a_broken_engine_is_named(aiida_profile, engine_code, shaken):
     _, node = equilibrate(engine_code, shaken, {"level": teacher("tests.faulty:BreaksAfter", {"evaluations": 0})})
     assert node.exit_status == 410
-    _, node = equilibrate(engine_code, shaken, {"level": teacher("tests.faulty:BreaksAfter", {"evaluations": 30})})
+    breaks = {"level": teacher("tests.faulty:BreaksAfter", {"evaluations": 3})}
+    _, node = equilibrate(engine_code, shaken, breaks, relax_steps=0)
     assert node.exit_status == 412
     assert "of 40 steps" in node.exit_message
+
+
+def test_a_stage_that_a_job_leaves_unfinished_is_gone_on_with(aiida_profile, engine_code, shaken):
+    """As where the wall time of a job of DFT ends after 29 of 40 steps: the rest follows from its last frame."""
+    breaks = {"level": teacher("tests.faulty:BreaksAfter", {"evaluations": 30})}
+    outputs, node = equilibrate(engine_code, shaken, breaks, relax_steps=0)
+    assert node.is_finished_ok, node.exit_message
+    labels = {name: run.frames for name, run in outputs["labels"].items()}
+    assert list(labels) == ["warm_up_01", "warm_up_01_part_02", "warm_up_02", "warm_up_02_part_02"]
+    parts = list(labels.values())
+    for before, after in pairwise(parts):
+        assert np.array_equal(before.positions[-1], after.positions[0])
+    assert sum(len(part) - 1 for part in parts) == 80
+    assert np.array_equal(outputs["structure"].frames.positions[0], parts[-1].positions[-1])
 
 
 @pytest.mark.engine

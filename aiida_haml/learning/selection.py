@@ -14,6 +14,9 @@ from aiida_haml.frames import FloatArray, Frames
 from aiida_haml.learning.fingerprints import fingerprints
 from aiida_haml.settings import Settings, require_integer, require_number
 
+#: Frames that are chosen of the shortest stretch.
+LEAST = 3
+
 
 @dataclass(frozen=True)
 class ProbeSettings(Settings):
@@ -22,7 +25,10 @@ class ProbeSettings(Settings):
     Attributes
     ----------
     n_probes : int
-        Frames to choose, breaching ones included.
+        Most frames to choose, breaching ones included.
+    spacing_fs : float
+        As many frames are chosen as stand so far apart on average, `LEAST` at least: closer ones are one configuration
+        several times, and a reaction's first, short stretches took a third of all labels. 0 for always all.
     even_share : float
         Share of them that is spread evenly over the stretch: by these the judge finds the last point that holds.
     n_known : int
@@ -30,13 +36,21 @@ class ProbeSettings(Settings):
     """
 
     n_probes: int = 8
+    spacing_fs: float = 20.0
     even_share: float = 0.5
     n_known: int = 200
 
     def __post_init__(self) -> None:
         require_integer("n_probes", self.n_probes, 1)
         require_integer("n_known", self.n_known, 0)
+        require_number("spacing_fs", self.spacing_fs, open_low=False)
         require_number("even_share", self.even_share, 0.0, 1.0, open_low=False)
+
+    def n_wanted(self, times: FloatArray | None) -> int:
+        """Return how many frames of a stretch are chosen, from its times, fs."""
+        if times is None or self.spacing_fs == 0:
+            return self.n_probes
+        return min(self.n_probes, max(LEAST, round(float(times[-1] - times[0]) / self.spacing_fs)))
 
 
 @dataclass(frozen=True)
@@ -133,7 +147,7 @@ def choose(frames: Frames, untrusted: Frames | None, known: Sequence[Frames], se
         chosen.append(Choice("untrusted", len(untrusted) - 1, "breach", "Here the watch ended the stretch."))
     inner = np.zeros(len(frames), dtype=bool)
     inner[1:-1] = True
-    n_left = min(settings.n_probes - len(chosen), int(inner.sum()))
+    n_left = min(settings.n_wanted(frames.times) - len(chosen), int(inner.sum()))
     if n_left <= 0:
         return chosen
     novelty = Novelty(frames, known)

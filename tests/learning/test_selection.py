@@ -54,6 +54,14 @@ def test_a_long_event_does_not_take_all_labels_from_a_short_one():
     assert set(range(20, 32)) & {c.index for c in choices}
 
 
+@pytest.mark.parametrize(("fs", "n"), [(20, 3), (60, 3), (100, 5), (150, 8), (900, 8)])
+def test_a_short_stretch_is_not_labelled_over_and_over(fs, n):
+    frames = crystal(fs // 5 + 1)
+    frames = replace(frames, times=np.arange(len(frames)) * 5.0)
+    choices = choose(frames, None, [], ProbeSettings(n_probes=8, spacing_fs=20.0))
+    assert len(choices) == n
+
+
 def test_the_breach_comes_along_and_the_rest_is_in_order_of_time():
     frames = crystal(40)
     choices = choose(frames[:30], frames[30:], [], ProbeSettings(n_probes=7))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from aiida import orm
@@ -14,6 +16,8 @@ from aiida_haml.queries.catalogue import find_potentials
 
 #: What a specification says for the newest committee of this database that fits, or none where there is none yet.
 OWN = "own"
+#: And for the models that come with the package.
+START = "start"
 _WORDS: dict[type[Any], str] = {PotentialData: "potential", LabelPoolData: "pool"}
 _LISTED = "a pk or UUID from 'aiida-haml potential list'"
 
@@ -60,14 +64,35 @@ def foundation_from(said: str) -> dict[str, Any]:
     Parameters
     ----------
     said : str
-        The pk or UUID of a potential.
+        `START` for the models that come with the package, or the pk or UUID of a potential.
 
     Raises
     ------
     ValueError
         If there is no such potential.
     """
-    return {"foundation": _stored(PotentialData, "foundation", said, f"give {_LISTED}")}
+    if said == START:
+        return {"foundation": start_potential()}
+    return {"foundation": _stored(PotentialData, "foundation", said, f"give '{START}', or {_LISTED}")}
+
+
+def start_potential() -> PotentialData:
+    """Return the package's start potential: the node of this database where it has been used before, else a new one.
+
+    Its files are built here from the package's numbers, so that they are trusted like the package itself.
+    """
+    from aiida_haml.engines.mace_start import facts, write_models  # torch loads for seconds
+
+    told = facts()
+    known = orm.QueryBuilder().append(PotentialData, filters={"attributes.level_of_theory": told["level_of_theory"]})
+    node = known.order_by({PotentialData: {"id": "desc"}}).first(flat=True)
+    if node is None or not node.is_trusted:
+        names = ("elements", "cutoff", "precision", "level_of_theory")
+        with tempfile.TemporaryDirectory() as folder:
+            files = write_models(Path(folder))
+            node = PotentialData.from_files(files, **{name: told[name] for name in names})
+        node.trust()
+    return node
 
 
 def labels_from(said: str, level: str, elements: Iterable[str]) -> dict[str, Any]:

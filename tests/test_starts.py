@@ -193,3 +193,25 @@ def test_a_screen_is_handed_the_pool_and_no_potential(aiida_profile_clean):
     assert "potential" not in builder or builder.potential is None
     with pytest.raises(SpecError, match="brings its own"):
         parse_spec(f"{SCREEN}labels: own\npotential: own\n")
+
+
+# -- the start potential of the package ----------------------------------------------------------------------
+
+
+def test_a_screen_begins_with_the_start_potential(ready):
+    """It is made when it is first asked for, and found again later."""
+    spec = parse_spec(f"{SCREEN}foundation: start\n")
+    first = ScreenWorkChain.get_builder_from_spec(spec).foundation
+    assert set(ELEMENTS) < set(first.elements)
+    assert first.n_members >= protocol_settings("fast", {})["learning"]["n_committee"]
+    assert first.is_trusted
+    first.store()
+    assert ScreenWorkChain.get_builder_from_spec(spec).foundation.uuid == first.uuid
+
+
+def test_a_liquid_is_beyond_the_start_potential(ready):
+    liquid = "electrolytes: [{solvents: {DME: 1}, salt: LiFSI, molarity_M: 1.0}]\n"
+    with pytest.raises(ValueError, match="does not know C, H, N"):
+        ScreenWorkChain.get_builder_from_spec(
+            parse_spec(f"name: a\n{liquid}level_of_theory: teacher\nfoundation: start\n")
+        )

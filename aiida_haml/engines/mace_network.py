@@ -41,16 +41,34 @@ def build(settings: LearnerSettings, energies: Mapping[str, float], runs: Sequen
     seed : int
         Of the weights.
     """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return network(settings, energies, _mean_interaction(energies, runs), _mean_neighbours(settings.r_max, runs))
+
+
+def network(settings: LearnerSettings, energies: Mapping[str, float], shift: float, neighbours: float) -> Any:
+    """Return a model with random weights.
+
+    Parameters
+    ----------
+    settings : LearnerSettings
+        Size, cutoff and precision.
+    energies : mapping of str to float
+        Of the isolated atom of each element that the model is to know, eV.
+    shift : float
+        Constant part of the interaction, eV / atom.
+    neighbours : float
+        Mean number of atoms within the cutoff, by which sums over neighbours are divided.
+    """
     o3 = importlib.import_module("e3nn.o3")  # after mace, which makes it loadable
     interaction = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
     elements = sorted(energies, key=lambda symbol: atomic_numbers[symbol])
     channels = settings.num_channels
     hidden = "+".join(f"{channels}x{degree}{'eo'[degree % 2]}" for degree in range(settings.max_L + 1))
-    with default_dtype(settings.precision), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with default_dtype(settings.precision):
         return modules.ScaleShiftMACE(
             atomic_inter_scale=1.0,
-            atomic_inter_shift=_mean_interaction(energies, runs),
+            atomic_inter_shift=shift,
             r_max=settings.r_max,
             num_bessel=settings.num_radial_basis,
             num_polynomial_cutoff=_ENVELOPE,
@@ -63,7 +81,7 @@ def build(settings: LearnerSettings, energies: Mapping[str, float], runs: Sequen
             MLP_irreps=o3.Irreps(_READOUT),
             gate=torch.nn.functional.silu,
             atomic_energies=np.array([energies[symbol] for symbol in elements]),
-            avg_num_neighbors=_mean_neighbours(settings.r_max, runs),
+            avg_num_neighbors=neighbours,
             atomic_numbers=[atomic_numbers[symbol] for symbol in elements],
             correlation=settings.correlation,
             radial_type="bessel",

@@ -93,9 +93,9 @@ class ScreenSpec(Settings):
     )
     foundation: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(
         default=None,
-        description="Models taught elsewhere (MACE-MP and its like; imported, trusted) that the first training begins "
-        "with instead of random weights: the pk or UUID. They are cut down to the elements of the screen, and their "
-        "size and cutoff replace those of the protocol.",
+        description="Models taught elsewhere that the first training begins with instead of random weights: `start` "
+        "for those that come with the package, or the pk or UUID of others (MACE-MP and its like; imported, trusted). "
+        "They are cut down to the elements of the screen, and their size and cutoff replace those of the protocol.",
         coerce_numbers_to_str=True,
     )
     labels: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(

@@ -98,6 +98,7 @@ def learn_from(
     settings: Mapping[str, Any],
     champion: Sequence[Path] = (),
     isolated: Mapping[str, float] = ISOLATED,
+    foundation: Sequence[Path] = (),
 ) -> Figures:
     """Run one round's learning, and return its results and ``cpu_s``, the processor time it took.
 
@@ -110,8 +111,8 @@ def learn_from(
     taken : sequence of Taken
     settings : mapping
         Fields of `LearnerSettings`.
-    champion : sequence of path
-        Models to start from.
+    champion, foundation : sequence of path
+        Models to go on from, of this level; and of another one, for a first training.
     isolated : mapping of str to float
         Energies of isolated atoms by element, eV.
     """
@@ -124,12 +125,10 @@ def learn_from(
         {"key": keys[t.run][t.row], "source": t.run, "row": t.row, "part": t.part, "candidate": t.run, "new": t.is_new}
         for t in taken
     ]
-    hashes = []
-    for i, path in enumerate(champion):
-        content = Path(path).read_bytes()
-        (folder / "champion").mkdir(exist_ok=True)
-        (folder / f"champion/member_{i}.model").write_bytes(content)
-        hashes.append(hashlib.sha256(content).hexdigest())
+    hashes = {
+        role: [_copied(path, folder / role / f"member_{i}.model") for i, path in enumerate(models)] or None
+        for role, models in (("champion", champion), ("foundation", foundation))
+    }
     before = cpu_seconds()
     given = {"train": "always", "gate_steps": 0, "n_committee": 1, "device": "cpu"} | dict(settings)
     run(
@@ -138,7 +137,8 @@ def learn_from(
             "settings": given,
             "entries": entries,
             "isolated_atoms": dict(isolated),
-            "champion_sha256": hashes or None,
+            "champion_sha256": hashes["champion"],
+            "foundation_sha256": hashes["foundation"],
             "max_wall_time_s": None,
         },
     )
@@ -146,6 +146,14 @@ def learn_from(
     if "error" in results:
         raise RuntimeError(results["error"]["message"])
     return results | {"cpu_s": cpu_seconds() - before}
+
+
+def _copied(source: Path, target: Path) -> str:
+    """Copy a model to where a training looks for it, and return its hash."""
+    content = Path(source).read_bytes()
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def cpu_seconds() -> float:

@@ -120,8 +120,11 @@ def direct(name: str, seed: int, ps: float, device: str = "cpu") -> Run:
     return {"positions": positions, "temperatures": temperatures, "energies": energies, "told": told}
 
 
-def haml(name: str, seed: int, ps: float, champion: Path | None = None) -> Run:
-    """Run in rounds, under provenance; keep the last champion's models and the last frame in a folder, if wanted."""
+def haml(name: str, seed: int, ps: float, champion: Path | None = None, foundation: str | None = None) -> Run:
+    """Run in rounds, under provenance; keep the last champion's models and the last frame in a folder, if wanted.
+
+    With a foundation of ``start`` the first training begins with the package's start potential, of another level.
+    """
     from _workplace import wait_for, workplace
 
     with workplace():
@@ -130,6 +133,7 @@ def haml(name: str, seed: int, ps: float, champion: Path | None = None) -> Run:
 
         from aiida_haml.data.frames import FramesData
         from aiida_haml.queries import audit, cost
+        from aiida_haml.starts import foundation_from
         from aiida_haml.workchains.hybrid import HybridWorkChain
 
         codes = {role: orm.load_code(f"haml-{code}@localhost")
@@ -142,6 +146,8 @@ def haml(name: str, seed: int, ps: float, champion: Path | None = None) -> Run:
         builder = HybridWorkChain.get_builder_from_protocol(
             FramesData(start(name, seed), kind="structure"), codes, "chgnet", "fast", overrides, TEMPERATURE, seed
         )
+        if foundation is not None:
+            builder.foundation = foundation_from(foundation)["foundation"]
         began = time.perf_counter()
         node = submit(builder)
         wait_for([node])
@@ -156,6 +162,7 @@ def haml(name: str, seed: int, ps: float, champion: Path | None = None) -> Run:
             "wall_time_s": wall,
             "labels": history["n_labels"],
             "steps": round(history["simulated_fs"]),
+            "foundation": foundation,
             "ended_because": history["ended_because"],
             "rounds": [
                 {
@@ -376,6 +383,7 @@ def main(argv: list[str] | None = None) -> int:
             command.add_argument("--device", default="cpu", help="cpu or cuda")
         else:
             command.add_argument("--champion", type=Path, help="folder for the last potential, for `stability.py`")
+            command.add_argument("--foundation", help="start, for the package's start potential")
         command.add_argument("--to", type=Path, default=DATA, help="folder for what the run leaves")
     commands.add_parser("compare").add_argument("--figure", type=Path)
     given = parser.parse_args(argv)
@@ -387,7 +395,7 @@ def main(argv: list[str] | None = None) -> int:
     if given.command == "direct":
         run = direct(given.name, given.seed, given.ps, given.device)
     else:
-        run = haml(given.name, given.seed, given.ps, given.champion)
+        run = haml(given.name, given.seed, given.ps, given.champion, given.foundation)
     store(run, given.to / f"fidelity_{given.name}_{given.seed}_{given.command}.npz")
     return finish(run["told"], [])
 

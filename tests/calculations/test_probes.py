@@ -30,7 +30,9 @@ def test_probes_say_where_they_come_from_and_why(aiida_profile_clean):
         a__burst=FramesData(emt_frames(4, seed=1), kind="burst", level_of_theory=LEVEL),
         b__burst=FramesData(emt_frames(4, seed=2), kind="burst", level_of_theory=LEVEL),
     )
-    chosen = select_probes(frames, orm.Dict({"n_probes": 5, "spacing_fs": 0.0}), untrusted=untrusted, pool=pool, candidate=orm.Str("a"))
+    chosen = select_probes(
+        frames, orm.Dict({"n_probes": 5, "spacing_fs": 0.0}), untrusted=untrusted, pool=pool, candidate=orm.Str("a")
+    )
     selection, why = chosen["selection"].frames, chosen["why"].get_dict()["frames"]
     assert len(selection) == len(why) == 5
     for frame, entry in zip(selection, why, strict=True):

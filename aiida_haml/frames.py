@@ -145,7 +145,7 @@ class Frames:
         """
         if self.velocities is None:
             raise ValueError("frames without velocities have no temperature")
-        return np.asarray(2 * self._kinetic_energies() / (max(3 * self.n_atoms - 3, 1) * units.kB))
+        return np.asarray(2 * self.kinetic_energies().sum(axis=1) / (max(3 * self.n_atoms - 3, 1) * units.kB))
 
     def pressures(self) -> FloatArray:
         """Return the (F,) pressure in GPa, positive under compression; where there are velocities, with the motion's.
@@ -159,13 +159,13 @@ class Frames:
             raise ValueError("frames without stresses have no pressure")
         pressure = -self.stresses[:, :3].mean(axis=1)
         if self.velocities is not None:
-            pressure = pressure + 2 * self._kinetic_energies() / (3 * np.abs(np.linalg.det(self.cells)))
+            pressure = pressure + 2 * self.kinetic_energies().sum(axis=1) / (3 * np.abs(np.linalg.det(self.cells)))
         return np.asarray(pressure / units.GPa)
 
-    def _kinetic_energies(self) -> FloatArray:
+    def kinetic_energies(self) -> FloatArray:
+        """Return the (F, N) kinetic energy of each atom in eV, of frames that have velocities."""
         assert self.velocities is not None
-        speeds = self.velocities / units.fs  # ASE's unit of velocity
-        return np.asarray(0.5 * np.einsum("n,fni,fni->f", self.masses, speeds, speeds))
+        return np.asarray(0.5 * self.masses * np.square(self.velocities / units.fs).sum(axis=2))
 
     # -- other forms ---------------------------------------------------------------------------------------
 

@@ -183,7 +183,8 @@ class WatchSettings(Settings):
         The temperature may rise by so many standard deviations of the canonical ensemble, or to so many times the
         reference, whichever is more: a small cell fluctuates, and a reaction heats.
     kinetic_energy_kT : float
-        Kinetic energy of any one atom, in kT of the reference.
+        Kinetic energy of any one atom, in kT of the reference; or `heating` times that of the hottest one that the last
+        burst showed, if that is more: what reacts throws single atoms.
     max_drift : float
         Drift of the conserved energy since the start, eV / atom.
     max_pressure_GPa : float
@@ -226,6 +227,7 @@ def thresholds(
     n_atoms: int,
     max_deviation: float | None,
     shortest: Mapping[str, float],
+    hottest_atom: float = 0.0,
 ) -> dict[str, Any]:
     """Return the numbers that end a stretch; see `aiida_haml.engines.watch.Thresholds`.
 
@@ -239,6 +241,8 @@ def thresholds(
         Largest deviation of the committee, eV / Angstrom; None for a committee of one.
     shortest : mapping of str to float
         Shortest distance in the labels by pair of elements ("Li-S"), Angstrom.
+    hottest_atom : float
+        Largest kinetic energy of one atom in the last burst, eV.
     """
     return {
         "every": watch.every,
@@ -246,7 +250,7 @@ def thresholds(
         "soft_fraction": watch.soft_fraction,
         "max_deviation": max_deviation,
         "max_temperature_K": hottest(watch, reference, n_atoms),
-        "max_kinetic_energy_eV": watch.kinetic_energy_kT * units.kB * reference,
+        "max_kinetic_energy_eV": max(watch.kinetic_energy_kT * units.kB * reference, watch.heating * hottest_atom),
         "max_drift_eV_per_atom": watch.max_drift,
         "max_pressure_GPa": watch.max_pressure_GPa,
         "min_distances": {pair: watch.distance_ratio * length for pair, length in sorted(shortest.items())},

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from aiida import orm
+from ase import units
 
 from aiida_haml.calculations.rounds import judge_round, plan_round
 from aiida_haml.data.frames import FramesData
@@ -67,10 +68,13 @@ def test_a_hole_teaches_and_decides_nothing(aiida_profile_clean):
     assert found == pytest.approx(met, rel=1e-6)
 
 
-def round_with_a_burst_at(temperature):
-    """Plan and judge a first round, and plan the next one."""
+def round_with_a_burst_at(temperature, thrown=None):
+    """Plan and judge a first round, and plan the next one; the last frame's first atom has a kinetic energy, eV."""
     run = emt_frames(4)
     velocities = np.array([maxwell_boltzmann(run.masses, temperature, seed) for seed in range(len(run))])
+    if thrown is not None:
+        speed = np.linalg.norm(velocities[-1, 0])
+        velocities[-1, 0] *= np.sqrt(2 * thrown / run.masses[0]) * units.fs / speed
     burst = FramesData(
         dataclasses.replace(run, velocities=velocities), kind="burst", level_of_theory="emt-0123456789ab@ase-3"
     )
@@ -90,10 +94,19 @@ def test_a_reaction_may_heat_a_burst_and_what_follows_it(aiida_profile_clean):
     assert after["n_fruitless"] == 0
 
 
+def test_an_atom_that_truth_throws_may_fly_on(aiida_profile_clean):
+    """A P that a reaction gave 0.8 eV would end every stretch at its first step, where it flies already."""
+    verdict, before, after = round_with_a_burst_at(300.0, thrown=0.8)
+    assert verdict["hottest_atom_eV"] == pytest.approx(0.8, rel=1e-6)
+    assert before["watch"]["max_kinetic_energy_eV"] < 0.8
+    assert after["watch"]["max_kinetic_energy_eV"] == pytest.approx(1.5 * 0.8, rel=1e-6)
+
+
 def test_a_burst_that_explodes_stays_off_the_time_line_and_raises_no_limit_without_bound(aiida_profile_clean):
     verdict, before, after = round_with_a_burst_at(1500.0)
     assert not verdict["burst_stays"]
     assert verdict["advanced_fs"] == 0
     assert "1500 K" in verdict["reason"]
+    assert verdict["hottest_atom_eV"] is None
     assert after["watch"]["max_temperature_K"] <= before["max_burst_temperature_K"] < 800.0
     assert after["n_fruitless"] == 1, "a cell that explodes again and again comes to an end"

@@ -6,8 +6,13 @@ and how good it is), and saves a first training at another level of theory what 
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +64,27 @@ def write_models(folder: Path, file: Path = FILE) -> list[Path]:
             paths.append(folder / f"member_{m}.model")
             write(model, paths[-1])
     return paths
+
+
+def digest(content: bytes) -> str | None:
+    """Return the SHA-256 of all numbers in a model file, without loading it; None if it is no such file.
+
+    What torch writes around the numbers differs from one version to the next, and even within a process.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            names = [name for name in file.namelist() if "/data/" in name]
+            numbers = [file.read(name) for name in sorted(names, key=lambda name: int(name.rpartition("/")[2]))]
+    except (zipfile.BadZipFile, ValueError):
+        return None
+    return hashlib.sha256(b"".join(numbers)).hexdigest()
+
+
+@cache
+def digests() -> tuple[str | None, ...]:
+    """Return the digest of each member's file."""
+    with tempfile.TemporaryDirectory() as folder:
+        return tuple(digest(path.read_bytes()) for path in write_models(Path(folder)))
 
 
 def pack(models: Sequence[Any], size: Mapping[str, Any], level_of_theory: str, file: Path) -> None:

@@ -5,9 +5,11 @@ import pytest
 from aiida import orm
 
 from aiida_haml.data.frames import FramesData
+from aiida_haml.engines.mace_start import facts
 from aiida_haml.frames import concatenate
 from aiida_haml.queries import audit
 from aiida_haml.queries.training import training_steps
+from aiida_haml.starts import start_potential
 from tests.graphs import N_STEPS, frames, lay_screen
 
 
@@ -161,6 +163,16 @@ def test_a_potential_whose_teachers_are_unknown_is_named(builder):
     doubt = only(audit(screen))
     assert doubt.pk == potential.pk
     assert "was trained elsewhere" in str(doubt)
+
+
+def test_what_comes_with_the_package_is_known(builder):
+    """Its numbers are those of the package, whatever a node says of itself."""
+    begun = builder.process(orm.WorkChainNode, "haml.screen", {"foundation": start_potential().store()})
+    assert audit(begun).ok
+    pretends = builder.potential()
+    pretends.base.attributes.set("level_of_theory", facts()["level_of_theory"])
+    screen = builder.process(orm.WorkChainNode, "haml.screen", {"foundation": pretends.store()})
+    assert "was trained elsewhere" in str(only(audit(screen)))
 
 
 def test_a_potential_that_no_training_made_is_named(builder):

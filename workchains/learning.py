@@ -16,8 +16,9 @@ from aiida_haml.workchains.moving import MovingWorkChain
 
 #: A challenger has to survive this many times the temperature at which it would drive.
 GATE_HEATING = 1.5
-#: Share of the judge's tolerance beyond which a label is a reason to train: an error just within it will grow.
-TEACH_ABOVE = 0.7
+#: Share of the judge's tolerance beyond which a label is a reason to train: an error just within it will grow, and a
+#: potential that is a little wrong about the way over a barrier goes over it later: nothing that it visits shows that.
+TEACH_ABOVE = 0.35
 #: The same of energies, of which small errors add up along a reaction, long before one of them is a reason to cut.
 TEACH_ENERGIES_ABOVE = 0.2
 

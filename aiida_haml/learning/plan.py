@@ -184,7 +184,7 @@ class WatchSettings(Settings):
         reference, whichever is more: a small cell fluctuates, and a reaction heats.
     kinetic_energy_kT : float
         Kinetic energy of any one atom, in kT of the reference; or `heating` times that of the hottest one that the last
-        burst showed, if that is more: what reacts throws single atoms.
+        burst showed, if that is more: what reacts throws single atoms (with CHGNet's forces a P at 300 K to 33 kT).
     max_drift : float
         Drift of the conserved energy since the start, eV / atom.
     max_pressure_GPa : float
@@ -199,7 +199,7 @@ class WatchSettings(Settings):
     soft_fraction: float = 0.5
     temperature_sigmas: float = 6.0
     heating: float = 1.5
-    kinetic_energy_kT: float = 25.0
+    kinetic_energy_kT: float = 40.0
     max_drift: float = 0.05
     max_pressure_GPa: float = 30.0
     distance_ratio: float = 0.75

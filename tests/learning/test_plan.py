@@ -135,7 +135,7 @@ def test_thresholds_are_relative_to_what_is_normal():
     large = thresholds(WatchSettings(), 300.0, 20_000, 0.4, {})
     assert large["max_temperature_K"] == pytest.approx(450.0)  # its fluctuations are small; a reaction may heat it
     assert calm["min_distances"] == {"Li-S": pytest.approx(0.75 * 2.2)}
-    assert calm["max_kinetic_energy_eV"] == pytest.approx(25 * 300 * 8.617333e-5, rel=1e-4)
+    assert calm["max_kinetic_energy_eV"] == pytest.approx(40 * 300 * 8.617333e-5, rel=1e-4)
 
 
 def test_a_committee_of_one_has_no_deviation_to_watch():

@@ -12,6 +12,7 @@ from aiida.common import exceptions
 
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.engines import quietly
 from aiida_haml.queries.catalogue import find_potentials
 
 #: What a specification says for the newest committee of this database that fits, or none where there is none yet.
@@ -81,17 +82,20 @@ def start_potential() -> PotentialData:
 
     Its files are built here from the package's numbers, so that they are trusted like the package itself.
     """
-    from aiida_haml.engines.mace_start import facts, write_models  # torch loads for seconds
+    with quietly():
+        from aiida_haml.engines.mace_start import facts, write_models  # torch loads for seconds
 
-    told = facts()
-    known = orm.QueryBuilder().append(PotentialData, filters={"attributes.level_of_theory": told["level_of_theory"]})
-    node = known.order_by({PotentialData: {"id": "desc"}}).first(flat=True)
-    if node is None or not node.is_trusted:
+        told = facts()
+        known = orm.QueryBuilder().append(
+            PotentialData, filters={"attributes.level_of_theory": told["level_of_theory"]}
+        )
+        node = known.order_by({PotentialData: {"id": "desc"}}).first(flat=True)
+        if node is not None and node.is_trusted:
+            return node
         names = ("elements", "cutoff", "precision", "level_of_theory")
         with tempfile.TemporaryDirectory() as folder:
-            files = write_models(Path(folder))
-            node = PotentialData.from_files(files, **{name: told[name] for name in names})
-        node.trust()
+            node = PotentialData.from_files(write_models(Path(folder)), **{name: told[name] for name in names})
+    node.trust()
     return node
 
 

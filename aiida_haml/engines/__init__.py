@@ -7,8 +7,12 @@ beside them. Tasks import only what they need, so that a job starts fast; nothin
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
 import json
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 #: Task name -> module with a function ``run(folder: Path, task: dict) -> None``.
@@ -20,6 +24,18 @@ TASKS = {
     "rank": "aiida_haml.engines.ranking",
     "watch": "aiida_haml.engines.lammps_watch",
 }
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep from a person's screen what torch, e3nn and MACE say as they load, and of every module that they build."""
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def main(argv: list[str] | None = None) -> None:

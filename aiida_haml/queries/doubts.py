@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiida import orm
 
 from aiida_haml.calculations.label_engines import engine_of
+from aiida_haml.engines import quietly
 from aiida_haml.queries.origin import is_foreign
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.training import TRAINING, Lesson, Teaching
@@ -69,12 +70,14 @@ def _start_potentials(pks: set[int]) -> set[int]:
     """Return those that hold the models that come with the package, number by number: its docs tell who taught them."""
     if not pks:
         return set()
-    from aiida_haml.engines.mace_start import digest, digests  # torch loads for seconds
+    with quietly():
+        from aiida_haml.engines.mace_start import digest, digests  # torch loads for seconds
 
+        shipped = digests()
     potentials = {pk: orm.load_node(pk) for pk in pks}
     return {
         pk for pk, node in potentials.items()
-        if tuple(digest(node.read_member(i)) for i in range(node.n_members)) == digests()
+        if tuple(digest(node.read_member(i)) for i in range(node.n_members)) == shipped
     }  # fmt: skip
 
 

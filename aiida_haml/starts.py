@@ -85,16 +85,14 @@ def start_potential() -> PotentialData:
     with quietly():
         from aiida_haml.engines.mace_start import facts, write_models  # torch loads for seconds
 
-        told = facts()
-        known = orm.QueryBuilder().append(
-            PotentialData, filters={"attributes.level_of_theory": told["level_of_theory"]}
-        )
-        node = known.order_by({PotentialData: {"id": "desc"}}).first(flat=True)
-        if node is not None and node.is_trusted:
+    told = facts()
+    query = orm.QueryBuilder().append(PotentialData, filters={"attributes.level_of_theory": told["level_of_theory"]})
+    for (node,) in query.order_by({PotentialData: {"id": "desc"}}).all():
+        if node.is_trusted and node.is_start:
             return node
-        names = ("elements", "cutoff", "precision", "level_of_theory")
-        with tempfile.TemporaryDirectory() as folder:
-            node = PotentialData.from_files(write_models(Path(folder)), **{name: told[name] for name in names})
+    names = ("elements", "cutoff", "precision", "level_of_theory")
+    with quietly(), tempfile.TemporaryDirectory() as folder:
+        node = PotentialData.from_files(write_models(Path(folder)), **{name: told[name] for name in names})
     node.trust()
     return node
 

@@ -201,11 +201,11 @@ def _progress(of: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     start = _end(of["start"])
     stretch = (verdict.end_fs - start) if verdict.end_fs is not None else 0.0
     burst: FramesData | None = of.get("burst")
-    lasting, thrown = 0.0, None
+    lasting, hottest_atom = 0.0, None
     if burst is not None and verdict.burst_stays:
         times = burst.get_array("times")
         lasting = float(times[-1] - times[0])
-        thrown = float(burst.frames.kinetic_energies().max()) if burst.has_velocities else None
+        hottest_atom = float(burst.frames.kinetic_energies().max()) if burst.has_velocities else None
     n_labels = sum(len(of[name]) for name in ("burst", "probes") if name in of)
     return {
         "stretch_fs": stretch,
@@ -214,7 +214,7 @@ def _progress(of: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
         "reached_fs": start + stretch + lasting,
         "n_labels": n_labels,
         "temperature_K": _temperature(of),
-        "hottest_atom_eV": thrown,
+        "hottest_atom_eV": hottest_atom,
     }
 
 
@@ -256,10 +256,10 @@ def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Di
         normal, n_atoms = candidate["temperature_K"], candidate["n_atoms"]
         heated = hottest(watch, normal, n_atoms)
         reference = min(max(normal, (verdict or {}).get("temperature_K") or 0.0), heated)
-        thrown = (verdict or {}).get("hottest_atom_eV") or 0.0
+        hottest_atom = (verdict or {}).get("hottest_atom_eV") or 0.0
         plans[slug] = plan.to_dict() | {
             "remaining_steps": remaining,
-            "watch": thresholds(watch, reference, n_atoms, limit, known.get("shortest", {}), thrown),
+            "watch": thresholds(watch, reference, n_atoms, limit, known.get("shortest", {}), hottest_atom),
             "max_burst_temperature_K": hottest(watch, heated, n_atoms),
         }
     return orm.Dict(plans)

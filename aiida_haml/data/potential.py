@@ -12,6 +12,7 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_haml.data.trust import distrust, is_trusted, trust, trust_for_all
+from aiida_haml.engines import quietly
 from aiida_haml.learning.errors import DRIVER
 
 #: Precisions a model's parameters can have.
@@ -185,6 +186,14 @@ class PotentialData(orm.Data):
         Of a node that names no hash, as an archive may bring one, nothing is known and nothing is trusted.
         """
         return bool(self.sha256) and all(is_trusted(sha256) for sha256 in self.sha256)
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it holds the models that come with the package, number by number, whatever it says of itself."""
+        with quietly():
+            from aiida_haml.engines.mace_start import digest, digests  # torch loads for seconds
+
+            return tuple(digest(self.read_member(i)) for i in range(self.n_members)) == digests()
 
     def trust(self) -> None:
         """Load the models in one's own name from now on. Loading one runs it: know where it comes from."""

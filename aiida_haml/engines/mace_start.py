@@ -11,7 +11,7 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from aiida_haml.engines.mace_network import network, write
 from aiida_haml.learning.learner import LearnerSettings
 
 FILE = Path(__file__).with_name("start_potential.npz")
-#: The size of a model, in the words of `LearnerSettings`.
-_SIZE = ("num_channels", "max_L", "num_interactions", "correlation", "max_ell", "num_radial_basis", "r_max")
+#: What a model is made of, in the words of `LearnerSettings`; all is stored, as defaults may change.
+_SIZE = (
+    "num_channels", "max_L", "num_interactions", "correlation", "max_ell", "num_radial_basis", "r_max", "precision",
+)  # fmt: skip
 
 
 def facts(file: Path = FILE) -> dict[str, Any]:
@@ -87,21 +89,21 @@ def digests() -> tuple[str | None, ...]:
         return tuple(digest(path.read_bytes()) for path in write_models(Path(folder)))
 
 
-def pack(models: Sequence[Any], size: Mapping[str, Any], level_of_theory: str, file: Path) -> None:
+def pack(models: Sequence[Any], settings: LearnerSettings, level_of_theory: str, file: Path) -> None:
     """Store models that `aiida_haml.engines.mace_network.network` has made.
 
     Parameters
     ----------
     models : sequence of torch.nn.Module
-    size : mapping
-        Fields of `LearnerSettings`, of which those are kept that say how large the models are.
+    settings : LearnerSettings
+        With which they were made.
     level_of_theory : str
         In a few words.
     file : path
     """
     elements = [chemical_symbols[int(z)] for z in models[0].atomic_numbers]
     told = {
-        "size": {name: value for name, value in size.items() if name in _SIZE},
+        "size": {name: getattr(settings, name) for name in _SIZE},
         "energies": [dict(zip(elements, atomic_energies(model).tolist(), strict=True)) for model in models],
         "neighbours": [float(model.interactions[0].avg_num_neighbors) for model in models],
         "level_of_theory": level_of_theory,

@@ -216,13 +216,10 @@ def _room(start: Frames, spots: FloatArray, mover: int, target: int) -> FloatArr
     """Return, of each spot, the nearest third atom's distance from an atom there, in sums of covalent radii."""
     others = np.delete(np.arange(start.n_atoms), [mover, target])
     covalent = covalent_radii[start.numbers[others]] + covalent_radii[start.numbers[mover]]
-    apart = spots[:, None] - start.positions[0, others]
-    fractional = apart @ np.linalg.inv(start.cells[0])
-    nearest = (fractional - np.rint(fractional) * start.pbc) @ start.cells[0]
-    return np.asarray((np.linalg.norm(nearest, axis=2) / covalent).min(axis=1))
+    return np.asarray((_apart(start, spots[:, None], start.positions[0, others]) / covalent).min(axis=1))
 
 
-def _apart(frame: Frames, a: FloatArray, b: FloatArray) -> float:
-    """Return the distance of two points, through the boundaries where there are any, Angstrom."""
-    fractional = np.linalg.solve(frame.cells[0].T, a - b)
-    return float(np.linalg.norm((fractional - np.rint(fractional) * frame.pbc) @ frame.cells[0]))
+def _apart(frame: Frames, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the distances of points, through the boundaries where there are any, Angstrom."""
+    fractional = (a - b) @ np.linalg.inv(frame.cells[0])
+    return np.asarray(np.linalg.norm((fractional - np.rint(fractional) * frame.pbc) @ frame.cells[0], axis=-1))

@@ -15,7 +15,7 @@ from aiida_haml.learning.fingerprints import fingerprints
 from aiida_haml.settings import Settings, require_integer, require_number
 
 #: Frames that are chosen of the shortest stretch.
-LEAST = 3
+LEAST_PROBES = 3
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class ProbeSettings(Settings):
     n_probes : int
         Most frames to choose, breaching ones included.
     spacing_fs : float
-        As many frames are chosen as stand so far apart on average, `LEAST` at least: closer ones are one configuration
-        several times, and a reaction's first, short stretches took a third of all labels. 0 for always all.
+        As many frames are chosen as stand so far apart on average, `LEAST_PROBES` at least: closer ones are one
+        configuration several times, and a reaction's first, short stretches took a third of all labels. 0 for always
+        all.
     even_share : float
         Share of them that is spread evenly over the stretch: by these the judge finds the last point that holds.
     n_known : int
@@ -50,7 +51,7 @@ class ProbeSettings(Settings):
         """Return how many frames of a stretch are chosen, from its times, fs."""
         if times is None or self.spacing_fs == 0:
             return self.n_probes
-        return min(self.n_probes, max(LEAST, round(float(times[-1] - times[0]) / self.spacing_fs)))
+        return min(self.n_probes, max(LEAST_PROBES, round(float(times[-1] - times[0]) / self.spacing_fs)))
 
 
 @dataclass(frozen=True)

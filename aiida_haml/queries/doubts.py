@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from aiida import orm
 
 from aiida_haml.calculations.label_engines import engine_of
-from aiida_haml.engines import quietly
 from aiida_haml.queries.origin import is_foreign
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.training import TRAINING, Lesson, Teaching
@@ -58,27 +57,12 @@ def _of_potentials(pks: Iterable[int]) -> Iterator[tuple[int, str]]:
     potentials = set(pks)
     made = {link.target: link.source for link in links_into(potentials, ["create"])}
     makers = rows(made.values(), process_type="process_type")
-    known = _start_potentials(potentials - set(made))
-    for pk in potentials - known:
+    for pk in potentials:
         if pk not in made:
-            yield pk, "was trained elsewhere: what taught it is not in this database"
+            if not orm.load_node(pk).is_start:  # whose teacher the docs name
+                yield pk, "was trained elsewhere: what taught it is not in this database"
         elif makers[made[pk]].process_type != TRAINING:
             yield pk, f"was made by process <{made[pk]}>, which is no training: what taught it is unknown"
-
-
-def _start_potentials(pks: set[int]) -> set[int]:
-    """Return those that hold the models that come with the package, number by number: its docs tell who taught them."""
-    if not pks:
-        return set()
-    with quietly():
-        from aiida_haml.engines.mace_start import digest, digests  # torch loads for seconds
-
-        shipped = digests()
-    potentials = {pk: orm.load_node(pk) for pk in pks}
-    return {
-        pk for pk, node in potentials.items()
-        if tuple(digest(node.read_member(i)) for i in range(node.n_members)) == shipped
-    }  # fmt: skip
 
 
 def _of_label_jobs(pks: Iterable[int]) -> Iterator[tuple[int, str]]:

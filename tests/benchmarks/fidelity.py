@@ -7,7 +7,9 @@ also for the same unit with selenium, and for fluorine in place of one chlorine 
 
     python tests/benchmarks/fidelity.py cell NAME                   make a doped cell of the pristine one
     python tests/benchmarks/fidelity.py direct NAME SEED [--ps 5]   uninterrupted, with ASE: 20 minutes of one core
-    python tests/benchmarks/fidelity.py haml NAME SEED [--ps 5]     in rounds, with the daemon, everything recorded
+    python tests/benchmarks/fidelity.py haml NAME SEED [--ps 5] [--foundation start]
+                                                                    in rounds, with the daemon, everything recorded; the
+                                                                    runs that are kept began with the start potential
     python tests/benchmarks/fidelity.py compare [--figure FILE]     of what lies under data/, with the aims
 
 Each run leaves ``data/fidelity_NAME_SEED_HOW.npz``: positions every 50 fs, temperature and potential energy every

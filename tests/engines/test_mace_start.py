@@ -31,10 +31,9 @@ def models(tmp_path_factory):
 
 
 def test_models_are_read_as_they_were_packed(tmp_path):
-    size = {"num_channels": 4, "max_ell": 1, "num_radial_basis": 5, "r_max": 4.2}
-    settings = LearnerSettings.from_dict(size)
+    settings = LearnerSettings(num_channels=4, max_ell=1, num_radial_basis=5, r_max=4.2)
     made = [network(settings, {"Li": -1.0, "S": -4.0 - i}, shift=-0.3, neighbours=17.5 + i) for i in (0, 1)]
-    pack(made, {**size, "lr": 0.01}, "a level", tmp_path / "start.npz")
+    pack(made, settings, "a level", tmp_path / "start.npz")
     assert facts(tmp_path / "start.npz") == {
         "elements": ["Li", "S"], "cutoff": 4.2, "precision": "float32", "n_members": 2, "level_of_theory": "a level",
     }  # fmt: skip

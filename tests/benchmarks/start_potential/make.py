@@ -5,7 +5,7 @@ dynamics that the student itself runs, which end where it fails: what it gets wr
 them. The last training is from scratch, of each member on all labels.
 
     python -m venv teacher && teacher/bin/pip install torch sevenn==0.13.*
-    python -m tests.benchmarks.start_potential.make FOLDER --teacher teacher/bin/python [--model 7net-l3i5]
+    python -m tests.benchmarks.start_potential.make FOLDER --teacher teacher/bin/python [--model 7net-0]
 
 FOLDER keeps all labels; run again, it goes on after the last round that is complete. What it makes, and what
 `mace_start.FILE` of the package is, is ``FOLDER/start_potential.npz``.
@@ -37,6 +37,7 @@ from aiida_haml.engines.mace_forces import Graph
 from aiida_haml.engines.mace_start import pack
 from aiida_haml.frames import Frames
 from aiida_haml.learning.distortions import DistortionSettings, distort
+from aiida_haml.learning.learner import LearnerSettings
 from tests.benchmarks._curves import each
 from tests.benchmarks._lessons import Figures, Taken, learn_from
 from tests.benchmarks.start_potential.cells import ELEMENTS, starts
@@ -170,8 +171,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--teacher", type=Path, required=True, help="Python of the environment with sevenn.")
-    parser.add_argument("--model", default="7net-l3i5")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="7net-0")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--quick", action="store_true", help="Three cells and few steps: whether it runs.")
@@ -182,13 +183,12 @@ def main(argv: list[str] | None = None) -> None:
     if given.quick:
         cells = cells[:3]
     rounds(given.folder, given.rounds, given.teacher, given.model, cells)
-    size = {"num_channels": given.channels}
+    settings = {"num_channels": given.channels, "steps_first": given.steps, "n_committee": 2, "n_parallel": 2}
     final = given.folder / f"final_{given.channels}"
-    told = teach(
-        final, gather(given.folder), {**size, "steps_first": given.steps, "n_committee": 2, "n_parallel": 2}, []
-    )
+    told = teach(final, gather(given.folder), settings, [])
     models = [torch.load(final / f"member_{i}.model", weights_only=False) for i in (0, 1)]
-    pack(models, size, f"{given.model} of sevenn 0.13, distilled", given.folder / "start_potential.npz")
+    made_with = LearnerSettings.from_dict(settings)
+    pack(models, made_with, f"{given.model} of sevenn 0.13, distilled", given.folder / "start_potential.npz")
     print(json.dumps({key: told[key] for key in told if key not in ("trained_on",)}, default=str))
 
 

@@ -1,4 +1,4 @@
-"""Descriptions and rankings, started anew where a job or its machine went away."""
+"""Descriptions, rankings and evaluations, started anew where a job or its machine went away."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from aiida import orm
 from aiida.engine import ProcessHandlerReport, process_handler
 
 from aiida_haml.calculations.describe import DescribeCalculation
+from aiida_haml.calculations.evaluate import EvaluateCalculation
 from aiida_haml.calculations.rank import RankCalculation
 from aiida_haml.workchains.job import OUT_OF_WALLTIME, JobWorkChain
 
@@ -16,7 +17,7 @@ MORE_TIME = 2
 
 
 class AnalysisWorkChain(JobWorkChain):
-    """What descriptions and rankings share: they are whole or they are nothing."""
+    """What these jobs share: they are whole or they are nothing."""
 
     _process_class: Any = DescribeCalculation
 
@@ -56,3 +57,14 @@ class RankWorkChain(AnalysisWorkChain):
     def define(cls, spec: Any) -> None:
         super().define(spec)
         spec.expose_outputs(RankCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))
+
+
+class EvaluateWorkChain(AnalysisWorkChain):
+    """Score a potential on labels."""
+
+    _process_class = EvaluateCalculation
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.expose_outputs(EvaluateCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))

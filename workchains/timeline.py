@@ -45,9 +45,9 @@ def apply_verdict(slug: str, trajectory: dict[str, Any], verdict: Mapping[str, A
     if verdict["action"] == "accept":
         parts["trusted"] = now["stretch"]
     elif verdict["action"] == "cut":
-        parts = cut_stretch(now["stretch"], orm.Float(verdict["end_fs"]), **_called(port(slug, f"cut_{number:04d}")))
+        parts = cut_stretch(now["stretch"], orm.Float(verdict["end_fs"]), **called(port(slug, f"cut_{number:04d}")))
     elif verdict["action"] == "revoke":
-        parts["untrusted"] = revoke(now["stretch"], **_called(port(slug, f"revoke_{number:04d}")))
+        parts["untrusted"] = revoke(now["stretch"], **called(port(slug, f"revoke_{number:04d}")))
     for name, node in (("judged", parts.get("untrusted")), ("breached", now.get("tail"))):
         if node is not None:
             trajectory["untrusted"][f"{name}_{number:04d}"] = node
@@ -63,6 +63,6 @@ def append(trajectory: dict[str, Any], segment: FramesData) -> None:
     trajectory["last"] = segment
 
 
-def _called(name: str) -> dict[str, Any]:
+def called(name: str) -> dict[str, Any]:
     """Return what names a calcfunction among those that were called: a query finds it by that."""
     return {"metadata": {"call_link_label": name}}

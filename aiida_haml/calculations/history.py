@@ -56,7 +56,7 @@ def _history(
                 "threshold": contents.get(f"calibration_{number}", {}).get("threshold"),
             }
         )
-        ended = after["reason"] if after is not None and after["n_burst"] == 0 else None
+        ended = after["reason"] if after is not None and after["n_burst"] == 0 else verdict.get("ends")
     n_labels = sum(entry["n_labels"] for entry in told)
     return {"rounds": told, "simulated_fs": simulated, "n_labels": n_labels, "ended_because": ended}
 

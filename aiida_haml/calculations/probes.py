@@ -81,7 +81,9 @@ def select_probes(
     chosen_by = ProbeSettings.from_dict(settings.get_dict())
     parts = {"frames": frames.frames} | ({"untrusted": untrusted.frames} if untrusted is not None else {})
     known = (
-        [] if pool is None else _known(pool, frames, chosen_by.n_known, None if candidate is None else candidate.value)
+        []
+        if pool is None
+        else known_labels(pool, frames, chosen_by.n_known, None if candidate is None else candidate.value)
     )
     choices = choose(parts["frames"], parts.get("untrusted"), known, chosen_by)
     if not choices and holes is None:
@@ -99,7 +101,7 @@ def _selection(picked: list[Frames], why: list[dict[str, Any]], holes: FramesDat
     return {"selection": FramesData(_stacked(picked), kind="selection"), "why": orm.Dict({"frames": why})}
 
 
-def _known(pool: LabelPoolData, like: FramesData, n: int, candidate: str | None) -> list[Frames]:
+def known_labels(pool: LabelPoolData, like: FramesData, n: int, candidate: str | None = None) -> list[Frames]:
     """Return labelled frames to compare with: the latest of the candidate, and as many of the others together."""
     entries = [entry for entry in pool.entries() if entry.part != "false"]
     own = [entry for entry in entries if entry.candidate == candidate][-n:] if n else []

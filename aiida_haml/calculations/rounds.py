@@ -82,12 +82,12 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
     chosen = RoundSettings.from_dict(settings.get_dict())
     tests = nodes.get("tests")
     known = nodes["calibration"].get_dict() if "calibration" in nodes else {}
-    calibration, shortest = _calibration(known), dict(known.get("shortest", {}))
+    calibration, shortest = read_calibration(known), dict(known.get("shortest", {}))
     verdicts: dict[str, Any] = {}
     plans = nodes["plan"].get_dict() if "plan" in nodes else {}
     for slug, of in by_candidate(nodes).items():
         probes, burst = _points(slug, of, tests)
-        end = _end(of["stretch"]) if "stretch" in of else None
+        end = end_of(of["stretch"]) if "stretch" in of else None
         verdict = judge(chosen, end, probes, burst, of["start"].n_atoms)
         if not verdict.false_state:
             calibration = calibration.extended(_pairs(slug, tests))
@@ -97,17 +97,22 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
         verdicts[slug] = verdict.to_dict() | _progress(of, verdict)
     if "learning" in nodes and not false_states(verdicts):  # what learned from those does not drive
         calibration = _renewed(calibration, nodes["learning"].get_dict())
-    limit = calibration.threshold(chosen.max_force_error)
-    told = calibration.to_dict() | {
+    return {"verdicts": orm.Dict(verdicts), "calibration": orm.Dict(told_calibration(calibration, chosen, shortest))}
+
+
+def told_calibration(calibration: Calibration, rounds: RoundSettings, shortest: Mapping[str, float]) -> dict[str, Any]:
+    """Return what a calibration's node holds: itself, what it says, and the shortest distances in the labels."""
+    limit = calibration.threshold(rounds.max_force_error)
+    return calibration.to_dict() | {
         "threshold": limit,
-        "false_alarms": calibration.false_alarms(limit, chosen.max_force_error),
-        "misses": calibration.misses(limit, chosen.max_force_error),
-        "shortest": shortest,
+        "false_alarms": calibration.false_alarms(limit, rounds.max_force_error),
+        "misses": calibration.misses(limit, rounds.max_force_error),
+        "shortest": dict(shortest),
     }
-    return {"verdicts": orm.Dict(verdicts), "calibration": orm.Dict(told)}
 
 
-def _calibration(content: Mapping[str, Any]) -> Calibration:
+def read_calibration(content: Mapping[str, Any]) -> Calibration:
+    """Return the calibration that a node holds."""
     return Calibration.from_dict({name: content[name] for name in ("deviations", "errors") if name in content})
 
 
@@ -135,7 +140,8 @@ def _labelled(of: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [chosen[i] for i in of["parameters"].get_dict().get("kept", range(len(chosen)))]
 
 
-def _end(node: FramesData) -> float:
+def end_of(node: FramesData) -> float:
+    """Return the last moment of a run, fs."""
     return float(node.base.attributes.get("time_end") or 0.0)
 
 
@@ -198,7 +204,7 @@ def _too_hot(of: Mapping[str, Any], limit: float | None) -> str | None:
 
 def _progress(of: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     """Return how far the time line got, and what that took."""
-    start = _end(of["start"])
+    start = end_of(of["start"])
     stretch = (verdict.end_fs - start) if verdict.end_fs is not None else 0.0
     burst: FramesData | None = of.get("burst")
     lasting, hottest_atom = 0.0, None
@@ -243,7 +249,7 @@ def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Di
     rounds = RoundSettings.from_dict(content["rounds"])
     watch = WatchSettings.from_dict(content["watch"])
     known = nodes["calibration"].get_dict() if "calibration" in nodes else {}
-    limit = deviation_limit(rounds, _calibration(known), content["n_committee"])
+    limit = deviation_limit(rounds, read_calibration(known), content["n_committee"])
     plans: dict[str, Any] = {}
     for slug, candidate in sorted(candidates.get_dict().items()):
         wanted = round(content["simulated_fs"] / content["timestep_fs"])

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from aiida_haml.cli.consent import need_consent
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import find_process, with_profile
+from aiida_haml.cli.screen import failure, run_or_submit
 
 
 @click.group()
@@ -57,4 +59,48 @@ def _tried(entry: Mapping[str, Any]) -> str:
     if stretch is None:
         return f"a burst of {planned.get('n_burst', '?')} steps, no stretch"
     ended = f"ended by {stretch['stopped_by']}" if stretch.get("stopped_by") else "ran through"
-    return f"a stretch of {planned.get('n_stretch', '?')} steps, {ended}, trusted up to step {stretch['trusted_steps']}"
+    asked = planned.get("n_stretch", stretch["steps_done"])
+    return f"a stretch of {asked} steps, {ended}, trusted up to step {stretch['trusted_steps']}"
+
+
+@hybrid.command()
+@click.argument("process", metavar="PK")
+@click.argument("candidate")
+@click.option("--repeat", type=click.IntRange(1), nargs=2, default=(3, 3), show_default=True,
+              help="Copies of the candidate's cell along its first two vectors.")  # fmt: skip
+@click.option("--ps", type=click.FloatRange(min=0, max=1e6, min_open=True), default=10.0, show_default=True,
+              help="Time to follow it, ps.")  # fmt: skip
+@click.option(
+    "--temperature-k", type=click.FloatRange(min=0, max=1e5, min_open=True), help="The candidate's otherwise."
+)
+@click.option("--run", "in_process", is_flag=True, help="Run here and now, without the daemon.")
+@click.option("--yes", is_flag=True, help="Agree to codes and shell lines that are new to you, without being asked.")
+@with_profile
+def produce(
+    process: str,
+    candidate: str,
+    repeat: tuple[int, int],
+    ps: float,
+    temperature_k: float | None,
+    in_process: bool,
+    yes: bool,
+) -> None:
+    """Follow a wide cell of CANDIDATE with the potential that the screen or hybrid run PK has taught.
+
+    The cell is that from which the candidate's time line starts, repeated along the interface. As it goes, small cells
+    are cut out of it and labelled: where truth finds the potential wrong, the run ends.
+    """
+    from aiida_haml.codes import what_runs
+    from aiida_haml.workchains.production import ProductionWorkChain
+
+    node = find_process(process)
+    try:
+        builder = ProductionWorkChain.get_builder_from_run(node, candidate, (*repeat, 1), 1000.0 * ps, temperature_k)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    codes = [builder[kind].job.code for kind in ("label", "md", "evaluate")]
+    need_consent([what_runs(code) for code in {code.pk: code for code in codes}.values()], yes)
+    made = run_or_submit(builder, in_process)
+    echo(f"production <{made.pk}> of {candidate}, {builder.structure.n_atoms} atoms, {ps:g} ps: {made.uuid}")
+    if made.is_terminated and not made.is_finished_ok:
+        raise Refusal(failure(made, "production"))

@@ -101,17 +101,29 @@ def start(builder: Any, in_process: bool) -> Any:
     Refusal
         If there is nobody to take it; nothing is stored then.
     """
-    from aiida.engine import run_get_node
-    from aiida.engine import submit as submit_
-
     from aiida_haml.groups import add_screen
 
     specification = builder.specification.get_dict() if builder.specification is not None else {}
-    if not in_process:
-        _require_daemon()
-    node: Any = run_get_node(builder)[1] if in_process else submit_(builder)
+    node = run_or_submit(builder, in_process)
     add_screen(node, node.label or str(node.pk), specification)
     return node
+
+
+def run_or_submit(builder: Any, in_process: bool) -> Any:
+    """Run a process here and now, or hand it to the daemon.
+
+    Raises
+    ------
+    Refusal
+        If there is nobody to take it; nothing is stored then.
+    """
+    from aiida.engine import run_get_node
+    from aiida.engine import submit as submit_
+
+    if in_process:
+        return run_get_node(builder)[1]
+    _require_daemon()
+    return submit_(builder)
 
 
 def daemon_runs() -> bool:
@@ -149,14 +161,14 @@ def announce(node: Any, what: str) -> None:
         raise Refusal(failure(node))
 
 
-def failure(node: Any) -> str:
-    """Return why a screen that has ended badly did so: its own words, and the deepest reason."""
+def failure(node: Any, called: str = "screen") -> str:
+    """Return why a process that has ended badly did so: its own words, and the deepest reason."""
     from aiida_haml.queries.reason import deepest_reason
 
     own = f"[{node.exit_status}] {node.exit_message}" if node.is_finished else str(node.process_state.value)
     reason = deepest_reason(node)
     deeper = f": {reason}" if reason is not None and reason.pk != node.pk else ""
-    return f"screen <{node.pk}> failed {own.rstrip('.')}{deeper}"
+    return f"{called} <{node.pk}> failed {own.rstrip('.')}{deeper}"
 
 
 def find_screen(identifier: str | None) -> WorkChainNode:

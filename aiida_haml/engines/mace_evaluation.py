@@ -1,7 +1,7 @@
 """`haml-engine evaluate`: the errors of a potential on labels it was not trained on, and its calibration.
 
-Reads ``inputs/frames/`` and ``inputs/potential/member_i.model``; ``task.json`` holds ``sha256``, one of each
-member. Writes ``results.json`` with ``errors``, and ``deviations.npy``, (F, N), eV / Angstrom.
+Reads ``frames.npz`` (runs by name) and ``inputs/potential/member_i.model``; ``task.json`` holds ``sha256``, one of each
+member. Writes ``results.json`` with ``errors``, and ``tests/NAME__errors.npy`` and its like, as a learning does.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from aiida_haml.engines.mace_examination import calibration, examine, report
+from aiida_haml.engines.mace_examination import calibration, examine, report, save_tests
 from aiida_haml.engines.mace_potential import load_potential
 from aiida_haml.engines.outcome import reports_errors, write_results
-from aiida_haml.frames import Frames
+from aiida_haml.learning.runs import load_runs
 
 
 @reports_errors
@@ -27,25 +25,21 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     TaskError
         Of kind ``model_refused`` or ``diverged``.
     ValueError
-        If the frames lack labels or hold an element that the potential does not know.
+        If there are no frames, if they lack labels or hold an element that the potential does not know.
     """
     start = time.perf_counter()
-    frames = Frames.load(folder / "inputs/frames")
-    if frames.energies is None or frames.forces is None:
+    runs = load_runs(folder / "frames.npz")
+    if not runs or any(frames.energies is None or frames.forces is None for frames in runs.values()):
         raise ValueError("The frames to evaluate on hold no energies and forces; label them first.")
-    models = load_potential(folder / "inputs/potential", task["sha256"], frames.symbols)
+    symbols = sorted({symbol for frames in runs.values() for symbol in frames.symbols})
+    models = load_potential(folder / "inputs/potential", task["sha256"], symbols)
     loaded = time.perf_counter()
-    examined = examine([model.module for model in models], [frames])
-    deviations = examined[0].deviations
-    np.save(folder / "deviations.npy", deviations)
-    errors = report(examined) | {
-        "deviation_max": float(deviations.max()),
-        "deviation_mean": float(deviations.mean()),
-        "calibration": calibration(examined),
-    }
+    examined = examine([model.module for model in models], runs.values())
+    save_tests(folder / "tests", dict(zip(runs, examined, strict=True)))
+    errors = report(examined) | {"calibration": calibration(examined)}
     end = time.perf_counter()
     write_results(folder, {"errors": errors, "prediction_time_s": end - loaded})
     print(
-        f"{len(frames)} frames: force error {errors['force_rmse']:.4f} eV/Å, in {end - start:.1f} s",
+        f"{errors['n_frames']} frames: force error {errors['force_rmse']:.4f} eV/Å, in {end - start:.1f} s",
         flush=True,
     )

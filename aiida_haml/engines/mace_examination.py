@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,14 @@ class Examined:
 def examine(modules: Sequence[Any], runs: Iterable[Frames]) -> list[Examined]:
     """Return what a committee says of each run of labelled frames."""
     return [Examined(run, predict(modules, run)) for run in runs]
+
+
+def save_tests(folder: Path, tests: Mapping[str, Examined]) -> None:
+    """Write what was found of each run of labelled frames as ``NAME__WHAT.npy``."""
+    folder.mkdir(exist_ok=True)
+    for name, test in tests.items():
+        for what, array in test.arrays().items():
+            np.save(folder / f"{name}__{what}.npy", array)
 
 
 def scores(examined: Sequence[Examined], groups: Sequence[Group], settings: LearnerSettings) -> dict[Group, float]:

@@ -27,7 +27,15 @@ import torch
 from aiida_haml.engines import mace_committee as committee
 from aiida_haml.engines.mace_batches import predict
 from aiida_haml.engines.mace_courses import Label, lay_out
-from aiida_haml.engines.mace_examination import Examined, calibration, examine, report, report_by_candidate, scores
+from aiida_haml.engines.mace_examination import (
+    Examined,
+    calibration,
+    examine,
+    report,
+    report_by_candidate,
+    save_tests,
+    scores,
+)
 from aiida_haml.engines.mace_forces import Graph, MaceModel
 from aiida_haml.engines.mace_hot_runs import gate
 from aiida_haml.engines.mace_network import trainable
@@ -143,10 +151,7 @@ def _test(folder: Path, champion: list[Any]) -> dict[str, Examined]:
     if not champion or not runs:
         return {}
     tests = dict(zip(runs, examine(champion, runs.values()), strict=True))
-    (folder / "tests").mkdir(exist_ok=True)
-    for name, test in tests.items():
-        for what, array in test.arrays().items():
-            np.save(folder / f"tests/{name}__{what}.npy", array)
+    save_tests(folder / "tests", tests)
     return tests
 
 

@@ -1,14 +1,13 @@
-"""What an evaluation found: errors, deviations and their calibration."""
+"""What an evaluation found: errors, frame by frame and in all, and the calibration of the deviation."""
 
 from __future__ import annotations
 
-import io
 from typing import Any, ClassVar
 
-import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode
 
+from aiida_haml.parsers.arrays import read_arrays
 from aiida_haml.parsers.base import EngineParser
 
 
@@ -21,10 +20,8 @@ class EvaluateParser(EngineParser):
     }
 
     def parse_results(self, results: dict[str, Any]) -> ExitCode | None:
-        """Make ``errors``, ``deviations`` and ``output_parameters``."""
-        content = self.retrieved.base.repository.get_object_content("deviations.npy", mode="rb")
-        deviations = np.load(io.BytesIO(content), allow_pickle=False)
+        """Make ``errors``, ``tests`` and ``output_parameters``."""
+        self.out("tests", read_arrays(self.retrieved, "tests"))
         self.out("errors", orm.Dict(results.pop("errors")))
-        self.out("deviations", orm.ArrayData({"deviations": deviations}))
         self.out("output_parameters", orm.Dict(results))
         return None

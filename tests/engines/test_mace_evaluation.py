@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from mace.calculators import MACECalculator
 
 from aiida_haml.engines.mace_evaluation import run
+from aiida_haml.learning.runs import save_runs
 from tests.labels import emt_frames
 from tests.models import tiny_mace
 
@@ -16,9 +18,9 @@ pytestmark = pytest.mark.engine
 
 def prepare(folder, frames, n_members=2, elements=("Cu", "Au")):
     """Lay out a job's folder as the CalcJob does, and return the task."""
-    frames.save(folder / "inputs/frames")
+    save_runs(folder / "frames.npz", {"one": frames[:1], "rest": frames[1:]})
     potential = folder / "inputs/potential"
-    potential.mkdir()
+    potential.mkdir(parents=True)
     paths = [tiny_mace(potential / f"member_{i}.model", list(elements), seed=i) for i in range(n_members)]
     return {"sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]}
 
@@ -49,16 +51,15 @@ def test_errors_and_deviations_agree_with_maces_own_calculator(tmp_path):
     assert errors["force_max"] == pytest.approx(np.linalg.norm(difference, axis=-1).max(), rel=1e-9)
     energy = (np.array(energies) - frames.energies) / 16
     assert errors["energy_rmse_per_atom"] == pytest.approx(np.sqrt(np.mean(energy**2)), rel=1e-9)
-    deviations = np.load(tmp_path / "deviations.npy")
-    np.testing.assert_allclose(deviations, spread, atol=1e-10)
-    assert errors["deviation_max"] == pytest.approx(deviations.max())
+    deviations = [np.load(tmp_path / f"tests/{name}__deviations.npy") for name in ("one", "rest")]
+    np.testing.assert_allclose(np.concatenate(deviations), spread, atol=1e-10)
     assert errors["calibration"]["n_atoms"] == 48
     assert errors["n_frames"] == 3
 
 
 def test_one_member_has_errors_but_no_calibration(tmp_path):
     errors = evaluate(tmp_path, prepare(tmp_path, emt_frames(2), n_members=1))["errors"]
-    assert errors["deviation_max"] == 0.0
+    assert not np.load(tmp_path / "tests/rest__deviations.npy").any()
     assert errors["calibration"]["alpha"] is None
 
 
@@ -77,8 +78,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 
 
 def test_frames_without_labels_are_refused(tmp_path):
-    task = prepare(tmp_path, emt_frames(2))
-    (tmp_path / "inputs/frames/forces.npy").unlink()
-    results = evaluate(tmp_path, task)
+    bare = replace(emt_frames(2), forces=None)
+    results = evaluate(tmp_path, prepare(tmp_path, bare))
     assert results["error"]["kind"] == "refused"
     assert "label them" in results["error"]["message"]

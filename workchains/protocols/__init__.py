@@ -13,6 +13,7 @@ from aiida_cp2k.utils import merge_dict
 
 from aiida_haml.analysis.settings import DescriptionSettings, RankingSettings
 from aiida_haml.calculations.label_engines import LabelEngine, label_engine
+from aiida_haml.learning.cutouts import CutoutSettings
 from aiida_haml.learning.distortions import DistortionSettings
 from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.learning.plan import WatchSettings
@@ -29,6 +30,7 @@ TYPED_SECTIONS = {
     "watch": WatchSettings,
     "probes": ProbeSettings,
     "distortions": DistortionSettings,
+    "cutouts": CutoutSettings,
     "learning": LearnerSettings,
     "analysis": DescriptionSettings,
     "ranking": RankingSettings,
@@ -57,8 +59,8 @@ def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] 
     Returns
     -------
     dict
-        By section: ``dynamics``, ``watch``, ``rounds``, ``probes``, ``distortions``, ``hybrid``, ``learning``,
-        ``equilibration``, ``lattice``, ``analysis``, ``ranking``, ``options``.
+        By section: ``dynamics``, ``watch``, ``rounds``, ``probes``, ``distortions``, ``cutouts``, ``hybrid``,
+        ``learning``, ``equilibration``, ``lattice``, ``analysis``, ``ranking``, ``options``.
 
     Raises
     ------

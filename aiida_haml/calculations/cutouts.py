@@ -1,0 +1,170 @@
+"""Calcfunctions of a production run: a wide cell, the cut-outs that truth is told of, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_haml.calculations.probes import known_labels
+from aiida_haml.calculations.rounds import end_of, read_calibration, told_calibration
+from aiida_haml.data.frames import FramesData
+from aiida_haml.data.pool import LabelPoolData
+from aiida_haml.learning.cutouts import CutoutSettings, cut_out, divisions, spots, widen
+from aiida_haml.learning.judge import Point, judge
+from aiida_haml.learning.rounds import RoundSettings
+
+
+@calcfunction
+def widen_cell(frames: FramesData, index: orm.Int, repeats: orm.List) -> FramesData:
+    """Repeat one frame along the cell's vectors, without its velocities.
+
+    Parameters
+    ----------
+    frames : FramesData
+    index : Int
+        Of the frame.
+    repeats : List
+        Three integers.
+    """
+    times = repeats.get_list()
+    return FramesData(widen(frames.read(index.value), (times[0], times[1], times[2])), kind="structure")
+
+
+@calcfunction
+def take_cutouts(
+    frames: FramesData,
+    settings: orm.Dict,
+    seed: orm.Int,
+    untrusted: FramesData | None = None,
+    pool: LabelPoolData | None = None,
+) -> dict[str, Any]:
+    """Cut out of a stretch of a wide cell what is to be labelled.
+
+    Parameters
+    ----------
+    frames : FramesData
+        The trusted part of the stretch.
+    settings : Dict
+        Fields of `CutoutSettings`.
+    seed : Int
+    untrusted : FramesData, optional
+        The rest of it, up to the breach.
+    pool : LabelPoolData, optional
+        The labels so far, with which the atoms are compared.
+
+    Returns
+    -------
+    dict
+        ``cutout_NN`` (FramesData, not labelled) and ``why`` (Dict: by name its ``time_fs``, ``kind``, ``reason``, the
+        ``atom`` of the wide cell in its middle, how many ``left_out``, and the rows of its ``inner`` atoms).
+    """
+    chosen_by = CutoutSettings.from_dict(settings.get_dict())
+    breach = None if untrusted is None else untrusted.frames
+    known = [] if pool is None else known_labels(pool, frames, chosen_by.n_known)
+    run = frames.frames
+    made: dict[str, Any] = {}
+    why: dict[str, Any] = {}
+    for number, spot in enumerate(spots(run, breach, known, chosen_by, seed.value)):
+        source = breach if spot.kind == "breach" and breach is not None else run
+        frame = source[spot.frame]
+        counts = divisions(frame.cells[0], chosen_by.width)
+        cut = cut_out(frame, spot.atom, counts, chosen_by.reach)
+        name = f"cutout_{number:02d}"
+        made[name] = FramesData(cut.frame, kind="selection")
+        why[name] = {
+            "time_fs": None if frame.times is None else float(frame.times[0]),
+            "kind": spot.kind,
+            "reason": spot.reason,
+            "atom": spot.atom,
+            "left_out": cut.n_left_out,
+            "inner": np.flatnonzero(cut.inner).tolist(),
+        }
+    return made | {"why": orm.Dict(why)}
+
+
+@calcfunction
+def judge_cutouts(
+    settings: orm.Dict,
+    stretch: FramesData,
+    why: orm.Dict,
+    seen: orm.Dict,
+    tests: orm.ArrayData,
+    calibration: orm.Dict | None = None,
+) -> dict[str, Any]:
+    """Judge a stretch of a wide cell by what truth says of the inner atoms of its cut-outs.
+
+    The energy of a cut-out is not judged: its walls count in it.
+
+    Parameters
+    ----------
+    settings : Dict
+        Of `RoundSettings`, with ``slug`` and ``simulated_fs``, the time to reach.
+    stretch : FramesData
+        Its trusted part.
+    why : Dict
+        Of `take_cutouts`.
+    seen : Dict
+        Output parameters of the stretch.
+    tests : ArrayData
+        Errors of the driving potential on the cut-outs that could be labelled.
+    calibration : Dict, optional
+        Of the stretch before.
+
+    Returns
+    -------
+    dict
+        ``verdicts``: by slug what `judge_round` says of a candidate, with ``ends``: why the run is over, or None.
+        ``calibration``.
+    """
+    content = settings.get_dict()
+    slug, wanted = content.pop("slug"), content.pop("simulated_fs")
+    rounds = RoundSettings.from_dict(content)
+    points, pairs = _of_inner_atoms(why.get_dict(), tests)
+    start, end = float(stretch.get_array("times")[0]), end_of(stretch)
+    verdict = judge(rounds, end, points, [], stretch.n_atoms)
+    beyond = next((p.complaint(rounds) for p in points if p.time_fs > end and p.complaint(rounds)), None)
+    reached = start if verdict.end_fs is None else verdict.end_fs
+    told = verdict.to_dict() | {
+        "burst_stays": False,  # there is none
+        "stretch_fs": reached - start,
+        "burst_fs": 0.0,
+        "advanced_fs": reached - start,
+        "reached_fs": reached,
+        "n_labels": len(points),
+        "temperature_K": float(stretch.frames.temperatures().mean()) if stretch.has_velocities else None,
+        "ends": _over(verdict.action, reached, wanted, beyond, seen.get_dict()),
+    }
+    known = calibration.get_dict() if calibration is not None else {}
+    more = told_calibration(read_calibration(known).extended(pairs), rounds, known.get("shortest", {}))
+    return {"verdicts": orm.Dict({slug: told}), "calibration": orm.Dict(more)}
+
+
+def _of_inner_atoms(why: Mapping[str, Any], tests: orm.ArrayData) -> tuple[list[Point], list[tuple[float, float]]]:
+    """Return the point of each labelled cut-out, and the largest deviation and error of its inner atoms."""
+    points, pairs = [], []
+    for name, told in sorted(why.items()):
+        if f"{name}__errors" not in tests.get_arraynames():
+            continue
+        errors = tests.get_array(f"{name}__errors")[0][told["inner"]]
+        deviations = tests.get_array(f"{name}__deviations")[0][told["inner"]]
+        rmse = float(np.sqrt(np.square(errors).mean() / 3))
+        points.append(Point(told["time_fs"], rmse, float(errors.max()), 0.0))
+        pairs.append((float(deviations.max()), float(errors.max())))
+    return points, pairs
+
+
+def _over(action: str, reached: float, wanted: float, beyond: str | None, seen: Mapping[str, Any]) -> str | None:
+    """Return why a run is over, or None where it goes on."""
+    if action != "accept":
+        return "Ended before its time: the potential is wrong here. Teach it the cut-outs' labels, and start anew."
+    if reached >= wanted - 1e-6:
+        return "The wanted simulated time is reached."
+    if beyond is not None:
+        return f"Ended before its time: behind what is trusted {beyond}. Teach it the cut-outs' labels, and start anew."
+    if seen.get("stopped_by") and not seen.get("trusted_steps"):
+        return f"Ended before its time: the watch let it go no further. {seen.get('reason', '')}".strip()
+    return None

@@ -11,19 +11,20 @@ from aiida.common.links import LinkType
 
 from aiida_haml.calculations.cutouts import widen_cell
 from aiida_haml.calculations.learn import ignorance_of
+from aiida_haml.calculations.levels import theory_key
 from aiida_haml.calculations.rounds import port
 from aiida_haml.learning.cutouts import CutoutSettings, divisions
 from aiida_haml.learning.plan import WatchSettings
 from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.learning.seeds import derive
-from aiida_haml.queries.timelines import hybrid_of, time_lines
+from aiida_haml.queries.timelines import time_lines
 from aiida_haml.settings import require_integer, require_number
 
 #: Sections of the settings that are read.
 SECTIONS = ("dynamics", "watch", "rounds", "cutouts")
 #: Name of the time line among the outputs, as a candidate has one in the hybrid dynamics.
 SLUG = "production"
-#: Whose codes and options each kind of job takes over from a hybrid run.
+#: Whose codes and options each kind of job takes over from a screen or a hybrid run.
 _SOURCES = {"label": "label", "md": "md", "evaluate": "learn"}
 
 
@@ -42,19 +43,19 @@ def inputs_from_run(
     ValueError
         If there is no such time line or no potential, or the cell would be too narrow to cut anything out of it.
     """
-    hybrid, lines = hybrid_of(process), time_lines(process)
+    lines = time_lines(process)
     first = lines.segments.get(port(slug, "segment_0000"))
-    if hybrid is None or first is None:
+    if first is None:
         known = ", ".join(lines.slugs) or "none yet"
         raise ValueError(f"{slug} has no time line in <{process.pk}>; there are: {known}.")
     if lines.potential is None:
         raise ValueError(f"<{process.pk}> has taught no potential yet.")
     cutouts = CutoutSettings.from_dict(overrides)
     divisions(first.read(0).cells[0] * np.array(repeats)[:, None], cutouts.width)  # before anything is stored
-    candidate, settings = hybrid.inputs.candidates[slug], hybrid.inputs.settings.get_dict()
+    candidate, settings = process.inputs.candidates[slug], process.inputs.settings.get_dict()
     taken = {name: getattr(lines, name) for name in ("potential", "calibration", "pool")}
     return {
-        **_engines(hybrid),
+        **_engines(process),
         **{name: node for name, node in taken.items() if node is not None},
         "structure": widen_cell(first, orm.Int(0), orm.List(list(repeats))),
         "candidate": orm.Dict(
@@ -65,14 +66,14 @@ def inputs_from_run(
             }
         ),
         "settings": orm.Dict({name: settings[name] for name in SECTIONS[:-1]} | {"cutouts": cutouts.to_dict()}),
-        "max_in_flight": hybrid.inputs.max_in_flight,
+        "max_in_flight": process.inputs.max_in_flight,
     }
 
 
-def _engines(hybrid: orm.WorkChainNode) -> dict[str, Any]:
+def _engines(process: orm.WorkChainNode) -> dict[str, Any]:
     """Return codes, level and scheduler options of a run; potentials are tested where they were trained."""
-    inputs = hybrid.base.links.get_incoming(link_type=LinkType.INPUT_WORK).nested()
-    metadata = hybrid.get_metadata_inputs() or {}
+    inputs = process.base.links.get_incoming(link_type=LinkType.INPUT_WORK).nested()
+    metadata = process.get_metadata_inputs() or {}
     engines: dict[str, Any] = {}
     for kind, source in _SOURCES.items():
         job = dict(inputs[source]["job"]) if kind == source else {"code": inputs[source]["job"]["code"]}
@@ -111,4 +112,10 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         return str(error)
     if not structure.read(-1).pbc.all():
         return "The cell is not periodic in all directions; put the vacuum into the cell."
+    level = theory_key(inputs["label"]["job"]["level"].get_dict())
+    if potential.level_of_theory is not None and potential.level_of_theory.partition("@")[0] != level:
+        return (
+            f"`potential` was taught at {potential.level_of_theory}, and the cut-outs are to be labelled at {level}; "
+            "their difference would not be an error."
+        )
     return ignorance_of("potential", potential, structure.elements)

@@ -47,7 +47,7 @@ def time_lines(process: orm.WorkChainNode) -> TimeLines:
     process : WorkChainNode
         A ``haml.screen`` or a ``haml.hybrid``.
     """
-    hybrid = hybrid_of(process)
+    hybrid = process if process.process_type == HYBRID else _dynamics(process)
     if hybrid is None:
         return TimeLines()
     found = TimeLines()
@@ -69,11 +69,8 @@ def time_lines(process: orm.WorkChainNode) -> TimeLines:
     return found
 
 
-def hybrid_of(process: orm.WorkChainNode) -> Any:
-    """Return the hybrid run of a screen, or the process itself where it is one; None where there is none yet."""
-    if process.process_type == HYBRID:
-        return process
-    links = process.base.links.get_outgoing(link_type=_CALLS, link_label_filter="dynamics").all()
+def _dynamics(screen: orm.WorkChainNode) -> Any:
+    links = screen.base.links.get_outgoing(link_type=_CALLS, link_label_filter="dynamics").all()
     return links[0].node if links else None
 
 

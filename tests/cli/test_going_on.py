@@ -1,5 +1,6 @@
 """Commands that go on with a screen: what the next one is handed, told by the builder that is not started."""
 
+import re
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
@@ -138,6 +139,40 @@ def submittable(builder):
 def but_for_the_time(builder):
     settings = deepcopy(builder.settings.get_dict())
     return settings["hybrid"].pop("simulated_fs"), settings
+
+
+def test_a_wide_cell_is_followed_with_what_a_screen_has_taught(laid, monkeypatch):
+    builders = []
+    ended = orm.WorkChainNode().store()
+    module = import_module("aiida_haml.cli.hybrid")  # the package has the command of that name
+    monkeypatch.setattr(module, "run_or_submit", lambda builder, _: builders.append(builder) or ended)
+    command = ("hybrid", "produce", laid.screen.pk, laid.slug, "--repeat", 2, 3, "--ps", 4, "--yes")
+    assert "12 atoms, 4 ps" in run(*command)
+    (builder,) = builders
+    for name in ("pool", "potential", "calibration"):
+        assert builder[name].uuid == getattr(laid, name).uuid
+    assert builder.candidate["temperature_K"] == laid.screen.inputs.candidates[laid.slug]["temperature_K"]
+    assert builder.candidate["simulated_fs"] == 4000.0
+    first = laid.segments[min(laid.segments)].read(0)
+    wide = builder.structure.read(-1)
+    assert wide.positions[0, :2] == pytest.approx(first.positions[0])
+    assert wide.cells[0].diagonal() == pytest.approx(first.cells[0].diagonal() * [2, 3, 1])
+    assert builder.structure.creator.inputs.frames.uuid == laid.segments[min(laid.segments)].uuid
+    assert builder.evaluate.job.code.uuid == laid.screen.inputs.learn.job.code.uuid
+    assert builder.evaluate.job.metadata.options["max_wallclock_seconds"] == WALL_TIME
+    assert builder.label.job.metadata.options["max_wallclock_seconds"] == WALL_TIME
+    with pytest.raises(ValueError, match=r"taught at key.* labelled at teacher-"):  # the planted potential's level
+        submittable(builder)
+
+
+@pytest.mark.parametrize(("told", "more"), [
+    (r"nobody has no time line in <\d+>; there are: Li6PS5Cl", ("nobody",)),
+    ("10.0 x 10.0 Å wide", ("SLUG", "--repeat", 1, 1)),
+])  # fmt: skip
+def test_a_wide_cell_that_cannot_be_is_refused(laid, told, more):
+    words = [laid.slug if word == "SLUG" else word for word in more]
+    result = run("hybrid", "produce", laid.screen.pk, *words, "--yes", code=1)
+    assert re.search(told, result)
 
 
 def test_a_screen_is_extended_from_where_it_ended(laid, started):

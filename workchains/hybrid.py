@@ -9,7 +9,8 @@ from aiida.common import timezone
 from aiida.engine import ToContext, if_, while_
 
 from aiida_haml.calculations.history import tell_history
-from aiida_haml.calculations.rounds import flat, judge_round, plan_round, port
+from aiida_haml.calculations.planning import plan_round
+from aiida_haml.calculations.rounds import flat, judge_round, port
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
@@ -21,6 +22,7 @@ from aiida_haml.workchains.inputs import (
     SECTIONS,
     engine_inputs,
     expose_engines,
+    expose_starts,
     validate_settings,
     validate_trajectories,
 )
@@ -50,17 +52,7 @@ class HybridWorkChain(LearningWorkChain):
             "candidates", dynamic=True, valid_type=orm.Dict, help="By slug: `temperature_K`, `seed`, and a `label`."
         )
         spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="As a protocol gives them.")
-        spec.input("potential", valid_type=PotentialData, required=False, help="Committee to start from.")
-        spec.input("foundation", valid_type=PotentialData, required=False, help="Models to teach a first committee on.")
-        spec.input("pool", valid_type=LabelPoolData, required=False, help="Labels to start from.")
-        spec.input("calibration", valid_type=orm.Dict, required=False, help="Of the run that is gone on with.")
-        spec.input_namespace(
-            "segments",
-            dynamic=True,
-            required=False,
-            valid_type=FramesData,
-            help="Time lines to go on with, as SLUG__segment_NNNN.",
-        )
+        expose_starts(spec)
         spec.inputs.validator = validate_trajectories
         spec.output_namespace(
             "trajectories",
@@ -246,6 +238,8 @@ class HybridWorkChain(LearningWorkChain):
         }
         nodes = {"previous": self.ctx.plans, "verdicts": self.ctx.verdicts, "calibration": self.ctx.calibration}
         nodes = {name: node for name, node in nodes.items() if node is not None}
+        if self.ctx.plans is None:
+            nodes |= self._earlier()
         if settings["rounds"].get("max_wall_time_s") is not None:
             nodes["wall_time_s"] = orm.Float((timezone.now() - self.node.ctime).total_seconds())
         self.ctx.plans = plan_round(
@@ -257,6 +251,13 @@ class HybridWorkChain(LearningWorkChain):
         for slug in self.ctx.active:
             self.report(f"{slug}: {plans[slug]['reason']}")
         self.ctx.active = [slug for slug in self.ctx.active if plans[slug]["n_burst"]]
+
+    def _earlier(self) -> dict[str, orm.Dict]:
+        """Return plan and verdicts of the last round of each candidate that is gone on with."""
+        given = {"plan": self.inputs.get("plans", {}), "verdicts": self.inputs.get("verdicts", {})}
+        return {
+            port(slug, name): nodes[slug] for name, nodes in given.items() for slug in self.ctx.active if slug in nodes
+        }
 
     def _candidates(self) -> dict[str, Any]:
         return {

@@ -11,6 +11,9 @@ from aiida_haml.calculations.base import validate_potential
 from aiida_haml.calculations.learn import ignorance_of
 from aiida_haml.calculations.rounds import OF
 from aiida_haml.codes import watches
+from aiida_haml.data.frames import FramesData
+from aiida_haml.data.pool import LabelPoolData
+from aiida_haml.data.potential import PotentialData
 from aiida_haml.learning.distortions import DistortionSettings
 from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.learning.plan import WatchSettings
@@ -40,6 +43,20 @@ def expose_engines(spec: Any) -> None:
     """Expose what a user may say of each kind of job."""
     for namespace, (process, filled) in ENGINES.items():
         spec.expose_inputs(process, namespace=namespace, exclude=filled)
+
+
+def expose_starts(spec: Any) -> None:
+    """Declare what a run of the hybrid dynamics may start from or go on with."""
+    spec.input("potential", valid_type=PotentialData, required=False, help="Committee to start from.")
+    spec.input("foundation", valid_type=PotentialData, required=False, help="Models to teach a first committee on.")
+    spec.input("pool", valid_type=LabelPoolData, required=False, help="Labels to start from.")
+    spec.input("calibration", valid_type=orm.Dict, required=False, help="Of the run that is gone on with.")
+    for name, kind, text in (
+        ("segments", FramesData, "Time lines to go on with, as SLUG__segment_NNNN."),
+        ("plans", orm.Dict, "By slug the plan of its last round in the run that is gone on with."),
+        ("verdicts", orm.Dict, "By slug what was said of that round."),
+    ):
+        spec.input_namespace(name, dynamic=True, required=False, valid_type=kind, help=text)
 
 
 def engine_inputs(codes: Mapping[str, orm.AbstractCode], level: Mapping[str, Any], options: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_haml.calculations.probes import distort_start, select_probes
-from aiida_haml.calculations.rounds import port
+from aiida_haml.calculations.rounds import flat, port
 from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.plan import Plan, burst_steps
 from aiida_haml.learning.rounds import RoundSettings
@@ -44,7 +44,10 @@ class MovingWorkChain(SideBySideWorkChain):
         return {"call_link_label": f"{what}_{self.ctx.round if number is None else number:04d}"}
 
     def _seed(self, slug: str, role: str) -> int:
-        return derive(self.inputs.candidates[slug]["seed"], role, slug, self.ctx.round)
+        """Return the seed of a draw; a run that goes on draws otherwise than the one before did in its rounds."""
+        before = [name for name in flat(self.inputs.get("segments", {})) if name.startswith(port(slug, ""))]
+        gone_on = ("after", len(before)) if before else ()
+        return derive(self.inputs.candidates[slug]["seed"], role, slug, self.ctx.round, *gone_on)
 
     def _md(self, slug: str, role: str, steps: int) -> dict[str, Any]:
         temperature = self.inputs.candidates[slug]["temperature_K"]

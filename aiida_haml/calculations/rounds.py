@@ -1,4 +1,4 @@
-"""Calcfunctions of a round: the judge and the plan."""
+"""The calcfunction of the judge: what a round brought, candidate by candidate."""
 
 from __future__ import annotations
 
@@ -14,16 +14,6 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.engines.pairs import shortest_distances
 from aiida_haml.learning.calibration import Calibration
 from aiida_haml.learning.judge import Point, Verdict, false_states, judge
-from aiida_haml.learning.plan import (
-    Plan,
-    Progress,
-    WatchSettings,
-    deviation_limit,
-    first_plan,
-    hottest,
-    next_plan,
-    thresholds,
-)
 from aiida_haml.learning.rounds import RoundSettings
 
 #: Atoms farther apart than this are no contact, Angstrom.
@@ -222,76 +212,3 @@ def _progress(of: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
         "temperature_K": _temperature(of),
         "hottest_atom_eV": hottest_atom,
     }
-
-
-@calcfunction
-def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Dict:
-    """Plan the next round of every candidate.
-
-    Parameters
-    ----------
-    settings : Dict
-        ``rounds`` (`RoundSettings`), ``watch`` (`WatchSettings`), ``timestep_fs``, ``simulated_fs``, ``n_committee``.
-    candidates : Dict
-        By slug ``temperature_K``, ``n_atoms``, and ``reached_fs`` where the time line goes on from an earlier run.
-    **nodes
-        None for the first plan; else ``verdicts``, ``calibration``, ``previous`` (the plan before) and
-        ``wall_time_s`` (given only where there is a budget of it, as it makes every run different).
-
-    Returns
-    -------
-    Dict
-        By slug the fields of a `Plan`, ``remaining_steps``, ``watch``, the numbers that end a stretch, and
-        ``max_burst_temperature_K``: a burst's heat raises what a stretch may reach, but only as far as a stretch from
-        the thermostat's temperature might have got by itself, and a burst may get as far from there. Our choice.
-    """
-    content = settings.get_dict()
-    rounds = RoundSettings.from_dict(content["rounds"])
-    watch = WatchSettings.from_dict(content["watch"])
-    known = nodes["calibration"].get_dict() if "calibration" in nodes else {}
-    limit = deviation_limit(rounds, read_calibration(known), content["n_committee"])
-    plans: dict[str, Any] = {}
-    for slug, candidate in sorted(candidates.get_dict().items()):
-        wanted = round(content["simulated_fs"] / content["timestep_fs"])
-        verdict = nodes["verdicts"].get_dict().get(slug) if "verdicts" in nodes else None
-        reached = verdict["reached_fs"] if verdict else candidate.get("reached_fs", 0.0)
-        remaining = wanted - round(reached / content["timestep_fs"])
-        plan = _planned(slug, rounds, content, nodes, verdict, remaining)
-        if plan is None:
-            continue
-        normal, n_atoms = candidate["temperature_K"], candidate["n_atoms"]
-        heated = hottest(watch, normal, n_atoms)
-        reference = min(max(normal, (verdict or {}).get("temperature_K") or 0.0), heated)
-        hottest_atom = (verdict or {}).get("hottest_atom_eV") or 0.0
-        plans[slug] = plan.to_dict() | {
-            "remaining_steps": remaining,
-            "watch": thresholds(watch, reference, n_atoms, limit, known.get("shortest", {}), hottest_atom),
-            "max_burst_temperature_K": hottest(watch, heated, n_atoms),
-        }
-    return orm.Dict(plans)
-
-
-def _planned(
-    slug: str,
-    rounds: RoundSettings,
-    content: Mapping[str, Any],
-    nodes: Mapping[str, Any],
-    verdict: Mapping[str, Any] | None,
-    remaining: int,
-) -> Plan | None:
-    """Return a candidate's plan; None for one that has no part in the run any more."""
-    if "previous" not in nodes:
-        return first_plan(rounds, remaining)
-    earlier = nodes["previous"].get_dict().get(slug)
-    if earlier is None or verdict is None:
-        return None
-    names = Plan.__dataclass_fields__
-    previous = Plan.from_dict({name: earlier[name] for name in names})
-    progress = Progress(
-        stretch_steps=round(verdict["stretch_fs"] / content["timestep_fs"]),
-        remaining_steps=remaining,
-        n_labels=verdict["n_labels"],
-        wall_time_s=nodes["wall_time_s"].value if "wall_time_s" in nodes else 0.0,
-    )
-    judged = Verdict.from_dict({name: verdict[name] for name in Verdict.__dataclass_fields__})
-    return next_plan(rounds, previous, judged, progress)

@@ -130,7 +130,7 @@ def _restart(node: WorkChainNode) -> Any:
 
     builder: Any = node.process_class.get_builder()
     inputs = node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).nested()
-    fill(builder, {name: value for name, value in inputs.items() if name != "segments"})
+    fill(builder, {name: value for name, value in inputs.items() if name not in ("segments", "plans", "verdicts")})
     fill(builder, node.get_metadata_inputs() or {})
     return builder
 
@@ -150,6 +150,9 @@ def _take_over(builder: Any, node: WorkChainNode, lines: TimeLines) -> set[str]:
     segments = {name: frames for name, frames in lines.segments.items() if name.partition("__")[0] in same}
     if segments:
         builder.segments = segments
+    if lines.potential is not None:  # without one the next run begins with labels, as any first one
+        builder.plans = {slug: node for slug, node in lines.plans.items() if slug in same}
+        builder.verdicts = {slug: node for slug, node in lines.verdicts.items() if slug in same}
     elements = set(builder.settings["learning"]["elements"] or [])
     for name in ("pool", "potential", "calibration"):
         value = getattr(lines, name)

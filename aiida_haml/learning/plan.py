@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ase import units
@@ -43,6 +43,10 @@ class Plan(Settings):
     def __post_init__(self) -> None:
         for name in ("n_stretch", "n_burst", "n_labels", "n_fruitless", "n_unmoved"):
             require_integer(name, getattr(self, name), 0)
+
+    def anew(self) -> Plan:
+        """Return the plan with nothing used: another run has budgets of its own."""
+        return replace(self, n_labels=0, n_fruitless=0, n_unmoved=0)
 
     @property
     def ends(self) -> bool:

@@ -26,9 +26,13 @@ class TimeLines:
         As SLUG__segment_NNNN, in the order of time.
     pool, potential, calibration : nodes or None
         The latest of each.
+    plans, verdicts : dict
+        By slug the plan of its last round, and what was said of it: the next one follows from them.
     """
 
     segments: dict[str, FramesData] = field(default_factory=dict)
+    plans: dict[str, orm.Dict] = field(default_factory=dict)
+    verdicts: dict[str, orm.Dict] = field(default_factory=dict)
     pool: Any = None
     potential: Any = None
     calibration: Any = None
@@ -55,6 +59,8 @@ def time_lines(process: orm.WorkChainNode) -> TimeLines:
     found.segments = flat(given)
     for name in ("pool", "potential", "calibration"):
         setattr(found, name, getattr(hybrid.inputs, name) if name in hybrid.inputs else None)
+    for name in ("plans", "verdicts"):
+        setattr(found, name, dict(getattr(hybrid.inputs, name)) if name in hybrid.inputs else {})
     called = {link.link_label: link.node for link in hybrid.base.links.get_outgoing(link_type=_CALLS).all()}
     number = 0
     while (judged := called.get(f"judge_{number:04d}")) is not None and judged.is_finished_ok:
@@ -63,7 +69,11 @@ def time_lines(process: orm.WorkChainNode) -> TimeLines:
         found.calibration = judged.outputs.calibration
         if training is not None and "potential" in training.outputs:
             found.potential = training.outputs.potential
+        plan = called.get(f"plan_{number:04d}")
         for slug, verdict in judged.outputs.verdicts.get_dict().items():
+            found.verdicts[slug] = judged.outputs.verdicts
+            if plan is not None:
+                found.plans[slug] = plan.outputs.result
             _extend(found.segments, slug, verdict, called, f"{number:04d}")
         number += 1
     return found

@@ -36,7 +36,7 @@ overrides:
   rounds: {{max_stretch: 2000}}
 """
 #: What a run that goes on takes from the one before.
-HANDED_ON = ("segments", "pool", "potential", "calibration")
+HANDED_ON = ("segments", "plans", "verdicts", "pool", "potential", "calibration")
 
 
 def submitted(specification: str, before: Any) -> Any:

@@ -7,11 +7,13 @@ import pytest
 from aiida import orm
 from ase import units
 
-from aiida_haml.calculations.rounds import judge_round, plan_round
+from aiida_haml.calculations.planning import plan_round
+from aiida_haml.calculations.rounds import judge_round
 from aiida_haml.data.frames import FramesData
 from aiida_haml.engines.pairs import shortest_distances
 from aiida_haml.frames import maxwell_boltzmann
-from aiida_haml.learning.plan import WatchSettings
+from aiida_haml.learning.judge import Verdict
+from aiida_haml.learning.plan import Plan, WatchSettings
 from aiida_haml.learning.rounds import RoundSettings
 from tests.labels import emt_frames
 
@@ -92,6 +94,27 @@ def test_a_reaction_may_heat_a_burst_and_what_follows_it(aiida_profile_clean):
     assert verdict["advanced_fs"] > 0
     assert after["watch"]["max_temperature_K"] == pytest.approx(1.5 * before["watch"]["max_temperature_K"])
     assert after["n_fruitless"] == 0
+
+
+def test_a_run_that_is_gone_on_with_stretches_as_far_as_it_did_and_has_its_budgets_anew(aiida_profile_clean):
+    """It would else creep through its first hundreds of steps again; one that is new beside it starts as any does."""
+    told = {"rounds": RoundSettings(max_labels=100).to_dict(), "watch": WatchSettings().to_dict()}
+    settings = orm.Dict(told | {"timestep_fs": 1.0, "simulated_fs": 5000.0, "n_committee": 2})
+    last = Plan(800, 2, n_labels=100, n_fruitless=4).to_dict() | {"remaining_steps": 802, "watch": {}}
+    verdict = Verdict("accept", 1000.0, True, False, 0.05, 0.3, 9, "Accepted.").to_dict()
+    verdict |= {"reached_fs": 1002.0, "stretch_fs": 800.0, "burst_fs": 2.0, "n_labels": 10, "temperature_K": 330.0}
+    both = {"temperature_K": 300.0, "n_atoms": 68}
+    plans = plan_round(
+        settings,
+        orm.Dict({"a": both | {"reached_fs": 1002.0}, "b": both}),
+        a__plan=orm.Dict({"a": last}),
+        a__verdicts=orm.Dict({"a": verdict}),
+    )
+    assert plans["a"]["n_stretch"] == 1600
+    assert plans["a"]["n_labels"] == plans["a"]["n_fruitless"] == 0
+    assert plans["a"]["remaining_steps"] == 3998
+    assert plans["b"]["n_stretch"] == RoundSettings().n_stretch_first
+    assert plans["a"]["watch"]["max_temperature_K"] == pytest.approx(1.1 * plans["b"]["watch"]["max_temperature_K"])
 
 
 def test_an_atom_that_truth_throws_may_fly_on(aiida_profile_clean):

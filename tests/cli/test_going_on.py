@@ -44,6 +44,8 @@ class Laid:
     potential: PotentialData
     calibration: orm.Dict
     history: orm.Dict
+    plan: orm.Dict
+    verdicts: orm.Dict
 
 
 @pytest.fixture
@@ -107,9 +109,14 @@ def laid(ready, aiida_localhost, tmp_path):
         judge = builder.process(
             orm.CalcFunctionNode, "haml.judge", {"settings": orm.Dict()}, hybrid, f"judge_{number:04d}"
         )
+        plan = builder.process(
+            orm.CalcFunctionNode, "haml.plan", {"settings": orm.Dict()}, hybrid, f"plan_{number:04d}"
+        )
+        planned = builder.create(plan, result=orm.Dict({slug: {"n_stretch": 50 * (number + 1)}}))
         calibration = orm.Dict({"errors": [number]})
         verdict = {"action": "accept" if number else "absent", "burst_stays": True}
-        builder.create(judge, verdicts=orm.Dict({slug: verdict}), calibration=calibration)
+        verdicts = orm.Dict({slug: verdict})
+        builder.create(judge, verdicts=verdicts, calibration=calibration)
         for node in kept:
             segments[port(slug, f"segment_{len(segments):04d}")] = node
         last = burst
@@ -117,7 +124,7 @@ def laid(ready, aiida_localhost, tmp_path):
     history = builder.create(tell, told=orm.Dict({"rounds": []}))
     builder.give_back(screen, **{f"trajectories__{slug}__history": history})
     builder.end()
-    return Laid(screen, slug, segments, pool, potential, calibration, history)
+    return Laid(screen, slug, segments, pool, potential, calibration, history, planned, verdicts)
 
 
 def handed_on(builder, laid):
@@ -128,6 +135,9 @@ def handed_on(builder, laid):
     for name in ("pool", "calibration"):
         assert builder[name].uuid == getattr(laid, name).uuid
     assert {slug: node.uuid for slug, node in builder.histories.items()} == {laid.slug: laid.history.uuid}
+    if builder.potential is not None:
+        assert {slug: node.uuid for slug, node in builder.plans.items()} == {laid.slug: laid.plan.uuid}
+        assert {slug: node.uuid for slug, node in builder.verdicts.items()} == {laid.slug: laid.verdicts.uuid}
     return sorted(builder.candidates)
 
 

@@ -102,12 +102,22 @@ def settings_complaint(settings: Mapping[str, Any]) -> str | None:
         ProbeSettings.from_dict(settings["probes"])
         DistortionSettings.from_dict(settings["distortions"])
         require_number("hybrid.simulated_fs", settings["hybrid"].get("simulated_fs"))
-        for name in ("timestep_fs", "thermostat_time_fs"):
-            require_number(f"dynamics.{name}", settings["dynamics"].get(name))
-        require_integer("dynamics.save_every", settings["dynamics"].get("save_every"), 1)
+        require_dynamics(settings["dynamics"])
     except ValueError as error:
         return str(error)
     return None
+
+
+def require_dynamics(dynamics: Mapping[str, Any]) -> None:
+    """Refuse a section `dynamics` that makes no run.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name in ("timestep_fs", "thermostat_time_fs"):
+        require_number(f"dynamics.{name}", dynamics.get(name))
+    require_integer("dynamics.save_every", dynamics.get("save_every"), 1)
 
 
 def validate_trajectories(inputs: Mapping[str, Any], _: Any) -> str | None:

@@ -19,6 +19,7 @@ from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.learning.seeds import derive
 from aiida_haml.queries.timelines import time_lines
 from aiida_haml.settings import require_integer, require_number
+from aiida_haml.workchains.inputs import require_dynamics
 
 #: Sections of the settings that are read.
 SECTIONS = ("dynamics", "watch", "rounds", "cutouts")
@@ -91,9 +92,7 @@ def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
         RoundSettings.from_dict(settings["rounds"])
         WatchSettings.from_dict(settings["watch"])
         CutoutSettings.from_dict(settings["cutouts"])
-        for name in ("timestep_fs", "thermostat_time_fs"):
-            require_number(f"dynamics.{name}", settings["dynamics"].get(name))
-        require_integer("dynamics.save_every", settings["dynamics"].get("save_every"), 1)
+        require_dynamics(settings["dynamics"])
     except ValueError as error:
         return str(error)
     return None

@@ -10,6 +10,8 @@ from aiida_haml.queries.walks import CALLS, links_into
 
 SCREEN = "aiida.workflows:haml.screen"
 HYBRID = "aiida.workflows:haml.hybrid"
+#: What gives back time lines.
+FOLLOWED = (HYBRID, "aiida.workflows:haml.production")
 MD = "aiida.calculations:haml.lammps"
 JUDGE = "aiida.calculations:haml.judge"
 #: What a kind of CalcJob is called in accounts and reports.

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_haml.queries.anatomy import HYBRID, KINDS, OF, Calls
+from aiida_haml.queries.anatomy import FOLLOWED, KINDS, OF, Calls
 from aiida_haml.queries.jobs import JOB, PROCESS, Job, interval, read_jobs
 from aiida_haml.queries.people import emails
 from aiida_haml.queries.rows import rows
@@ -130,7 +130,7 @@ def cost(process: orm.ProcessNode) -> CostReport:
         report.candidates.setdefault(calls.candidate(job.pk) or SHARED, Work()).add(job)
         report.people.setdefault(people[job.user], Work()).add(job)
     _add_aimd(report, jobs)
-    hybrids = {row.id for row in below.values() if row.process_type == HYBRID}
+    hybrids = {row.id for row in below.values() if row.process_type in FOLLOWED}
     timesteps = {calls.first_above(job.pk, hybrids) or pk: job.timestep_fs for job in jobs if job.timestep_fs}
     for hybrid, simulated in _simulated(hybrids):
         report.simulated_fs += simulated
@@ -158,7 +158,7 @@ def _add_aimd(report: CostReport, jobs: Iterable[Job]) -> None:
 
 
 def _simulated(hybrids: Iterable[int]) -> Iterator[tuple[int, float]]:
-    """Yield for each trajectory of hybrid dynamics what was simulated in this run, fs."""
+    """Yield for each time line what was simulated in this run, fs."""
     hybrids = set(hybrids)
     told = [link for link in links_out_of(hybrids, ["return"]) if link.label.endswith(f"{OF}history")]
     # A run that goes on with earlier time lines is given them: SLUG__segment_NNNN, of which the last one counts.

@@ -11,8 +11,8 @@ from aiida.common.links import LinkType
 
 from aiida_haml.calculations.rounds import flat, port
 from aiida_haml.data.frames import FramesData
+from aiida_haml.queries.anatomy import HYBRID
 
-HYBRID = "aiida.workflows:haml.hybrid"
 _CALLS = (LinkType.CALL_WORK, LinkType.CALL_CALC)
 
 

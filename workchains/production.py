@@ -12,13 +12,11 @@ from aiida_haml.calculations.base import validate_potential
 from aiida_haml.calculations.cutouts import judge_cutouts, take_cutouts
 from aiida_haml.calculations.history import tell_history
 from aiida_haml.calculations.pool import gather
-from aiida_haml.calculations.rounds import port, read_calibration
+from aiida_haml.calculations.rounds import port
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.groups import add_labels
-from aiida_haml.learning.plan import WatchSettings, deviation_limit, thresholds
-from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.learning.seeds import derive
 from aiida_haml.workchains import timeline
 from aiida_haml.workchains.analysis import EvaluateWorkChain
@@ -26,7 +24,14 @@ from aiida_haml.workchains.inputs import ENGINES, engine_inputs
 from aiida_haml.workchains.job import fill
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs
 from aiida_haml.workchains.md import MdWorkChain
-from aiida_haml.workchains.production_inputs import SECTIONS, SLUG, inputs_from_run, validate_inputs, validate_settings
+from aiida_haml.workchains.production_inputs import (
+    SECTIONS,
+    SLUG,
+    inputs_from_run,
+    validate_inputs,
+    validate_settings,
+    what_is_watched,
+)
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
 from aiida_haml.workchains.side_by_side import SideBySideWorkChain, why
 
@@ -163,6 +168,7 @@ class ProductionWorkChain(SideBySideWorkChain):
         self.ctx.calibration = self.inputs.get("calibration", None)
         self.ctx.pool = self.inputs.get("pool", None)
         self.ctx.records, self.ctx.round, self.ctx.verdict, self.ctx.error = {}, 0, {}, None
+        self.ctx.alarms = 0  # of the watch, in a row
 
     def goes_on(self) -> bool:
         """Whether nothing has ended the run."""
@@ -172,9 +178,6 @@ class ProductionWorkChain(SideBySideWorkChain):
         """Return what a job is called: its kind and the number of the stretch."""
         return f"{kind}_{self.ctx.round:04d}"
 
-    def _settings(self, section: str) -> dict[str, Any]:
-        return self.inputs.settings[section]
-
     def _seed(self, role: str) -> int:
         return derive(self.inputs.candidate["seed"], role, SLUG, self.ctx.round)
 
@@ -182,9 +185,7 @@ class ProductionWorkChain(SideBySideWorkChain):
         """Follow the cell to the next look, or to its end."""
         timeline.begin_round(self.ctx.trajectory)
         given, settings = self.inputs.candidate, self.inputs.settings.get_dict()
-        left = round(
-            (given["simulated_fs"] - self.ctx.verdict.get("reached_fs", 0.0)) / settings["dynamics"]["timestep_fs"]
-        )
+        left = round((given["simulated_fs"] - self._reached()) / settings["dynamics"]["timestep_fs"])
         steps = min(left, settings["cutouts"]["n_stretch"])
         md = md_settings(settings, steps, given["temperature_K"], self._seed("stretch"))
         inputs = self.exposed_inputs(MdWorkChain, namespace="md")
@@ -192,19 +193,10 @@ class ProductionWorkChain(SideBySideWorkChain):
             "initial": self.ctx.trajectory["last"],
             "potential": self.inputs.potential,
             "md": orm.Dict(md | {"save_every": settings["dynamics"]["save_every"]}),
-            "watch": orm.Dict(self._watch()),
+            "watch": orm.Dict(what_is_watched(self.inputs, self.ctx.calibration)),
         }
         inputs["metadata"] = {"call_link_label": port(SLUG, self.numbered("stretch")), "label": f"stretch of {SLUG}"}
         return ToContext(moved=self.submit(MdWorkChain, **inputs))
-
-    def _watch(self) -> dict[str, Any]:
-        """Return what ends a stretch: what the calibration says that a deviation is worth, and the common limits."""
-        known = self.ctx.calibration.get_dict() if self.ctx.calibration is not None else {}
-        rounds = RoundSettings.from_dict(self._settings("rounds"))
-        limit = deviation_limit(rounds, read_calibration(known), self.inputs.potential.n_members)
-        watch = WatchSettings.from_dict(self._settings("watch"))
-        given, n_atoms = self.inputs.candidate, self.inputs.structure.n_atoms
-        return thresholds(watch, given["temperature_K"], n_atoms, limit, known.get("shortest", {}))
 
     def inspect_stretch(self) -> None:
         """Cut out what is to be labelled."""
@@ -216,20 +208,22 @@ class ProductionWorkChain(SideBySideWorkChain):
         self.ctx.records[port(SLUG, self.numbered("stretch"))] = self.ctx.seen = told
         found = timeline.note_stretch(now, child.outputs)
         self.report(f"stretch {self.ctx.round}: {told.get_dict().get('reason') or 'ran through'}")
+        self.ctx.alarms = self.ctx.alarms + 1 if now["seen"]["stopped_by"] else 0
         if "stretch" not in now:
-            told_why = told.get_dict().get("reason") or "the watch ended it at once"
-            self.ctx.error = self.exit_codes.ERROR_ENDED_EARLY.format(fs=self._reached(), reason=told_why)
+            if "tail" in now:
+                self.ctx.trajectory["untrusted"][self.numbered("breached")] = now["tail"]
+            self.ctx.error = self.exit_codes.ERROR_ENDED_EARLY.format(fs=self._reached(), reason=told["reason"])
             return
         more = {"pool": self.ctx.pool} if self.ctx.pool is not None else {}
         cut = take_cutouts(
-            settings=orm.Dict(self._settings("cutouts")),
+            settings=orm.Dict(self.inputs.settings["cutouts"]),
             seed=orm.Int(self._seed("cutouts")),
+            seen=told,
             **found,
             **more,
             **timeline.called(self.numbered("take_cutouts")),
         )
-        self.ctx.why = cut.pop("why")
-        self.ctx.cutouts = cut
+        self.ctx.why, self.ctx.cutouts = cut.pop("why"), cut
         self.ctx.waiting = [("labels", name) for name in sorted(cut)]
 
     def job(self, kind: str, slug: str) -> tuple[Any, dict[str, Any]]:
@@ -268,10 +262,10 @@ class ProductionWorkChain(SideBySideWorkChain):
         if not self.ctx.tested.is_finished_ok:
             self.ctx.error = self.exit_codes.ERROR_TEST_FAILED.format(message=why(self.ctx.tested))
             return
-        wanted = {"slug": SLUG, "simulated_fs": self.inputs.candidate["simulated_fs"]}
+        more = {"slug": SLUG, "simulated_fs": self.inputs.candidate["simulated_fs"], "n_alarms": self.ctx.alarms}
         before = {"calibration": self.ctx.calibration} if self.ctx.calibration is not None else {}
         judged = judge_cutouts(
-            settings=orm.Dict(self._settings("rounds") | wanted),
+            settings=orm.Dict(self.inputs.settings["rounds"] | more),
             stretch=self.ctx.trajectory["round"]["stretch"],
             why=self.ctx.why,
             seen=self.ctx.seen,

@@ -1,4 +1,4 @@
-"""The inputs of a production run: from a run that has taught a potential, and what is refused before it starts."""
+"""The inputs of a production run and of its stretches, and what is refused before it starts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from aiida.common.links import LinkType
 from aiida_haml.calculations.cutouts import widen_cell
 from aiida_haml.calculations.learn import ignorance_of
 from aiida_haml.calculations.levels import theory_key
-from aiida_haml.calculations.rounds import port
+from aiida_haml.calculations.rounds import port, read_calibration
 from aiida_haml.learning.cutouts import CutoutSettings, divisions
-from aiida_haml.learning.plan import WatchSettings
+from aiida_haml.learning.plan import WatchSettings, deviation_limit, thresholds
 from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.learning.seeds import derive
 from aiida_haml.queries.timelines import time_lines
@@ -81,6 +81,17 @@ def _engines(process: orm.WorkChainNode) -> dict[str, Any]:
         options = metadata.get(source, {}).get("job", {}).get("metadata", {}).get("options", {})
         engines[kind] = {"job": {**job, "metadata": {"options": options}}}
     return engines
+
+
+def what_is_watched(inputs: Mapping[str, Any], calibration: orm.Dict | None) -> dict[str, Any]:
+    """Return what ends a stretch: what the calibration says that a deviation is worth, and the common limits."""
+    known = calibration.get_dict() if calibration is not None else {}
+    settings = inputs["settings"].get_dict()
+    limit = deviation_limit(
+        RoundSettings.from_dict(settings["rounds"]), read_calibration(known), inputs["potential"].n_members
+    )
+    watch, temperature = WatchSettings.from_dict(settings["watch"]), inputs["candidate"]["temperature_K"]
+    return thresholds(watch, temperature, inputs["structure"].n_atoms, limit, known.get("shortest", {}))
 
 
 def validate_settings(node: orm.Dict | None, _: Any) -> str | None:

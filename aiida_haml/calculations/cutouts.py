@@ -41,6 +41,7 @@ def take_cutouts(
     seed: orm.Int,
     untrusted: FramesData | None = None,
     pool: LabelPoolData | None = None,
+    seen: orm.Dict | None = None,
 ) -> dict[str, Any]:
     """Cut out of a stretch of a wide cell what is to be labelled.
 
@@ -55,6 +56,8 @@ def take_cutouts(
         The rest of it, up to the breach.
     pool : LabelPoolData, optional
         The labels so far, with which the atoms are compared.
+    seen : Dict, optional
+        Output parameters of the stretch: ``stopped_at_atom`` ended it.
 
     Returns
     -------
@@ -68,7 +71,8 @@ def take_cutouts(
     run = frames.frames
     made: dict[str, Any] = {}
     why: dict[str, Any] = {}
-    for number, spot in enumerate(spots(run, breach, known, chosen_by, seed.value)):
+    ending = seen.get_dict().get("stopped_at_atom") if seen is not None else None
+    for number, spot in enumerate(spots(run, breach, known, chosen_by, seed.value, ending)):
         source = breach if spot.kind == "breach" and breach is not None else run
         frame = source[spot.frame]
         counts = divisions(frame.cells[0], chosen_by.width)
@@ -102,7 +106,8 @@ def judge_cutouts(
     Parameters
     ----------
     settings : Dict
-        Of `RoundSettings`, with ``slug`` and ``simulated_fs``, the time to reach.
+        Of `RoundSettings`, with ``slug``, ``simulated_fs``, the time to reach, and ``n_alarms``, how many stretches in
+        a row the watch has ended, this one among them.
     stretch : FramesData
         Its trusted part.
     why : Dict
@@ -121,7 +126,7 @@ def judge_cutouts(
         ``calibration``.
     """
     content = settings.get_dict()
-    slug, wanted = content.pop("slug"), content.pop("simulated_fs")
+    slug, wanted, n_alarms = (content.pop(name) for name in ("slug", "simulated_fs", "n_alarms"))
     rounds = RoundSettings.from_dict(content)
     points, pairs = _of_inner_atoms(why.get_dict(), tests)
     start, end = float(stretch.get_array("times")[0]), end_of(stretch)
@@ -136,7 +141,7 @@ def judge_cutouts(
         "reached_fs": reached,
         "n_labels": len(points),
         "temperature_K": float(stretch.frames.temperatures().mean()) if stretch.has_velocities else None,
-        "ends": _over(verdict.action, reached, wanted, beyond, seen.get_dict()),
+        "ends": _over(verdict.action, reached >= wanted - 1e-6, beyond, n_alarms >= rounds.max_fruitless, seen),
     }
     known = calibration.get_dict() if calibration is not None else {}
     more = told_calibration(read_calibration(known).extended(pairs), rounds, known.get("shortest", {}))
@@ -157,14 +162,14 @@ def _of_inner_atoms(why: Mapping[str, Any], tests: orm.ArrayData) -> tuple[list[
     return points, pairs
 
 
-def _over(action: str, reached: float, wanted: float, beyond: str | None, seen: Mapping[str, Any]) -> str | None:
+def _over(action: str, is_done: bool, beyond: str | None, is_stuck: bool, seen: orm.Dict) -> str | None:
     """Return why a run is over, or None where it goes on."""
     if action != "accept":
         return "Ended before its time: the potential is wrong here. Teach it the cut-outs' labels, and start anew."
-    if reached >= wanted - 1e-6:
+    if is_done:
         return "The wanted simulated time is reached."
     if beyond is not None:
         return f"Ended before its time: behind what is trusted {beyond}. Teach it the cut-outs' labels, and start anew."
-    if seen.get("stopped_by") and not seen.get("trusted_steps"):
-        return f"Ended before its time: the watch let it go no further. {seen.get('reason', '')}".strip()
+    if is_stuck:
+        return f"Ended before its time: the watch ends one stretch after the other. {seen['reason']}"
     return None

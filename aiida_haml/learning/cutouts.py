@@ -95,7 +95,12 @@ class Cutout:
 
 
 def spots(
-    frames: Frames, breach: Frames | None, known: Sequence[Frames], settings: CutoutSettings, seed: int
+    frames: Frames,
+    breach: Frames | None,
+    known: Sequence[Frames],
+    settings: CutoutSettings,
+    seed: int,
+    breaching: int | None = None,
 ) -> list[Spot]:
     """Choose where a stretch of a wide cell is looked into: at frames evenly spread, at two atoms of each.
 
@@ -107,11 +112,13 @@ def spots(
     frames : Frames
         The stretch; its first frame is not looked into.
     breach : Frames, optional
-        What lies behind it; the last one, where the watch ended it, is looked into at its strangest atom.
+        What lies behind it; the last one, where the watch ended it, is looked into as well.
     known : sequence of Frames
         Labelled frames, of any atoms.
     settings : CutoutSettings
     seed : int
+    breaching : int, optional
+        The atom that ended it; the one that is least like all labels where it was no single one.
     """
     n = min(settings.n_moments, len(frames) - 1)
     moments = np.unique(np.linspace(0, len(frames) - 1, n + 1).round().astype(int))[1:]
@@ -124,8 +131,10 @@ def spots(
         chosen.append(_strangest(novelty, rows == row, looked_into.symbols, moment, "far"))
         drawn = int(random.integers(frames.n_atoms))
         chosen.append(Spot(moment, drawn, "drawn", f"{frames.symbols[drawn]} atom {drawn}, drawn by the seed."))
-    if breach is not None:
+    if breach is not None and breaching is None:
         chosen.append(_strangest(novelty, rows == rows[-1], looked_into.symbols, len(breach) - 1, "breach"))
+    elif breach is not None and breaching is not None:
+        chosen.append(Spot(len(breach) - 1, breaching, "breach", "Here the watch ended the stretch."))
     return chosen
 
 

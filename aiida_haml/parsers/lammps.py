@@ -36,6 +36,10 @@ FAILURES = {
 INTERRUPTIONS = ("wall_time", "killed")
 
 
+#: Quantities of one atom that end a run -> the field of a check that says of which.
+_OF_ONE_ATOM = {"deviation": "deviating", "kinetic_energy": "hottest"}
+
+
 @dataclass(frozen=True)
 class Run:
     """All that a run left.
@@ -72,7 +76,7 @@ class LammpsMdParser(Parser):
     """
 
     #: Raise when other outputs are made of the same files.
-    CACHE_VERSION = 3
+    CACHE_VERSION = 4
 
     def parse(self, **kwargs: Any) -> ExitCode | None:
         """Make the outputs; the exit status that the scheduler set (wall time, memory) wins over ours."""
@@ -169,6 +173,7 @@ def _parameters(run: Run) -> dict[str, Any]:
     measured = ("wall_time_s", "cpu_s_per_step", "forces_s", "watch_s", "parity", "versions")
     return {
         **run.ending.results(),
+        "stopped_at_atom": _stopped_at_atom(run),
         "onset_step": run.trust.onset,
         "steps_done": run.results.get("steps_done", max(seen)),
         "trusted_steps": run.trusted_step,
@@ -179,6 +184,12 @@ def _parameters(run: Run) -> dict[str, Any]:
         "checks": _extremes(run.checks),
         **_thermodynamics(run.log, len(run.frames[0].positions) if run.frames else 0),
     }
+
+
+def _stopped_at_atom(run: Run) -> int | None:
+    """Return the atom that ended a run, counted from 0; None where no single one did."""
+    found = _OF_ONE_ATOM.get(run.ending.kind or "")
+    return int(run.checks[found][-1]) if found is not None and len(run.checks) else None
 
 
 def _extremes(checks: Checks) -> dict[str, float | int]:

@@ -98,3 +98,5 @@ def test_what_the_watch_ended_is_looked_into():
     run = Frames(calm.numbers, np.repeat(calm.positions, 3, axis=0), np.repeat(calm.cells, 3, axis=0), calm.pbc)
     breach = Frames(calm.numbers, salt(stir=0.3, seed=5).positions, calm.cells, calm.pbc)
     assert spots(run, breach, [], CutoutSettings(n_moments=1), seed=0)[-1].kind == "breach"
+    told = spots(run, breach, [], CutoutSettings(n_moments=1), seed=0, breaching=7)[-1]
+    assert (told.kind, told.atom) == ("breach", 7)

@@ -147,6 +147,7 @@ def test_a_breach_takes_back_the_margin_before_its_onset(parse):
     np.testing.assert_allclose(made["untrusted"].frames.times, [115])
     parameters = made["output_parameters"].get_dict()
     assert (parameters["trusted_steps"], parameters["onset_step"]) == (20, 30)
+    assert parameters["stopped_at_atom"] == made["checks"].get_array("deviating")[-1]
     assert np.isnan(made["frames"].frames.deviations[1])  # step 10 was not checked
     assert made["checks"].get_array("deviation").tolist() == pytest.approx([0.1, 0.12, 9.0])
     assert (parameters["checks"]["n"], parameters["checks"]["deviation_max"]) == (3, 9.0)

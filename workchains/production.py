@@ -167,8 +167,8 @@ class ProductionWorkChain(SideBySideWorkChain):
         self.ctx.trajectory = timeline.begin(SLUG, self.inputs.structure, {})
         self.ctx.calibration = self.inputs.get("calibration", None)
         self.ctx.pool = self.inputs.get("pool", None)
-        self.ctx.records, self.ctx.round, self.ctx.verdict, self.ctx.error = {}, 0, {}, None
-        self.ctx.alarms = 0  # of the watch, in a row
+        self.ctx.records, self.ctx.verdict, self.ctx.error = {}, {}, None
+        self.ctx.round = self.ctx.alarms = 0  # alarms of the watch in a row
 
     def goes_on(self) -> bool:
         """Whether nothing has ended the run."""
@@ -207,7 +207,7 @@ class ProductionWorkChain(SideBySideWorkChain):
         told = child.outputs.output_parameters
         self.ctx.records[port(SLUG, self.numbered("stretch"))] = self.ctx.seen = told
         found = timeline.note_stretch(now, child.outputs)
-        self.report(f"stretch {self.ctx.round}: {told.get_dict().get('reason') or 'ran through'}")
+        self.report(f"stretch {self.ctx.round}: {told['reason'] or 'ran through'}")
         self.ctx.alarms = self.ctx.alarms + 1 if now["seen"]["stopped_by"] else 0
         if "stretch" not in now:
             if "tail" in now:
@@ -229,7 +229,7 @@ class ProductionWorkChain(SideBySideWorkChain):
     def job(self, kind: str, slug: str) -> tuple[Any, dict[str, Any]]:
         """Return the labelling of a cut-out."""
         inputs = self.exposed_inputs(LabelWorkChain, namespace="label")
-        inputs["job"] |= {"initial": self.ctx.cutouts[slug]}
+        inputs["job"]["initial"] = self.ctx.cutouts[slug]
         return LabelWorkChain, inputs
 
     def inspect_labels(self) -> None:
@@ -273,8 +273,7 @@ class ProductionWorkChain(SideBySideWorkChain):
             **before,
             **timeline.called(self.numbered("judge")),
         )
-        self.ctx.calibration = judged["calibration"]
-        self.ctx.verdict = judged["verdicts"][SLUG]
+        self.ctx.calibration, self.ctx.verdict = judged["calibration"], judged["verdicts"][SLUG]
         self.ctx.records[self.numbered("verdicts")] = judged["verdicts"]
         self.ctx.records[self.numbered("calibration")] = self.ctx.calibration
         self.report(f"stretch {self.ctx.round}: {self.ctx.verdict['reason']} Now at {self._reached():g} fs.")

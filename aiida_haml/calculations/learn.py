@@ -153,7 +153,8 @@ def _rows(lesson: Lesson) -> dict[str, list[int]]:
 def _runs(pool: LabelPoolData, lesson: Lesson) -> dict[str, Frames]:
     """Return the frames that take part, one run for each node they lie in."""
     nodes = pool.frames(lesson.entries)
-    return {source: _bare(nodes[source].frames[np.array(frames)]) for source, frames in _rows(lesson).items()}
+    wanted = _rows(lesson).items()
+    return {s: nodes[s].read(slice(None), more=("energies", "forces"))[np.array(frames)] for s, frames in wanted}
 
 
 def _entries(lesson: Lesson, known_rounds: int) -> list[dict[str, Any]]:
@@ -170,13 +171,6 @@ def _entries(lesson: Lesson, known_rounds: int) -> list[dict[str, Any]]:
         }
         for entry in lesson.entries
     ]
-
-
-def _bare(frames: Frames) -> Frames:
-    """Return configurations and labels alone, which is all that a training reads."""
-    return Frames(
-        frames.numbers, frames.positions, frames.cells, frames.pbc, energies=frames.energies, forces=frames.forces
-    )
 
 
 def _define_exit_codes(spec: CalcJobProcessSpec) -> None:

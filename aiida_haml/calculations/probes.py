@@ -107,7 +107,8 @@ def known_labels(pool: LabelPoolData, like: FramesData, n: int, candidate: str |
     own = [entry for entry in entries if entry.candidate == candidate][-n:] if n else []
     others = balanced([entry for entry in entries if entry.candidate != candidate], n, seed=0)
     nodes = pool.frames(own + others)
-    runs = {source: node.frames for source, node in nodes.items() if set(node.elements) & set(like.elements)}
+    alike = {source: node for source, node in nodes.items() if set(node.elements) & set(like.elements)}
+    runs = {source: node.read(slice(None), more=()) for source, node in alike.items()}
     return [runs[entry.source][entry.frame] for entry in own + others if entry.source in runs]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from aiida_haml.precision import ENDS, reduced, restored
 KINDS = (
     "structure", "relaxation", "burst", "probes", "selection", "stretch", "untrusted", "isolated_atom", "imported",
 )  # fmt: skip
+#: Arrays that every run of frames has: which atoms lie where.
+CONFIGURATION = ("numbers", "pbc", "positions", "cells")
 #: What is long, and of which only the ends have to be exact: see `aiida_haml.precision`.
 REDUCED = ("stretch", "untrusted")
 
@@ -152,23 +155,32 @@ class FramesData(orm.ArrayData):
         """Hash of the arrays' bytes: equal content has an equal key, whatever the node and its origin."""
         digest = hashlib.sha256()
         for name in sorted(self.get_arraynames()):
-            with self.base.repository.open(f"{name}.npy", "rb") as handle:
-                content = hashlib.sha256(handle.read()).hexdigest()
-            digest.update(f"{name} {content}\n".encode())
+            digest.update(f"{name} {self._hash_of(f'{name}.npy')}\n".encode())
         return digest.hexdigest()
+
+    def _hash_of(self, file: str) -> str:
+        """Return the SHA-256 of a file; a repository that keeps files by that need not be read."""
+        key = self.base.repository.get_object(file).key
+        if self.is_stored and key is not None and self.backend.get_repository().key_format == "sha256":
+            return key
+        with self.base.repository.open(file, "rb") as handle:
+            return hashlib.sha256(handle.read()).hexdigest()
 
     @property
     def frames(self) -> Frames:
         """All frames. Long segments are better read in slices."""
         return self.read(slice(None))
 
-    def read(self, index: int | slice) -> Frames:
+    def read(self, index: int | slice, more: Collection[str] | None = None) -> Frames:
         """Read some frames without loading the others.
 
         Parameters
         ----------
         index : int or slice
             Slices are read as one contiguous block of the file and then strided.
+        more : collection of str, optional
+            What is wanted beside atoms, positions and cells, such as ``forces``; all there is by default. Each is a
+            file, and opening one takes milliseconds.
 
         Raises
         ------
@@ -182,7 +194,7 @@ class FramesData(orm.ArrayData):
             raise IndexError(f"slice {index} selects no frame of the {len(self)} in the node, or runs backwards")
         names = set(self.get_arraynames())
         arrays = {}
-        for name in names:
+        for name in names if more is None else names & {*CONFIGURATION, *more}:
             if name in PER_FRAME:
                 with self.base.repository.open(f"{name}.npy", "rb") as handle:
                     block = _read_block(handle, start, stop)

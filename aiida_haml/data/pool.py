@@ -208,7 +208,7 @@ class LabelPoolData(orm.Data):
         wanted = {(entry.round, entry.name): entry.source for entry in entries}
         pks = {source.pk: wanted[source[:2]] for source in self.sources() if source[:2] in wanted}
         nodes = orm.QueryBuilder().append(FramesData, filters={"id": {"in": list(pks)}}).all(flat=True) if pks else []
-        found = {node.content_key: node for node in nodes if node.content_key == pks[node.pk]}
+        found = {key: node for node in nodes if (key := node.content_key) == pks[node.pk]}
         if missing := sorted(set(wanted.values()) - set(found)):
             names = sorted(name for (_, name), source in wanted.items() if source in missing)
             raise NotExistent(

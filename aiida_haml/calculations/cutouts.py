@@ -139,7 +139,7 @@ def judge_cutouts(
         "burst_fs": 0.0,
         "advanced_fs": reached - start,
         "reached_fs": reached,
-        "n_labels": len(points),
+        "n_labels": len(pairs),
         "temperature_K": float(stretch.frames.temperatures().mean()) if stretch.has_velocities else None,
         "ends": _over(verdict.action, reached >= wanted - 1e-6, beyond, n_alarms >= rounds.max_fruitless, seen),
     }
@@ -149,16 +149,22 @@ def judge_cutouts(
 
 
 def _of_inner_atoms(why: Mapping[str, Any], tests: orm.ArrayData) -> tuple[list[Point], list[tuple[float, float]]]:
-    """Return the point of each labelled cut-out, and the largest deviation and error of its inner atoms."""
-    points, pairs = [], []
+    """Return the point of each moment, and the largest deviation and error of the inner atoms of each cut-out.
+
+    What is tolerated of a mean is meant of a whole frame: it is taken over all inner atoms of a moment, as those around
+    the strangest atom alone are worse than the frame is.
+    """
+    errors: dict[float, list[Any]] = {}
+    pairs = []
     for name, told in sorted(why.items()):
         if f"{name}__errors" not in tests.get_arraynames():
             continue
-        errors = tests.get_array(f"{name}__errors")[0][told["inner"]]
+        found = tests.get_array(f"{name}__errors")[0][told["inner"]]
         deviations = tests.get_array(f"{name}__deviations")[0][told["inner"]]
-        rmse = float(np.sqrt(np.square(errors).mean() / 3))
-        points.append(Point(told["time_fs"], rmse, float(errors.max()), 0.0))
-        pairs.append((float(deviations.max()), float(errors.max())))
+        errors.setdefault(told["time_fs"], []).append(found)
+        pairs.append((float(deviations.max()), float(found.max())))
+    moments = {time: np.concatenate(found) for time, found in errors.items()}
+    points = [Point(t, float(np.sqrt(np.square(e).mean() / 3)), float(e.max()), 0.0) for t, e in moments.items()]
     return points, pairs
 
 

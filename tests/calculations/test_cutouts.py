@@ -54,6 +54,20 @@ def test_walls_say_nothing(aiida_profile_clean):
     assert verdict["n_labels"] == 2
 
 
+def test_the_strangest_atom_of_a_moment_speaks_for_the_frame_no_more_than_the_drawn_one(aiida_profile_clean):
+    """0.35 of one cut-out and 0.1 of the other are 0.149 over components of both: within what a frame is allowed."""
+    why = {name: {"time_fs": 100.0, "inner": INNER} for name in ("cutout_00", "cutout_01")}
+    tests = orm.ArrayData()
+    for name, off in zip(why, (0.35, 0.1), strict=True):
+        tests.set_array(f"{name}__errors", np.full((1, N), off))
+        tests.set_array(f"{name}__deviations", np.full((1, N), 0.2))
+    settings = RoundSettings().to_dict() | {"slug": "wide", "simulated_fs": 1000.0, "n_alarms": 0}
+    found = judge_cutouts(orm.Dict(settings), stretch(), orm.Dict(why), orm.Dict({"reason": None}), tests)
+    assert found["verdicts"]["wide"]["action"] == "accept"
+    assert found["verdicts"]["wide"]["n_labels"] == 2
+    assert found["verdicts"]["wide"]["n_points"] == 1
+
+
 def test_the_stretch_is_cut_back_to_the_last_cut_out_that_holds_and_the_run_ends(aiida_profile_clean):
     verdict, _ = judged((0.1, 1.5))
     assert (verdict["action"], verdict["reached_fs"]) == ("cut", 50.0)

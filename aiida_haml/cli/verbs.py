@@ -150,14 +150,14 @@ def _take_over(builder: Any, node: WorkChainNode, lines: TimeLines) -> set[str]:
     segments = {name: frames for name, frames in lines.segments.items() if name.partition("__")[0] in same}
     if segments:
         builder.segments = segments
-    if lines.potential is not None:  # without one the next run begins with labels, as any first one
-        builder.plans = {slug: node for slug, node in lines.plans.items() if slug in same}
-        builder.verdicts = {slug: node for slug, node in lines.verdicts.items() if slug in same}
     elements = set(builder.settings["learning"]["elements"] or [])
     for name in ("pool", "potential", "calibration"):
         value = getattr(lines, name)
         if value is not None and (name != "potential" or elements == set(value.elements)):
             builder[name] = value
+    if builder.potential is not None:  # without one the next run begins with labels, as any first one
+        builder.plans = {slug: node for slug, node in lines.plans.items() if slug in same}
+        builder.verdicts = {slug: node for slug, node in lines.verdicts.items() if slug in same}
     histories = {}
     for slug, outputs in node.outputs.trajectories.items() if "trajectories" in node.outputs else ():
         if slug in same and "history" in outputs:

@@ -153,16 +153,15 @@ class FramesData(orm.ArrayData):
     @property
     def content_key(self) -> str:
         """Hash of the arrays' bytes: equal content has an equal key, whatever the node and its origin."""
+        # A repository that keeps files by their SHA-256 need not be read.
+        is_known = self.is_stored and self.backend.get_repository().key_format == "sha256"
         digest = hashlib.sha256()
         for name in sorted(self.get_arraynames()):
-            digest.update(f"{name} {self._hash_of(f'{name}.npy')}\n".encode())
+            key = self.base.repository.get_object(f"{name}.npy").key if is_known else self._hash_of(f"{name}.npy")
+            digest.update(f"{name} {key}\n".encode())
         return digest.hexdigest()
 
     def _hash_of(self, file: str) -> str:
-        """Return the SHA-256 of a file; a repository that keeps files by that need not be read."""
-        key = self.base.repository.get_object(file).key
-        if self.is_stored and key is not None and self.backend.get_repository().key_format == "sha256":
-            return key
         with self.base.repository.open(file, "rb") as handle:
             return hashlib.sha256(handle.read()).hexdigest()
 

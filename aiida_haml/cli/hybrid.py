@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -93,6 +94,8 @@ def produce(
     from aiida_haml.codes import what_runs
     from aiida_haml.workchains.production import ProductionWorkChain
 
+    if not math.isfinite(ps):  # which click's range lets pass
+        raise Refusal(f"--ps is {ps}; give the time to follow the cell, ps.")
     node = find_process(process)
     try:
         builder = ProductionWorkChain.get_builder_from_run(node, candidate, (*repeat, 1), 1000.0 * ps, temperature_k)

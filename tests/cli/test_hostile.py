@@ -203,6 +203,8 @@ CASES = [
     ],
     (("screen", "kill", "PK"), 1, ""),
     (("hybrid", "explain", "FRAMES"), 1, "not a process"),
+    (("hybrid", "produce", "FRAMES", "x"), 1, "not a process"),
+    (("hybrid", "produce", "FRAMES", "x", "--ps", "nan"), 1, "--ps is nan"),
     # -- the command line
     (("setup", "--cp2k", "nothing"), 1, "is no file"),
     (("setup", "--computer", ESC), 1, "no computer"),

@@ -133,7 +133,10 @@ def judge_cutouts(
     verdict = judge(rounds, end, points, [], stretch.n_atoms)
     beyond = next((p.complaint(rounds) for p in points if p.time_fs > end and p.complaint(rounds)), None)
     reached = start if verdict.end_fs is None else verdict.end_fs
+    # Where the last moment has no label, what lies behind the last one that has does not stay, and nothing is wrong.
+    is_short = verdict.action == "accept" and reached < end - 1e-6
     told = verdict.to_dict() | {
+        "action": "cut" if is_short else verdict.action,
         "burst_stays": False,  # there is none
         "stretch_fs": reached - start,
         "burst_fs": 0.0,
@@ -157,7 +160,7 @@ def _of_inner_atoms(why: Mapping[str, Any], tests: orm.ArrayData) -> tuple[list[
     errors: dict[float, list[Any]] = {}
     pairs = []
     for name, told in sorted(why.items()):
-        if f"{name}__errors" not in tests.get_arraynames():
+        if f"{name}__errors" not in tests.get_arraynames() or not told["inner"]:
             continue
         found = tests.get_array(f"{name}__errors")[0][told["inner"]]
         deviations = tests.get_array(f"{name}__deviations")[0][told["inner"]]

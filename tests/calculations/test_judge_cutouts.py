@@ -88,3 +88,16 @@ def test_a_run_does_not_creep_from_alarm_to_alarm(aiida_profile_clean):
     assert judged((0.1, 0.1), n_alarms=most - 1)[0]["ends"] is None
     assert "one stretch after the other. At step 95" in judged((0.1, 0.1), n_alarms=most)[0]["ends"]
     assert judged((0.1, 0.1), n_alarms=most, simulated_fs=100.0)[0]["ends"] == "The wanted simulated time is reached."
+
+
+def test_without_a_label_at_its_end_a_stretch_is_cut_back_and_the_run_goes_on(aiida_profile_clean):
+    """The last moment's cut-out has no inner atom, as atoms beside it clashed; that says nothing against the rest."""
+    why = {"cutout_00": {"time_fs": 50.0, "inner": INNER}, "cutout_01": {"time_fs": 100.0, "inner": []}}
+    tests = orm.ArrayData()
+    for name in why:
+        tests.set_array(f"{name}__errors", np.full((1, N), 0.1))
+        tests.set_array(f"{name}__deviations", np.full((1, N), 0.2))
+    settings = RoundSettings().to_dict() | {"slug": "wide", "simulated_fs": 1000.0, "n_alarms": 0}
+    found = judge_cutouts(orm.Dict(settings), stretch(), orm.Dict(why), orm.Dict({"reason": None}), tests)
+    verdict = found["verdicts"]["wide"]
+    assert (verdict["action"], verdict["end_fs"], verdict["reached_fs"], verdict["ends"]) == ("cut", 50.0, 50.0, None)

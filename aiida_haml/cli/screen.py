@@ -11,7 +11,7 @@ from aiida_haml.cli.consent import need_consent
 from aiida_haml.cli.dry_run import print_candidates
 from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import find_node, profile_name, with_profile
-from aiida_haml.cli.submission import load_checked
+from aiida_haml.cli.submission import load_checked, refuse_starvation
 
 if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
@@ -59,6 +59,8 @@ def submit(spec: Path, how: str | None, yes: bool) -> None:
     """
     checked = load_checked(spec)
     loaded = checked.spec
+    if how != "run":
+        refuse_starvation(loaded)
     if how == "dry-run":
         print_candidates(checked)
         return

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from aiida_haml.spec import Problem, ScreenSpec
 
 
+#: Processes of one candidate that live at the same time (preparing, its labels, their job), and those above all.
+_N_OF_A_CANDIDATE, _N_ABOVE = 3, 4
+
+
 @dataclass(frozen=True)
 class Checked:
     """A specification that was checked whole.
@@ -68,6 +72,30 @@ def load_checked(path: Path) -> Checked:
         echo(f"! {warning}", err=True)
     runs = [*map(what_runs, codes.values()), *shell_texts(settings["options"], str(path))]
     return Checked(spec, settings, n_atoms, runs)
+
+
+def refuse_starvation(spec: ScreenSpec) -> None:
+    """Refuse more candidates at a time than the daemon has slots for.
+
+    A WorkChain keeps its slot while it waits for its jobs: with too few, each waits for a job that finds none.
+    """
+    from aiida.engine.daemon.client import get_daemon_client
+    from aiida.manage.configuration import get_config_option
+
+    daemon, name = get_daemon_client(), profile_name()
+    n_workers = (
+        daemon.get_number_of_workers() if daemon.is_daemon_running else get_config_option("daemon.default_workers")
+    )
+    of_each = get_config_option("daemon.worker_process_slots")
+    needed = _N_OF_A_CANDIDATE * spec.max_in_flight + _N_ABOVE
+    if needed > n_workers * of_each:
+        most = (n_workers * of_each - _N_ABOVE) // _N_OF_A_CANDIDATE
+        raise Refusal(
+            f"max_in_flight: {spec.max_in_flight} candidates at a time are up to {needed} processes, but the daemon of "
+            f"profile '{name}' has {n_workers * of_each} slots ({n_workers} x {of_each}): all would wait for ever. Write "
+            f"{most} at most, start more workers with 'verdi -p {name} daemon incr', or give them more slots with "
+            f"'verdi config set daemon.worker_process_slots {-(-needed // n_workers)}' and restart the daemon."
+        )
 
 
 def _caching_warnings() -> Iterator[str]:

@@ -155,3 +155,18 @@ def test_all_that_is_wrong_is_told_at_once(submit):
     )
     assert code == 1
     assert "3 problems" in output
+
+
+def test_more_at_a_time_than_the_daemon_has_slots_is_refused(submit):
+    from aiida.manage.configuration import get_config
+
+    get_config().set_option("daemon.worker_process_slots", 10)
+    try:
+        code, output = submit(SOLID + "level_of_theory: teacher\nmax_in_flight: 3\n")
+        assert code == 1
+        assert "max_in_flight: 3" in output
+        assert "Write 2 at most" in output
+        assert "'verdi config set daemon.worker_process_slots 13'" in output
+        assert submit(SOLID + "level_of_theory: teacher\nmax_in_flight: 2\n")[0] == 0
+    finally:
+        get_config().unset_option("daemon.worker_process_slots")

@@ -22,7 +22,7 @@ TESTS = Path(__file__).parents[1]
 @contextlib.contextmanager
 def workplace(workers: int = 1) -> Iterator[Path]:
     """Make a profile in a temporary folder, set up the codes, run a daemon, load the profile; clean up at the end."""
-    with bare_profile("verdi", "presto", "-n", "-p", "bench", "--use-zeromq") as folder:
+    with bare_profile(("verdi", "presto", "-n", "-p", "bench", "--use-zeromq")) as folder:
         try:
             call("aiida-haml", "setup")
             call("verdi", "config", "unset", "caching.enabled_for")  # what is measured has to be run
@@ -34,15 +34,16 @@ def workplace(workers: int = 1) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def bare_profile(*command: str) -> Iterator[Path]:
-    """Make a profile called `bench` by a command in a temporary folder, load it, and remove the folder at the end."""
+def bare_profile(*commands: tuple[str, ...]) -> Iterator[Path]:
+    """Make a profile called `bench` by commands in a temporary folder, load it, and remove the folder at the end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a benchmark that is ended ends its daemon
     folder = tempfile.mkdtemp(prefix="haml-bench-")
     os.environ |= {"AIIDA_PATH": folder, "OMP_NUM_THREADS": "1", "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
     # Teachers of the tests are no part of the package: jobs have to find them, and to trust them.
     os.environ |= {"PYTHONPATH": str(TESTS.parent), "HAML_TRUSTED_CALCULATORS": str(TESTS / "trusted_calculators")}
     try:
-        call(*command)
+        for command in commands:
+            call(*command)
         from aiida import load_profile
 
         load_profile("bench")

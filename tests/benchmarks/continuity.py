@@ -268,7 +268,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="without CP2K, short runs")
     quick = parser.parse_args(argv).quick
     warnings.filterwarnings("ignore")
-    with scratch() as name, bare_profile("verdi", "presto", "-n", "-p", "bench"):
+    with scratch() as name, bare_profile(("verdi", "presto", "-n", "-p", "bench")):
         subprocess.run([str(SCRIPTS / "aiida-haml"), "setup"], check=True, stdout=subprocess.DEVNULL)
         surface = Surface(Path(name))
         found = {"nve": nve(surface)}

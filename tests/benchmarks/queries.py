@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="1e6 nodes too")
     parser.add_argument("--postgresql", action="store_true", help="in a cluster of PostgreSQL of its own")
     chosen = parser.parse_args()
-    with cluster() if chosen.postgresql else contextlib.nullcontext(SQLITE) as command, bare_profile(*command):
+    with cluster() if chosen.postgresql else contextlib.nullcontext(SQLITE) as command, bare_profile(command):
         result = measure(10 if chosen.full else 0)
     print(json.dumps({"backend": "postgresql" if chosen.postgresql else "sqlite", **result}))
     return 0 if result["met"] else 1

@@ -65,19 +65,25 @@ class Person:
 
     def makes_profile(self, name: str, database: int, broker: int, repository: Path) -> None:
         """Make a profile on the database that is called like it, or join the one that is there."""
-        self.does(
+        for command in self.profile_commands(name, database, broker, repository):
+            self.does(*command)
+        self.does("verdi", "config", "set", "warnings.rabbitmq_version", "False")
+
+    def profile_commands(self, name: str, database: int, broker: int, repository: Path) -> list[tuple[str, ...]]:
+        """Return the commands that make a profile, and tell it of its broker."""
+        make = (
             "verdi", "profile", "setup", "core.psql_dos", "-n", "--profile-name", name, "--set-as-default",
             "--email", f"{self.account}@localhost", "--first-name", self.account, "--last-name", "Test",
             "--institution", "none", "--database-hostname", "127.0.0.1", "--database-port", str(database),
             "--database-username", "postgres", "--database-password", "none", "--database-name", name,
             "--repository-uri", f"file://{repository}", "--broker", "none",
         )  # fmt: skip
-        self.does(
+        tell = (
             "verdi", "profile", "configure-rabbitmq", name, "-n", "-f", "--broker-protocol", "amqp",
             "--broker-username", "guest", "--broker-password", "guest", "--broker-host", "127.0.0.1",
             "--broker-port", str(broker), "--broker-virtual-host", "",
         )  # fmt: skip
-        self.does("verdi", "config", "set", "warnings.rabbitmq_version", "False")
+        return [make, tell]
 
 
 @contextlib.contextmanager

@@ -93,7 +93,7 @@ def refuse_starvation(spec: ScreenSpec) -> None:
         raise Refusal(
             f"max_in_flight: {spec.max_in_flight} candidates at a time are up to {needed} processes, but the daemon of "
             f"profile '{name}' has {n_workers * of_each} slots ({n_workers} x {of_each}): all would wait for ever. "
-            f"Write {most} at most, start more workers with 'verdi -p {name} daemon incr', or give them more slots with "
+            f"Write {most} at most, start more workers with 'verdi -p {name} daemon incr', or raise the slots with "
             f"'verdi config set daemon.worker_process_slots {-(-needed // n_workers)}' and restart the daemon."
         )
 

@@ -20,10 +20,9 @@ CELL = {
     "doping": None,
     "compensation": None,
 }
-SIMULATED_FS = 70.0
 SETTINGS: dict[str, Any] = {
     "equilibration": {"relax_steps": 0, "warm_up_steps": 0},
-    "hybrid": {"simulated_fs": SIMULATED_FS},
+    "hybrid": {"simulated_fs": 70.0},
     "rounds": {
         "n_burst_first": 20,
         "min_burst": 10,
@@ -52,8 +51,8 @@ class Bench:
         self.stamps = folder / "stamps"
         self.repairs = 0
 
-    def start(self, options: Mapping[str, Any]) -> Any:
-        """Submit a run, and return its node."""
+    def start(self, options: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+        """Submit a run with scheduler options of its own, and settings of its own, and return its node."""
         from aiida import orm
         from aiida.engine import submit
 
@@ -70,7 +69,8 @@ class Bench:
         kinds = {kind: stamps(self.stamps) | options.get(kind, {}) for kind in ("label", "md", "learn")}
         cell = FramesData.from_ase(build(CELL)[0])
         level: orm.Dict = level_inputs("teacher", TEACHER)["level"]
-        builder = HybridWorkChain.get_builder_from_protocol(cell, codes, level, "quick", {**SETTINGS, "options": kinds})
+        wanted = {**SETTINGS, "options": kinds, **settings}
+        builder = HybridWorkChain.get_builder_from_protocol(cell, codes, level, "quick", wanted)
         return submit(builder)
 
     def label_atoms(self) -> None:
@@ -109,12 +109,14 @@ class Bench:
         with daemon_stopped():
             call("verdi", "process", "repair", "--force")
 
-    def run(self, mishap: Callable[[Any], bool], options: Mapping[str, Any]) -> Run:
+    def run(
+        self, mishap: Callable[[Any], bool], options: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+    ) -> Run:
         """Run once, with something that happens meanwhile, and tell what became of it."""
         self.stamps.unlink(missing_ok=True)
         self.repairs = 0
         started = time.monotonic()
-        node = self.start(options)
+        node = self.start(options, settings or {})
         happened = mishap(node)
         self.follow(node)
         return self._told(node) | {
@@ -172,7 +174,8 @@ def _is_whole(node: Any) -> bool:
     if not times:
         return False
     joined = np.concatenate([times[0], *(t[1:] for t in times[1:])])
-    return len(joined) == SIMULATED_FS + 1 and np.allclose(joined, np.arange(SIMULATED_FS + 1))
+    wanted = np.arange(node.inputs.settings["hybrid"]["simulated_fs"] + 1)
+    return len(joined) == len(wanted) and np.allclose(joined, wanted)
 
 
 def _content(node: Any) -> list[str]:

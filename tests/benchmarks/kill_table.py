@@ -8,7 +8,7 @@ label engine, training, LAMMPS SIGKILL of the engine of a job, at five seeded mo
 worker                         the same of AiiDA's daemon worker
 whole tree                     the same of all that runs for the profile: daemon, broker, jobs
 scratch, repository            that disk is full while a job writes its results, or while they are retrieved
-wall time                      of one kind of job, too short for it
+wall time                      of one kind of job, too short for it; of a stretch: one long enough to be cut in two
 
 A run ends well if its time line has its wanted length with no step twice and none missing, no job that had finished was
 computed again, and, but for wall times, its trajectory and labels are those of the undisturbed run to the last bit.
@@ -25,6 +25,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,14 +35,22 @@ from typing import Any
 
 import numpy as np
 from _mishaps import ENGINES, WORKER, full, kill_all, kill_engine, processes, small_disk
-from _repeated import Bench, Run
+from _repeated import SETTINGS, Bench, Run
 from _workplace import daemon_stopped, shifts, workplace
 
 #: Wall times (s) that are too short for a kind of job; a stretch is let go on until its last steps.
 SHORT = {"label": 1, "learn": 4}
 MOMENTS = 5
-#: What a row is called, what happens during its run, and the scheduler options of its jobs.
-Row = tuple[str, Callable[[Any], bool], dict[str, Any]]
+#: Wall time of a long stretch as a multiple of what a short one takes, which is the start of LAMMPS.
+LONGER = 1.6
+#: A run whose one long stretch takes as long as LAMMPS takes to start, so that a wall time can end between the two.
+LONG = {
+    **SETTINGS,
+    "hybrid": {"simulated_fs": 850.0},
+    "rounds": {**SETTINGS["rounds"], "n_stretch_first": 800, "max_stretch": 800},
+}
+#: What a row is called, what happens during its run, the scheduler options of its jobs, and settings of its own.
+Row = tuple[str, Callable[[Any], bool], dict[str, Any], dict[str, Any]]
 
 
 def nothing(_: Any) -> bool:
@@ -60,11 +69,12 @@ def kills(bench: Bench, plain: Run, moments: int) -> Iterator[Row]:
                 f"{kind} (job {number}, after {delay:.1f} s)",
                 partial(kill_engine, bench.folder, kind, number, delay),
                 {},
+                {},
             )
         else:
             delay = random.uniform(0.02, 0.9) * plain["seconds"]
             kill = kill_worker if kind == "worker" else kill_tree
-            yield f"{kind} (after {delay:.1f} s)", partial(kill, bench, delay), {}
+            yield f"{kind} (after {delay:.1f} s)", partial(kill, bench, delay), {}, {}
 
 
 def kill_worker(bench: Bench, delay: float, _: Any) -> bool:
@@ -84,7 +94,7 @@ def kill_tree(bench: Bench, delay: float, _: Any) -> bool:
 def full_disks(bench: Bench, disks: dict[str, Path]) -> Iterator[Row]:
     """Yield which disk is full while the first labels are made, until something has failed by it."""
     for name, path in disks.items():
-        yield f"{name} is full", partial(fill_disk, bench, path), {}
+        yield f"{name} is full", partial(fill_disk, bench, path), {}, {}
 
 
 def fill_disk(bench: Bench, path: Path, node: Any) -> bool:
@@ -105,8 +115,10 @@ def fill_disk(bench: Bench, path: Path, node: Any) -> bool:
 
 def short_times(plain: Run) -> Iterator[Row]:
     """Yield a kind of job whose wall time is too short; nothing helps where it is shorter than the start of LAMMPS."""
-    for kind, seconds in {**SHORT, "md": max(int(plain["lasts"]["LAMMPS"]), 1)}.items():
-        yield f"wall time of {seconds} s: {kind}", nothing, {kind: {"max_wallclock_seconds": seconds}}
+    for kind, seconds in SHORT.items():
+        yield f"wall time of {seconds} s: {kind}", nothing, {kind: {"max_wallclock_seconds": seconds}}, {}
+    seconds = math.ceil(LONGER * plain["lasts"]["LAMMPS"])
+    yield f"wall time of {seconds} s: md", nothing, {"md": {"max_wallclock_seconds": seconds}}, LONG
 
 
 def undisturbed(bench: Bench) -> Run:
@@ -124,10 +136,11 @@ def undisturbed(bench: Bench) -> Run:
 
 def verdict(row: Run, plain: Run, name: str) -> Run:
     """Return a row of the table: a run without the content it is compared by, with what came of it."""
-    is_same = row["content"] == plain["content"]
-    well = row["happened"] and row["ended"] and row["whole"] and not row["again"] and row["audit"] == []
+    is_same, is_short = row["content"] == plain["content"], name.startswith("wall time")
+    happened = row["happened"] and bool(row["failed"] or not is_short)  # a wall time that ended no job was none
+    well = happened and row["ended"] and row["whole"] and not row["again"] and row["audit"] == []
     told = {key: value for key, value in row.items() if key != "content"}
-    return {"what": name, **told, "same": is_same, "well": well and (is_same or name.startswith("wall time"))}
+    return {"what": name, **told, "happened": happened, "same": is_same, "well": well and (is_same or is_short)}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -148,11 +161,11 @@ def main(argv: list[str] | None = None) -> int:
         bench.label_atoms()
         plain = undisturbed(bench)
         moments = 1 if arguments.quick else MOMENTS
-        table = [("nothing", nothing, {}), *kills(bench, plain, moments)]
+        table = [("nothing", nothing, {}, {}), *kills(bench, plain, moments)]
         table += [*full_disks(bench, disks), *short_times(plain)]
-        for name, mishap, options in table:
+        for name, mishap, options, settings in table:
             if name.startswith(tuple(arguments.only)):
-                rows.append(verdict(bench.run(mishap, options), plain, name))
+                rows.append(verdict(bench.run(mishap, options, settings), plain, name))
                 print(json.dumps(rows[-1]), flush=True)
     missed = [row["what"] for row in rows if not row["well"]]
     figures = {"undisturbed_s": plain["seconds"], "not_mounted": sorted({*places} - {*disks})}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +175,25 @@ def _codes(spec: ScreenSpec) -> tuple[dict[str, AbstractCode], list[Problem]]:
             problems.append(Problem(f"codes.{role}", repr(label or "nothing"), reason, remedy))
             continue
         problems += _code_problems(role, codes[role])
+    if label_role in codes:
+        problems += _calculator_problems(spec, codes[label_role])
     return codes, problems
+
+
+def _calculator_problems(spec: ScreenSpec, code: AbstractCode) -> Iterator[Problem]:
+    """Look for a teacher's package, where haml-engine is this environment's own; of another's nothing is known here."""
+    from aiida_haml.spec import Problem
+    from aiida_haml.workchains.protocols import level_of_theory
+
+    calculator = level_of_theory(spec.level_name, spec.theory)["theory"].get("calculator")
+    program = Path(getattr(code, "filepath_executable", ""))
+    if calculator is None or program.parent != Path(sys.executable).parent:
+        return
+    package = calculator.partition(":")[0].partition(".")[0]
+    if importlib.util.find_spec(package) is None:
+        extra = "; chgnet comes with the extra 'teachers': pip install 'aiida-haml[teachers]'" * (package == "chgnet")
+        reason = f"asks for {calculator}, and the package {package} is not installed beside {program}"
+        yield Problem("level_of_theory", f"'{spec.level_name}'", reason, f"Install {package} there{extra}.")
 
 
 def _code_problems(role: str, code: AbstractCode) -> Iterator[Problem]:

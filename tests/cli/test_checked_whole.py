@@ -157,6 +157,14 @@ def test_all_that_is_wrong_is_told_at_once(submit):
     assert "3 problems" in output
 
 
+def test_a_teacher_whose_package_is_not_there_is_refused(submit, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, output = submit(SOLID + "level_of_theory: chgnet\n")
+    assert code == 1
+    assert "level_of_theory: 'chgnet' asks for chgnet.model.dynamics:CHGNetCalculator" in output
+    assert "pip install 'aiida-haml[teachers]'" in output
+
+
 def test_more_at_a_time_than_the_daemon_has_slots_is_refused(submit):
     from aiida.manage.configuration import get_config
 

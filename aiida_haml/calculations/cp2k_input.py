@@ -10,13 +10,12 @@ from aiida_cp2k.utils import merge_dict
 from ase import units
 from ase.data import ground_state_magnetic_moments
 
+from aiida_haml.calculations.base import USABLE_WALL_TIME
 from aiida_haml.calculations.molecular_dynamics import relaxes_cell
 from aiida_haml.frames import Frames, maxwell_boltzmann
 
 #: Angstrom / fs in CP2K's unit of velocity, bohr per atomic unit of time.
 VELOCITY_TO_CP2K = (units.AUT / units.fs) / units.Bohr
-#: Share of the wall time after which CP2K is told to stop by itself, with its files whole.
-USABLE_WALL_TIME = 0.9
 #: Names of the files that single points are read from, and of the parent's wave function.
 SERIES, SERIES_CELLS, PARENT_WAVE_FUNCTION = "series.xyz", "series.cell", "parent-RESTART.wfn"
 #: Moduli of the two halves of CP2K's random number generator (L'Ecuyer 2002, 10.1287/opre.50.6.1073.358).

@@ -104,3 +104,17 @@ def test_a_pipe_that_closes_is_no_failure(tmp_path):
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert "Error" not in done.stderr
+
+
+def test_a_repository_that_may_only_be_read_is_named_with_the_reason(aiida_profile_clean, monkeypatch, tmp_path):
+    from aiida.repository.backend.disk_object_store import DiskObjectStoreRepositoryBackend
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "container/packs.idx")
+
+    monkeypatch.setattr(DiskObjectStoreRepositoryBackend, "_put_object_from_filelike", refuse)
+    cell = tmp_path / "cell.xyz"
+    cell.write_text('1\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 pbc="T T T"\nLi 0 0 0\n')
+    output = run("frames", "import", cell, code=1)
+    assert output.splitlines()[-1] == "Error: container/packs.idx: Permission denied."
+    assert "Traceback" not in output

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: Characters of a value that a message shows: what is longer is a whole table, and its beginning says which.
+_MOST_SHOWN = 160
+
 
 class StructureError(ValueError):
     """A structure, or the wish for one, that is refused.
@@ -19,7 +22,7 @@ class StructureError(ValueError):
     """
 
     def __init__(self, field: str, value: object, problem: str, remedy: str) -> None:
-        super().__init__(f"{field}: {value!r} {problem}. {remedy}")
+        super().__init__(f"{field}: {in_short(value)} {problem}. {remedy}")
         self.field = field
         self.value = value
         self.problem = problem
@@ -27,3 +30,9 @@ class StructureError(ValueError):
 
     def __reduce__(self) -> tuple[type[StructureError], tuple[str, object, str, str]]:
         return type(self), (self.field, self.value, self.problem, self.remedy)
+
+
+def in_short(value: object) -> str:
+    """Return a value as Python writes it, cut where it would fill a screen."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -5,7 +5,7 @@
 For each CIF: whether its own cell holds whole, neutral atoms; if not, how much larger a cell would (up to ``LARGEST``
 times is counted as usable in a supercell); if not, what rounding makes of it and how far the composition is off; or the
 reason of the refusal. Whatever is usable is ordered too, and its composition counted against what was promised. Exits 1
-if a file ends in anything but a refusal in words, or a composition was changed without being told.
+if a file ends in anything but a refusal for one of the known reasons, or a composition was changed without being told.
 """
 
 from __future__ import annotations
@@ -116,11 +116,11 @@ def main() -> int:
     for reason, n in Counter(one["reason"] for one in found.values() if one["kind"] == "refused").most_common():
         print(f"    {reason:28} {n:5}")
     for name, one in found.items():
-        if one["kind"] == "crash":
+        if one["kind"] == "crash" or one.get("reason") == "other":
             print(f"! {name}: {one['told']}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
-    return int(kinds["crash"] > 0)
+    return int(any(one["kind"] == "crash" or one.get("reason") == "other" for one in found.values()))
 
 
 if __name__ == "__main__":

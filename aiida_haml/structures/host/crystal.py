@@ -108,6 +108,8 @@ class Crystal(Settings):
 
     def _refuse_overlaps(self) -> None:
         full = [site for site in self.sites if sum(site.occupancy.values()) > 1 - SHARE_TOLERANCE]
+        if not full:
+            return
         symbols = [next(iter(site.occupancy)) for site in full]
         atoms = Atoms(symbols, scaled_positions=[site.scaled for site in full], cell=np.array(self.cell), pbc=True)
         radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in symbols])

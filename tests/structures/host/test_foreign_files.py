@@ -17,6 +17,7 @@ from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.files import read_cell
 from aiida_haml.structures.host import order, parent, read_crystal, site_counts
+from aiida_haml.structures.host.crystal import Crystal
 from aiida_haml.structures.host.rounding import rounded
 
 FILES = Path(__file__).parents[2] / "data" / "crystals"
@@ -185,6 +186,22 @@ def test_a_share_that_needs_a_large_cell_is_offered_rounding_too():
     assert totals(site_counts(atoms)) == {"Li": 24, "P": 4, "S": 20, "Br": 4}
     cell, _ = order(atoms, site_counts(atoms))
     assert all(finding.passed is not False for finding in examine(cell))
+
+
+def test_a_crystal_none_of_whose_sites_is_full_is_read():
+    cell = np.diag([4.35] * 3).tolist()
+    sites = [
+        {"label": "4a", "occupancy": {"Li": 0.75}, "scaled": (0, 0, 0)},
+        {"label": "4c", "occupancy": {"Cl": 0.75}, "scaled": (0.5, 0.5, 0.5)},
+    ]
+    assert [site.occupancy for site in Crystal(cell=cell, sites=sites).sites] == [{"Li": 0.75}, {"Cl": 0.75}]
+
+
+def test_a_message_shows_the_beginning_of_what_would_fill_a_screen():
+    told = str(StructureError("sites", list(range(1000)), "is no cell", "Give another one."))
+    assert told.startswith("sites: [0, 1, 2")
+    assert told.endswith("... is no cell. Give another one.")
+    assert len(told) < 250
 
 
 def test_a_supercell_rounds_less():

@@ -15,7 +15,8 @@ mkdir -p "$AIIDA_PATH"
 end_leftovers() {
   local pid
   for pid in $(pgrep -f 'verdi.* daemon (worker|broker|start-circus)|from circus import stats' || true); do
-    if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxF -e "AIIDA_PATH=$AIIDA_PATH" -e "AIIDA_PATH=$AIIDA_PATH/.aiida"; then
+    # Another user's is not ours to read, nor to end.
+    if { tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null | grep -qxF -e "AIIDA_PATH=$AIIDA_PATH" -e "AIIDA_PATH=$AIIDA_PATH/.aiida"; then
       kill "$pid" 2>/dev/null || true
     fi
   done

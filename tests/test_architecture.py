@@ -117,3 +117,15 @@ def test_pure_parts_import_without_aiida():
     block = "import sys; sys.modules['aiida'] = None; import importlib; "
     code = block + f"[importlib.import_module(n) for n in {names}]"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_benchmarks_find_the_tests_of_this_tree():
+    """They are run as scripts, and some package of others installs one that is called ``tests`` too."""
+    scripts = [path for path in (Path(__file__).parent / "benchmarks").rglob("*.py") if not path.name.startswith("_")]
+    lost = [
+        path.name
+        for path in scripts
+        if "\nfrom tests." in (text := path.read_text())
+        and "sys.path.insert(0, str(Path(__file__).parents[" not in text.partition("\nfrom tests.")[0]
+    ]
+    assert not lost

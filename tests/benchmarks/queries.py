@@ -17,7 +17,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from _bulk import COMPONENT, LEVEL, THEORY, Bulk
 from _workplace import bare_profile

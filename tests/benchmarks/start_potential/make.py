@@ -23,6 +23,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np

@@ -29,7 +29,7 @@ demo: cp2k venv
 	PATH="$(abspath $(BIN)):$$PATH" examples/demo.sh
 
 test: cp2k chromium venv
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --durations=25
 
 test-services: services venv
 	$(ROOT)$(BIN)/python -m tests.services

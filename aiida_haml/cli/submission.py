@@ -129,7 +129,9 @@ def _settings(spec: ScreenSpec, codes: dict[str, Any]) -> tuple[dict[str, Any], 
         problems += consistency_problems(spec, settings, bases())
         screen_settings(spec)
     except ValueError as error:
-        problems = [Problem("overrides", "a setting", f"is refused: {error}", "See the protocol's file for the keys.")]
+        reason, _, hint = str(error).partition("; ")
+        remedy = hint[:1].upper() + hint[1:] or "See the protocol's file for the keys."
+        problems = [Problem("overrides", "a setting", f"is refused: {reason}", remedy)]
     return settings, problems
 
 

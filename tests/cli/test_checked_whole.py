@@ -104,7 +104,7 @@ REFUSED = {
     # A limit follows the temperature, so that none can be set below it.
     "limit below the temperature": (
         SOLID + "temperature_K: 4999\noverrides: {watch: {max_temperature_K: 300}}\n",
-        ["`watch.max_temperature_K` is not a setting", "did you mean 'temperature_sigmas'?"],
+        ["`watch.max_temperature_K` is not a setting", "Did you mean 'temperature_sigmas'?"],
     ),
     # -- text
     "nested without end": (SOLID + "weights: " + "[" * 3000 + "]" * 3000 + "\n", ["nested too deeply"]),

@@ -59,6 +59,16 @@ def test_slices_of_packed_objects(aiida_profile, images):
     np.testing.assert_array_equal(node.read(slice(3, 5)).positions, node.frames.positions[3:5])
 
 
+def test_arrays_of_equal_content_are_one_object_of_the_repository_and_both_are_read(aiida_profile, images):
+    frames = replace(Frames.from_ase(images), velocities=np.zeros((7, 32, 3)), forces=np.zeros((7, 32, 3)))
+    node = FramesData(frames, kind="burst").store()
+    keys = {name: node.base.repository.get_object(f"{name}.npy").key for name in ("velocities", "forces")}
+    assert keys["velocities"] == keys["forces"]
+    read = node.read(slice(2, 5))
+    assert read.forces.shape == read.velocities.shape == (3, 32, 3)
+    np.testing.assert_array_equal(read.positions, frames.positions[2:5])
+
+
 def test_same_content_same_hash(aiida_profile, images):
     first, second = (FramesData.from_ase(images, kind="burst", level_of_theory="a").store() for _ in range(2))
     assert first.base.caching.get_hash() == second.base.caching.get_hash()

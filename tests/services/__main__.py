@@ -201,7 +201,7 @@ class Shared:
         read = []
         for writer, reader in ((self.second, self.first), (self.first, self.second)):
             told = writer.haml(self.name, "frames", "import", str(frames))
-            pk = told[told.index("<") + 1 : told.index(">")]
+            pk = told.partition(" are node ")[2].partition(":")[0]
             there = str(reader.home / f"{pk}.xyz")
             read.append(reader.tries(HAML, "-p", self.name, "frames", "export", pk, there))
         mine = self.first.haml(self.name, "screen", "list", "--name", "shared").splitlines()

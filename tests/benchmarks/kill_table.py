@@ -42,7 +42,7 @@ from _workplace import daemon_stopped, shifts, workplace
 SHORT = {"label": 1, "learn": 4}
 MOMENTS = 5
 #: Wall time of a long stretch as a multiple of what a short one takes, which is the start of LAMMPS.
-LONGER = 1.6
+LONGER = 2.5
 #: A run whose one long stretch takes as long as LAMMPS takes to start, so that a wall time can end between the two.
 LONG = {
     **SETTINGS,
@@ -116,9 +116,9 @@ def fill_disk(bench: Bench, path: Path, node: Any) -> bool:
 def short_times(plain: Run) -> Iterator[Row]:
     """Yield a kind of job whose wall time is too short; nothing helps where it is shorter than the start of LAMMPS."""
     for kind, seconds in SHORT.items():
-        yield f"wall time of {seconds} s: {kind}", nothing, {kind: {"max_wallclock_seconds": seconds}}, {}
+        yield f"wall time, {kind}: {seconds} s", nothing, {kind: {"max_wallclock_seconds": seconds}}, {}
     seconds = math.ceil(LONGER * plain["lasts"]["LAMMPS"])
-    yield f"wall time of {seconds} s: md", nothing, {"md": {"max_wallclock_seconds": seconds}}, LONG
+    yield f"wall time, md: {seconds} s", nothing, {"md": {"max_wallclock_seconds": seconds}}, LONG
 
 
 def undisturbed(bench: Bench) -> Run:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from aiida_haml.spec import Problem, ScreenSpec
 
 
-#: Processes of one candidate that live at the same time (preparing, its labels, their job), and those above all.
-_N_OF_A_CANDIDATE, _N_ABOVE = 3, 4
+#: Processes that live at the same time: of a job in flight (preparing, its labels, their job); of a candidate, however
+#: many may be in flight (two labels with their jobs); and above all.
+_N_OF_A_JOB, _N_OF_A_CANDIDATE, _N_ABOVE = 3, 4, 4
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ def refuse_starvation(spec: ScreenSpec) -> None:
         daemon.get_number_of_workers() if daemon.is_daemon_running else get_config_option("daemon.default_workers")
     )
     of_each = get_config_option("daemon.worker_process_slots")
-    needed = _N_OF_A_CANDIDATE * spec.max_in_flight + _N_ABOVE
+    needed = min(_N_OF_A_JOB * spec.max_in_flight, _N_OF_A_CANDIDATE * len(spec.candidates())) + _N_ABOVE
     if needed > n_workers * of_each:
-        most = (n_workers * of_each - _N_ABOVE) // _N_OF_A_CANDIDATE
+        most = (n_workers * of_each - _N_ABOVE) // _N_OF_A_JOB
         raise Refusal(
-            f"max_in_flight: {spec.max_in_flight} candidates at a time are up to {needed} processes, but the daemon of "
+            f"max_in_flight: {spec.max_in_flight} at a time are up to {needed} processes here, but the daemon of "
             f"profile '{name}' has {n_workers * of_each} slots ({n_workers} x {of_each}): all would wait for ever. "
             f"Write {most} at most, start more workers with 'verdi -p {name} daemon incr', or raise the slots with "
             f"'verdi config set daemon.worker_process_slots {-(-needed // n_workers)}' and restart the daemon."
@@ -193,7 +194,7 @@ def _calculator_problems(spec: ScreenSpec, code: AbstractCode) -> Iterator[Probl
         return
     package = calculator.partition(":")[0].partition(".")[0]
     if importlib.util.find_spec(package) is None:
-        extra = "; chgnet comes with the extra 'teachers': pip install 'aiida-haml[teachers]'" * (package == "chgnet")
+        extra = ": pip install 'aiida-haml[teachers]'" if package == "chgnet" else ""
         reason = f"asks for {calculator}, and the package {package} is not installed beside {program}"
         yield Problem("level_of_theory", f"'{spec.level_name}'", reason, f"Install {package} there{extra}.")
 

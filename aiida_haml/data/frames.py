@@ -178,8 +178,7 @@ class FramesData(orm.ArrayData):
         index : int or slice
             Slices are read as one contiguous block of the file and then strided.
         more : collection of str, optional
-            What is wanted beside atoms, positions and cells, such as ``forces``; all there is by default. Each is a
-            file, and opening one takes milliseconds.
+            What is wanted beside atoms, positions and cells, such as ``forces``; all there is by default.
 
         Raises
         ------

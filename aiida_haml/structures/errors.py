@@ -22,7 +22,7 @@ class StructureError(ValueError):
     """
 
     def __init__(self, field: str, value: object, problem: str, remedy: str) -> None:
-        super().__init__(f"{field}: {in_short(value)} {problem}. {remedy}")
+        super().__init__(f"{field}: {_in_short(value)} {problem}. {remedy}")
         self.field = field
         self.value = value
         self.problem = problem
@@ -32,7 +32,7 @@ class StructureError(ValueError):
         return type(self), (self.field, self.value, self.problem, self.remedy)
 
 
-def in_short(value: object) -> str:
+def _in_short(value: object) -> str:
     """Return a value as Python writes it, cut where it would fill a screen."""
     text = repr(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -38,7 +38,7 @@ from _mishaps import ENGINES, WORKER, full, kill_all, kill_engine, processes, sm
 from _repeated import SETTINGS, Bench, Run
 from _workplace import daemon_stopped, shifts, workplace
 
-#: Wall times (s) that are too short for a kind of job; a stretch is let go on until its last steps.
+#: Wall times (s) that are too short for a kind of job; that of a stretch follows from the start of LAMMPS.
 SHORT = {"label": 1, "learn": 4}
 MOMENTS = 5
 #: Wall time of a long stretch as a multiple of what a short one takes, which is the start of LAMMPS.

@@ -170,11 +170,14 @@ def test_more_at_a_time_than_the_daemon_has_slots_is_refused(submit):
 
     get_config().set_option("daemon.worker_process_slots", 10)
     try:
-        code, output = submit(SOLID + "level_of_theory: teacher\nmax_in_flight: 3\n")
+        many = SOLID.replace("[pristine]", "[pristine]\nseeds: [1, 2, 3]")
+        code, output = submit(many + "level_of_theory: teacher\nmax_in_flight: 3\n")
         assert code == 1
         assert "max_in_flight: 3" in output
         assert "Write 2 at most" in output
         assert "'verdi config set daemon.worker_process_slots 13'" in output
-        assert submit(SOLID + "level_of_theory: teacher\nmax_in_flight: 2\n")[0] == 0
+        assert submit(many + "level_of_theory: teacher\nmax_in_flight: 2\n")[0] == 0
+        # One candidate never has more than its own jobs at a time.
+        assert submit(SOLID + "level_of_theory: teacher\nmax_in_flight: 100\n")[0] == 0
     finally:
         get_config().unset_option("daemon.worker_process_slots")

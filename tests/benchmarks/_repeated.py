@@ -174,7 +174,9 @@ def _is_whole(node: Any) -> bool:
     if not times:
         return False
     joined = np.concatenate([times[0], *(t[1:] for t in times[1:])])
-    wanted = np.arange(node.inputs.settings["hybrid"]["simulated_fs"] + 1)
+    settings = node.inputs.settings.get_dict()
+    step = settings["dynamics"]["timestep_fs"]
+    wanted = step * np.arange(round(settings["hybrid"]["simulated_fs"] / step) + 1)
     return len(joined) == len(wanted) and np.allclose(joined, wanted)
 
 

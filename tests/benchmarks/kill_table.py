@@ -38,16 +38,17 @@ from _mishaps import ENGINES, WORKER, full, kill_all, kill_engine, processes, sm
 from _repeated import SETTINGS, Bench, Run
 from _workplace import daemon_stopped, shifts, workplace
 
-#: Wall times (s) that are too short for a kind of job; that of a stretch follows from the start of LAMMPS.
+#: Wall times (s) that are too short for a kind of job; that of a stretch follows from what one took.
 SHORT = {"label": 1, "learn": 4}
 MOMENTS = 5
-#: Wall time of a long stretch as a multiple of what a short one takes, which is the start of LAMMPS.
-LONGER = 2.5
-#: A run whose one long stretch takes as long as LAMMPS takes to start, so that a wall time can end between the two.
+#: A run whose one stretch takes longer than LAMMPS takes to start, so that a wall time can end it halfway: as many
+#: femtoseconds as the others, in many short steps, and no watch that ends it first for what so small a potential does.
 LONG = {
     **SETTINGS,
-    "hybrid": {"simulated_fs": 850.0},
-    "rounds": {**SETTINGS["rounds"], "n_stretch_first": 800, "max_stretch": 800},
+    "dynamics": {"timestep_fs": 0.025},
+    "hybrid": {"simulated_fs": 40.75},
+    "watch": {"heating": 4.0, "kinetic_energy_kT": 200.0, "max_drift": 1.0, "max_pressure_GPa": 100.0},
+    "rounds": {**SETTINGS["rounds"], "n_stretch_first": 1600, "max_stretch": 1600},
 }
 #: What a row is called, what happens during its run, the scheduler options of its jobs, and settings of its own.
 Row = tuple[str, Callable[[Any], bool], dict[str, Any], dict[str, Any]]
@@ -113,25 +114,32 @@ def fill_disk(bench: Bench, path: Path, node: Any) -> bool:
     return happened
 
 
-def short_times(plain: Run) -> Iterator[Row]:
+def short_times(bench: Bench, plain: Run) -> Iterator[Row]:
     """Yield a kind of job whose wall time is too short; nothing helps where it is shorter than the start of LAMMPS."""
+    from aiida_haml.calculations.base import USABLE_WALL_TIME
+
     for kind, seconds in SHORT.items():
         yield f"wall time, {kind}: {seconds} s", nothing, {kind: {"max_wallclock_seconds": seconds}}, {}
-    seconds = math.ceil(LONGER * plain["lasts"]["LAMMPS"])
+    # Measured when it is needed: the same stretch takes another time an hour later, where others use the machine.
+    halfway = (plain["lasts"]["LAMMPS"] + undisturbed(bench, LONG)["longest"]["LAMMPS"]) / 2
+    seconds = math.ceil(halfway / USABLE_WALL_TIME)
     yield f"wall time, md: {seconds} s", nothing, {"md": {"max_wallclock_seconds": seconds}}, LONG
 
 
-def undisturbed(bench: Bench) -> Run:
+def undisturbed(bench: Bench, settings: dict[str, Any] | None = None) -> Run:
     """Run without a disturbance, and note how many engines of each kind there were and how long they took."""
-    told = bench.run(nothing, {})
+    told = bench.run(nothing, {}, settings)
     found: dict[str, list[float]] = {kind: [] for kind in ENGINES}
     for script in shifts(bench.stamps):
         text = (Path(script.folder) / "_aiidasubmit.sh").read_text()
         for kind, words in ENGINES.items():
             if all(f"{word}'" in text for word in words) and script.end is not None:
                 found[kind].append(script.end - script.start)
-    lasts = {kind: float(np.median(times)) for kind, times in found.items()}
-    return told | {"starts": {kind: len(times) for kind, times in found.items()}, "lasts": lasts}
+    return told | {
+        "starts": {kind: len(times) for kind, times in found.items()},
+        "lasts": {kind: float(np.median(times)) for kind, times in found.items()},
+        "longest": {kind: max(times, default=0.0) for kind, times in found.items()},
+    }
 
 
 def verdict(row: Run, plain: Run, name: str) -> Run:
@@ -161,9 +169,8 @@ def main(argv: list[str] | None = None) -> int:
         bench.label_atoms()
         plain = undisturbed(bench)
         moments = 1 if arguments.quick else MOMENTS
-        table = [("nothing", nothing, {}, {}), *kills(bench, plain, moments)]
-        table += [*full_disks(bench, disks), *short_times(plain)]
-        for name, mishap, options, settings in table:
+        table = [("nothing", nothing, {}, {}), *kills(bench, plain, moments), *full_disks(bench, disks)]
+        for name, mishap, options, settings in itertools.chain(table, short_times(bench, plain)):
             if name.startswith(tuple(arguments.only)):
                 rows.append(verdict(bench.run(mishap, options, settings), plain, name))
                 print(json.dumps(rows[-1]), flush=True)

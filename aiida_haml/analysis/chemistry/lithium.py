@@ -156,10 +156,8 @@ def diffusivity(step_fs: float, moved: NDArray[np.floating]) -> Diffusivity:
     if moved.shape[1] == 0:
         return _because(undetermined, "no such lithium")
     if len(used) < FEWEST_LAGS:
-        needed = 2 * BLOCKS * (SHORTEST_LAG_FS + FEWEST_LAGS * step_fs)
-        return _because(
-            undetermined, f"simulated {len(moved) * step_fs:.0f} fs; a fit needs some {needed:.0f} fs at this step"
-        )
+        simulated, needed = (len(moved) - 1) * step_fs, 2 * BLOCKS * (SHORTEST_LAG_FS + FEWEST_LAGS * step_fs)
+        return _because(undetermined, f"simulated {simulated:.0f} fs; a fit needs some {needed:.0f} fs at this step")
     blocks = [mean_squared_displacement(moved[k * length : (k + 1) * length])[used] for k in range(BLOCKS)]
     mean = np.mean(blocks, axis=0)
     if mean[-1] < LEAST_MSD_A2:

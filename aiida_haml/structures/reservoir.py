@@ -104,19 +104,6 @@ def lithium_needed(counts: Mapping[str, float], charges: Mapping[str, int] = FOR
     return sum(n * (charges[e] + RICHEST.get(e, 0.0)) for e, n in counts.items() if charges[e] > 0 and e != MOBILE)
 
 
-def reaction_in_words(counts: Mapping[str, float], units: int, charges: Mapping[str, int] = FORMAL_CHARGES) -> str:
-    """Return the products of ``units`` formula units reacted to the end: "8 Li -> 5 Li2S + Li3P + LiCl" for each."""
-    products = []
-    for element, n in counts.items():
-        if element == MOBILE:
-            continue
-        share = RICHEST.get(element, 0.0) if charges[element] > 0 else -charges[element]
-        lithium = f"Li{'' if share == 1 else f'{share:.4g}'}" if share else ""
-        amount = n / units
-        products.append(f"{'' if amount == 1 else f'{amount:.4g} '}{lithium}{element}")
-    return f"{lithium_needed(counts, charges) / units:.4g} Li -> {' + '.join(products)}"
-
-
 def reservoir_of(electrolyte: Atoms, n_metal: int, thickness: float) -> Reservoir:
     """Return the reservoir of an electrolyte beside ``n_metal`` atoms of metal, ``thickness`` in Angstrom."""
     counts = Counter(electrolyte.get_chemical_symbols())

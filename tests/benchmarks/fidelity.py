@@ -122,7 +122,15 @@ def direct(name: str, seed: int, ps: float, device: str = "cpu") -> Run:
     return {"positions": positions, "temperatures": temperatures, "energies": energies, "told": told}
 
 
-def haml(name: str, seed: int, ps: float, champion: Path | None = None, foundation: str | None = None) -> Run:
+def haml(
+    name: str,
+    seed: int,
+    ps: float,
+    champion: Path | None = None,
+    foundation: str | None = None,
+    level: str = "chgnet",
+    role: str = "engine",
+) -> Run:
     """Run in rounds, under provenance; keep the last champion's models and the last frame in a folder, if wanted.
 
     With a foundation of ``start`` the first training begins with the package's start potential, of another level.
@@ -130,23 +138,22 @@ def haml(name: str, seed: int, ps: float, champion: Path | None = None, foundati
     from _workplace import wait_for, workplace
 
     with workplace():
-        from aiida import orm
         from aiida.engine import submit
 
+        from aiida_haml.codes import find_code
         from aiida_haml.data.frames import FramesData
         from aiida_haml.queries import audit, cost
         from aiida_haml.starts import foundation_from
         from aiida_haml.workchains.hybrid import HybridWorkChain
 
-        codes = {role: orm.load_code(f"haml-{code}@localhost")
-                 for role, code in (("label", "engine"), ("engine", "engine"), ("lammps", "lammps"))}  # fmt: skip
+        codes = {"label": find_code(role, None), **{name: find_code(name, None) for name in ("engine", "lammps")}}
         overrides = {
             "dynamics": {"thermostat_time_fs": RELAXATION_FS, "save_every": 5},
             "equilibration": {"relax_steps": 0, "warm_up_steps": 0},
             "hybrid": {"simulated_fs": 1000.0 * ps},
         }
         builder = HybridWorkChain.get_builder_from_protocol(
-            FramesData(start(name, seed), kind="structure"), codes, "chgnet", "fast", overrides, TEMPERATURE, seed
+            FramesData(start(name, seed), kind="structure"), codes, level, "fast", overrides, TEMPERATURE, seed
         )
         if foundation is not None:
             builder.foundation = foundation_from(foundation)["foundation"]
@@ -297,14 +304,15 @@ def compare(figure: Path | None) -> int:
         if not runs["haml"] or not runs["direct"]:
             missed.append(f"{name}: {len(runs['direct'])} direct and {len(runs['haml'])} HAML runs are stored")
             continue
-        figures[name], told = _compared(name, runs)
+        figures[name], told = compared(name, runs)
         missed += told
         if figure is not None:
             draw(name, runs, figure.with_name(f"{figure.stem}_{name}{figure.suffix}"))
     return finish(figures, missed)
 
 
-def _compared(name: str, runs: dict[str, dict[str, Run]]) -> tuple[dict[str, Any], list[str]]:
+def compared(name: str, runs: dict[str, dict[str, Run]]) -> tuple[dict[str, Any], list[str]]:
+    """Return how far each hybrid run of a cell is from the nearest direct one, and the aims that were missed."""
     direct_runs = list(runs["direct"].values())
     between = [distances(a, b) for a, b in combinations(direct_runs, 2)]
     scatter = {key: max(d[key] for d in between) for key in between[0]} if between else {}

@@ -15,7 +15,7 @@ from aiida_haml.structures.findings import Finding, require
 from aiida_haml.structures.geometry import cell_heights, count_intact_tetrahedra, widest_void
 from aiida_haml.structures.interface import SolidInterface, build_interface
 from aiida_haml.structures.interface.build import check_side_density, check_strain
-from aiida_haml.structures.reservoir import lithium_needed, reaction_in_words
+from aiida_haml.structures.reservoir import lithium_needed
 
 
 def broken():
@@ -145,19 +145,18 @@ def test_a_vacuum_is_left_out_of_the_packing():
 
 
 @pytest.mark.parametrize(
-    ("counts", "needed", "words"),
+    ("counts", "needed"),
     [
-        ({"Li": 6, "P": 1, "S": 5, "Cl": 1}, 8, "8 Li -> Li3P + 5 Li2S + LiCl"),
-        ({"Li": 6, "P": 1, "S": 4, "O": 1, "F": 1}, 8, "8 Li -> Li3P + 4 Li2S + Li2O + LiF"),
-        ({"Li": 3, "P": 1, "S": 4}, 8, "8 Li -> Li3P + 4 Li2S"),
-        ({"Li": 10, "Ge": 1, "P": 2, "S": 12}, 2 * 8 + 8.25, "24.25 Li -> Li4.25Ge + 2 Li3P + 12 Li2S"),
-        ({"Li": 3, "Y": 1, "Cl": 6}, 3, "3 Li -> Y + 6 LiCl"),
-        ({"Li": 1, "Cl": 1}, 0, "0 Li -> LiCl"),
+        ({"Li": 6, "P": 1, "S": 5, "Cl": 1}, 8),
+        ({"Li": 6, "P": 1, "S": 4, "O": 1, "F": 1}, 8),
+        ({"Li": 3, "P": 1, "S": 4}, 8),
+        ({"Li": 10, "Ge": 1, "P": 2, "S": 12}, 2 * 8 + 8.25),
+        ({"Li": 3, "Y": 1, "Cl": 6}, 3),
+        ({"Li": 1, "Cl": 1}, 0),
     ],
 )
-def test_lithium_that_a_compound_can_take_up(counts, needed, words):
+def test_lithium_that_a_compound_can_take_up(counts, needed):
     assert lithium_needed(counts) == needed
-    assert reaction_in_words(counts, 1) == words
 
 
 def test_a_dry_cell_and_a_thin_metal_are_told_apart():

@@ -84,7 +84,7 @@ def inventory(
         "ladder": _ladder(states, side, symbols, elements, len(built.faces)),
         "layer_phases": _phases(states, side, phases, n_phases, built),
         "thickness": _thickness(heights, period, middle, lost, states, built),
-        "phosphide_connected": _connected(frames, heights, states, side, built),
+        "phosphide_connected": _connected(frames, states, side, built),
         "atom_face": side,
     }
     return found | _profiles(heights, seam, states, symbols, elements, built)
@@ -186,9 +186,7 @@ def _thickness(
     return np.maximum(found, 0.0)
 
 
-def _connected(
-    frames: Frames, heights: FloatArray, states: StateArray, side: NDArray[np.int64], built: BuiltCell
-) -> FloatArray:
+def _connected(frames: Frames, states: StateArray, side: NDArray[np.int64], built: BuiltCell) -> FloatArray:
     found = np.full((len(states), len(built.faces)), np.nan)
     bare = (frames.numbers == PHOSPHORUS) & ((states == INTERMEDIATE) | (states == PRODUCT))
     ends = (states == METAL).any(axis=1) & ((states == HOST) & (frames.numbers == PHOSPHORUS)).any(axis=1)

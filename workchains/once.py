@@ -6,14 +6,18 @@ from typing import Any
 
 from aiida import orm
 from aiida.common.links import LinkType
-from aiida.engine import WorkChain
+from aiida.engine import ProcessState, WorkChain
+
+#: What the node of a process says of itself whose worker died before it had saved it.
+NEVER_BEGAN = "Its worker died before it began; nothing was run."
 
 
 class OnceWorkChain(WorkChain):
     """Start every child once, by the name that its link has.
 
     AiiDA saves a WorkChain at the end of a step. If its worker dies before, the step is run again, and the children
-    that it had started run as well: two jobs where one was wanted.
+    that it had started run as well: two jobs where one was wanted. A child whose worker died between the storing of its
+    node and its first checkpoint is one that nobody can run: waiting for it would never end.
     """
 
     def submit(self, process: Any, inputs: dict[str, Any] | None = None, **kwargs: Any) -> orm.ProcessNode:
@@ -27,11 +31,30 @@ class OnceWorkChain(WorkChain):
         )
         return started
 
+    def on_terminated(self) -> None:
+        """Give an end to what a worker left in the middle: no archive takes a process without one."""
+        super().on_terminated()
+        if not self.runner.is_daemon_runner:  # children of this very process have no checkpoint and are alive
+            return
+        unsealed = orm.QueryBuilder().append(orm.Node, filters={"id": self.node.pk}, tag="this")
+        unsealed.append(orm.ProcessNode, with_incoming="this", filters={"attributes": {"!has_key": "sealed"}})
+        for child in unsealed.all(flat=True):
+            _ended_if_dead(child)
+
     def _orphan(self, label: str) -> orm.ProcessNode | None:
-        """Return the last child of a name, unless it has been waited for."""
+        """Return the last child of a name that somebody can run or has run, unless it has been waited for."""
         calls = (LinkType.CALL_CALC, LinkType.CALL_WORK)
         # The filter is one of SQL, for which an underscore is any letter.
         links = self.node.base.links.get_outgoing(link_type=calls, link_label_filter=label).all()
         waited_for = {child.pk for child in self.ctx.get("children", [])}
         named: list[Any] = [link.node for link in links if link.link_label == label and link.node.pk not in waited_for]
-        return max(named, key=lambda node: node.pk, default=None)
+        return max((node for node in named if not _ended_if_dead(node)), key=lambda node: node.pk, default=None)
+
+
+def _ended_if_dead(node: orm.ProcessNode) -> bool:
+    """Whether a process has no end, and no checkpoint from which it could go on; it is given its end."""
+    if not node.is_terminated and node.checkpoint is None:
+        node.set_process_state(ProcessState.KILLED)
+        node.set_process_status(NEVER_BEGAN)
+        node.seal()
+    return node.process_status == NEVER_BEGAN

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
+from plumpy.base.utils import call_with_super_check
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
@@ -153,11 +154,39 @@ def test_a_step_that_is_run_again_waits_for_the_child_that_it_had_started(burst,
     child = orm.CalcJobNode(computer=cp2k_code.computer, process_type="aiida.calculations:haml.cp2k")
     child.base.links.add_incoming(burst.node, LinkType.CALL_CALC, "iteration_01")
     child.store()
+    child.set_checkpoint("as a worker saves it")
     names = {n: {"call_link_label": f"iteration_{n:02d}"} for n in (1, 2)}
     assert burst.submit(burst.process_class, metadata=names[1]).pk == child.pk
     assert burst.submit(burst.process_class, metadata=names[2]) is fresh
     burst.ctx.children = [child]  # as where the count of iterations begins anew
     assert burst.submit(burst.process_class, metadata=names[1]) is fresh
+
+
+def test_a_child_that_died_before_it_was_saved_is_not_waited_for(burst, cp2k_code, monkeypatch):
+    """Killed between the storing of its node and its first checkpoint, nobody can run it: a screen hung on one."""
+    fresh = object()
+    monkeypatch.setattr(burst.runner, "submit", lambda *_, **__: fresh)
+    child = orm.CalcJobNode(computer=cp2k_code.computer, process_type="aiida.calculations:haml.cp2k")
+    child.base.links.add_incoming(burst.node, LinkType.CALL_CALC, "iteration_01")
+    child.store()
+    name = {"call_link_label": "iteration_01"}
+    for _ in range(2):  # the step may be cut short again, before its successor is stored
+        assert burst.submit(burst.process_class, metadata=name) is fresh
+    assert child.is_killed
+    assert child.is_sealed
+    assert "nothing was run" in child.process_status
+
+
+def test_what_a_worker_left_in_the_middle_has_an_end(burst, monkeypatch):
+    """A function that was cut short is run again, and its first node stays: no archive takes it without an end."""
+    cut = orm.CalcFunctionNode()
+    cut.base.links.add_incoming(burst.node, LinkType.CALL_CALC, "gather")
+    cut.set_process_state("running")
+    cut.store()
+    monkeypatch.setattr(type(burst.runner), "is_daemon_runner", True)
+    call_with_super_check(burst.on_terminated)
+    assert cut.is_killed
+    assert cut.is_sealed
 
 
 def test_memory_is_raised_where_it_was_limited(burst, cp2k_code):

@@ -8,8 +8,8 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import ProcessState, WorkChain
 
-#: What the node of a process says of itself whose worker died before it had saved it.
-NEVER_BEGAN = "Its worker died before it began; nothing was run."
+#: What the node of a process says of itself that its worker left in the middle.
+LEFT_BEHIND = "Its worker died before it was saved: what started it was run again."
 
 
 class OnceWorkChain(WorkChain):
@@ -39,7 +39,8 @@ class OnceWorkChain(WorkChain):
         unsealed = orm.QueryBuilder().append(orm.Node, filters={"id": self.node.pk}, tag="this")
         unsealed.append(orm.ProcessNode, with_incoming="this", filters={"attributes": {"!has_key": "sealed"}})
         for child in unsealed.all(flat=True):
-            _ended_if_dead(child)
+            if child.checkpoint is None:
+                _end(child)
 
     def _orphan(self, label: str) -> orm.ProcessNode | None:
         """Return the last child of a name that somebody can run or has run, unless it has been waited for."""
@@ -48,13 +49,16 @@ class OnceWorkChain(WorkChain):
         links = self.node.base.links.get_outgoing(link_type=calls, link_label_filter=label).all()
         waited_for = {child.pk for child in self.ctx.get("children", [])}
         named: list[Any] = [link.node for link in links if link.link_label == label and link.node.pk not in waited_for]
-        return max((node for node in named if not _ended_if_dead(node)), key=lambda node: node.pk, default=None)
+        for node in named:
+            if not node.is_terminated and node.checkpoint is None:
+                _end(node)
+        living = (node for node in named if node.process_status != LEFT_BEHIND)
+        return max(living, key=lambda node: node.pk, default=None)
 
 
-def _ended_if_dead(node: orm.ProcessNode) -> bool:
-    """Whether a process has no end, and no checkpoint from which it could go on; it is given its end."""
-    if not node.is_terminated and node.checkpoint is None:
+def _end(node: orm.ProcessNode) -> None:
+    """Seal a process from which nobody can go on; one from the cache had its end with its node."""
+    if not node.is_terminated:
         node.set_process_state(ProcessState.KILLED)
-        node.set_process_status(NEVER_BEGAN)
-        node.seal()
-    return node.process_status == NEVER_BEGAN
+        node.set_process_status(LEFT_BEHIND)
+    node.seal()

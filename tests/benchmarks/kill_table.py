@@ -7,6 +7,7 @@ nothing                        the control: a second run gives the same numbers
 label engine, training, LAMMPS SIGKILL of the engine of a job, at five seeded moments; --quick: at one
 worker                         the same of AiiDA's daemon worker
 whole tree                     the same of all that runs for the profile: daemon, broker, jobs
+unsaved                        SIGKILL of the worker when the node of a child is stored, and no checkpoint of it yet
 scratch, repository            that disk is full while a job writes its results, or while they are retrieved
 wall time                      of one kind of job, too short for it; of a stretch: one long enough to be cut in two
 
@@ -26,6 +27,7 @@ import contextlib
 import itertools
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +92,23 @@ def kill_tree(bench: Bench, delay: float, _: Any) -> bool:
     killed = kill_all(processes(bench.folder))
     bench.take_up()
     return killed > 0
+
+
+def unsaved(bench: Bench) -> Iterator[Row]:
+    """Yield which child its worker leaves behind as a node that nobody can run."""
+    for label in ("MdWorkChain", "LammpsMdCalculation"):
+        yield f"unsaved {label}", partial(kill_before_checkpoint, bench, label), {}, {}
+
+
+def kill_before_checkpoint(bench: Bench, label: str, node: Any) -> bool:
+    """Let the next worker die in the gap of milliseconds between the two."""
+    flag, path = bench.folder / f"unsaved-{label}", os.environ["PYTHONPATH"]
+    os.environ |= {"HAML_UNSAVED": f"{label}:{flag}", "PYTHONPATH": f"{Path(__file__).parent / 'unsaved'}:{path}"}
+    bench.take_up()
+    while not flag.exists() and not node.is_terminated:
+        time.sleep(0.1)
+    os.environ["PYTHONPATH"] = path
+    return flag.exists()
 
 
 def full_disks(bench: Bench, disks: dict[str, Path]) -> Iterator[Row]:
@@ -169,7 +188,12 @@ def main(argv: list[str] | None = None) -> int:
         bench.label_atoms()
         plain = undisturbed(bench)
         moments = 1 if arguments.quick else MOMENTS
-        table = [("nothing", nothing, {}, {}), *kills(bench, plain, moments), *full_disks(bench, disks)]
+        table = [
+            ("nothing", nothing, {}, {}),
+            *kills(bench, plain, moments),
+            *unsaved(bench),
+            *full_disks(bench, disks),
+        ]
         for name, mishap, options, settings in itertools.chain(table, short_times(bench, plain)):
             if name.startswith(tuple(arguments.only)):
                 rows.append(verdict(bench.run(mishap, options, settings), plain, name))

@@ -23,7 +23,7 @@ class DescribeCalculation(EngineCalculation):
 
     TASK = "describe"
     OUTPUTS = ("environments", "series")
-    CACHE_VERSION = 7
+    CACHE_VERSION = 8
 
     @classmethod
     def define(cls, spec: Any) -> None:

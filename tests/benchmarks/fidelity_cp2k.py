@@ -5,6 +5,7 @@ The cell is the pristine one of examples/quick_screen.yaml, relaxed by the level
     python tests/benchmarks/fidelity_cp2k.py cell            build it and relax it
     python tests/benchmarks/fidelity_cp2k.py direct SEED     one burst of CP2K: half an hour of one core
     python tests/benchmarks/fidelity_cp2k.py haml SEED       in rounds, from the start potential
+    python tests/benchmarks/fidelity_cp2k.py truth SEED      CP2K's energies of the frames that this run left
     python tests/benchmarks/fidelity_cp2k.py compare [--figure FILE]
 
 Runs leave ``data/fidelity_cp2k_SEED_HOW.npz``, and are compared as those of `fidelity.py` are. Of a single picosecond
@@ -21,8 +22,9 @@ import warnings
 from pathlib import Path
 
 import fidelity
+import numpy as np
 from ase.io import write
-from fidelity import DATA, TEMPERATURE, Run, compared, draw, finish, sampled, start, store, stories
+from fidelity import DATA, DENSE, SPARSE, TEMPERATURE, Run, compared, draw, finish, sampled, start, store, stories
 
 from aiida_haml.frames import Frames
 
@@ -38,7 +40,10 @@ RELAX = {"steps": 40, "max_force": 0.5}
 
 
 def labels(initial: Frames | None, steps: int, seed: int) -> Run:
-    """Run one LabelWorkChain to its end, AIMD or the relaxation of the cell; return its frames and what it took."""
+    """Run one LabelWorkChain to its end, and return its frames and what it took.
+
+    That is AIMD, the relaxation of the cell if there is nothing to begin from, or single points if there are no steps.
+    """
     from _workplace import wait_for, workplace
 
     with workplace():
@@ -53,11 +58,13 @@ def labels(initial: Frames | None, steps: int, seed: int) -> Run:
         frames = FramesData.from_ase(build(CELL)[0]) if initial is None else FramesData(initial, kind="structure")
         overrides = {"dynamics": {"thermostat_time_fs": fidelity.RELAXATION_FS}}
         builder = LabelWorkChain.get_builder_from_protocol(
-            find_code("cp2k", None), frames, LEVEL, "fast", overrides, steps, TEMPERATURE, seed
+            find_code("cp2k", None), frames, LEVEL, "fast", overrides, max(steps, 1), TEMPERATURE, seed
         )
         if initial is None:
             del builder.job.md
             builder.job.relax = orm.Dict(RELAX)
+        if not steps:
+            del builder.job.md
         began = time.perf_counter()
         node = submit(builder)
         wait_for([node])
@@ -83,6 +90,24 @@ def direct(seed: int) -> Run:
     return sampled([run["frames"]]) | {"told": run["told"] | {"labels": steps, "steps": len(run["frames"]) - 1}}
 
 
+def truth(seed: int) -> Run:
+    """Label the frames that a hybrid run left; return the run with their energies."""
+    path = DATA / f"fidelity_{NAME}_{seed}_haml.npz"
+    with np.load(path) as file:
+        run: Run = dict(file)
+    first = start(NAME, seed)
+    frames = Frames(
+        first.numbers, run["positions"].astype(float), np.repeat(first.cells, len(run["positions"]), axis=0), first.pbc
+    )
+    labelled = labels(frames, 0, seed)["frames"]
+    if not np.allclose(labelled.positions, frames.positions, atol=1e-5):
+        raise RuntimeError("the labels are of other frames")
+    run["true_energies"] = labelled.energies
+    np.savez_compressed(path, **run)
+    errors = 1e3 * (run["energies"][:: SPARSE // DENSE] - labelled.energies) / len(first.numbers)
+    return {"told": {"potential_minus_truth_meV_per_atom": np.round(errors, 1).tolist()}}
+
+
 def compare(figure: Path | None) -> int:
     """Compare all stored runs."""
     runs = {how: stories(NAME, how) for how in ("direct", "haml")}
@@ -97,7 +122,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("cell")
-    for how in ("direct", "haml"):
+    for how in ("direct", "haml", "truth"):
         commands.add_parser(how).add_argument("seed", type=int)
     commands.add_parser("compare").add_argument("--figure", type=Path)
     given = parser.parse_args()
@@ -106,6 +131,8 @@ def main() -> int:
         return compare(given.figure)
     if given.command == "cell":
         return finish(cell()["told"], [])
+    if given.command == "truth":
+        return finish(truth(given.seed)["told"], [])
     if given.command == "direct":
         run = direct(given.seed)
     else:

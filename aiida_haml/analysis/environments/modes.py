@@ -31,6 +31,8 @@ TAILS = 8.0
 VARIANCE_FLOOR = 1e-6
 #: Fewest rows that a mode is fitted to.
 FEWEST_ROWS = 4
+#: Densities are raised to no less.
+LEAST_EXPONENT = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,25 +112,54 @@ class Modes:
         densities = [(p, self.log_densities(samples[p])) for p in usable if len(samples[p])]
         if len(densities) < 2:
             return self
-        start = np.median(next(d[:, p] for p, d in densities if p < self.n_phases)) - 3 * len(self.whitening)
-        # All at once, and what does not change with the parameters ahead: this is asked some hundred times.
-        stacked = np.concatenate([d for _, d in densities])
-        highest = stacked.max(axis=1, keepdims=True)
-        below, highest = stacked - highest, highest[:, 0].astype(np.float64)
+        stacked = np.concatenate([d[:, held] for _, d in densities])
         weights = np.concatenate([np.full(len(d), 1 / len(d) / len(densities)) for _, d in densities])
         outside = np.concatenate([np.full(len(d), p == self.n_phases) for p, d in densities])
         own = np.concatenate([d[:, p] if p < self.n_phases else np.zeros(len(d)) for p, d in densities])
-
-        def cost(parameters: FloatArray) -> float:
-            exponent, none = np.exp(min(parameters[0], 0.0)), parameters[1]
-            phases = exponent * highest + np.log(np.exp(np.float32(exponent) * below).sum(axis=1))
-            whole = np.logaddexp(phases, exponent * none)
-            return float(weights @ (whole - exponent * np.where(outside, none, own)))
-
-        best = minimize(cost, [np.log(0.3), start], method="Nelder-Mead").x
-        exponent, none = float(np.exp(min(best[0], 0.0))), float(best[1])
+        typical = float(np.median(next(d[:, p] for p, d in densities if p < self.n_phases))) - 3 * len(self.whitening)
+        exponent, none = _likeliest(stacked, own, outside, weights, typical)
         right = [np.mean(_log_probabilities(d, exponent, none).argmax(axis=1) == p) for p, d in densities]
         return replace(self, exponent=exponent, none_level=none, accuracy=float(np.mean(right)))
+
+
+def _likeliest(
+    densities: Float32Array, own: FloatArray, outside: NDArray[np.bool_], weights: FloatArray, level: float
+) -> tuple[float, float]:
+    """Return the exponent and the level of 'none' of greatest likelihood.
+
+    Parameters
+    ----------
+    densities : (M, P) array
+        Logarithms.
+    own : (M,) array
+        Of them, that of the phase which a sample is of.
+    outside : (M,) array
+        Whether it is of none.
+    weights : (M,) array
+    level : float
+        Where to begin.
+    """
+    highest = densities.max(axis=1, keepdims=True)
+    below, highest = densities - highest, highest[:, 0].astype(np.float64)
+    scale = max(1.0, abs(level))
+
+    def cost(parameters: FloatArray) -> tuple[float, FloatArray]:
+        """Return minus the mean logarithm of the likelihood, convex in (exponent, exponent x level), and its slopes."""
+        exponent, none = parameters[0] / scale, parameters[1]
+        shares = np.exp(np.float32(exponent) * below)
+        total = shares.sum(axis=1)
+        mean = highest + np.einsum("mp,mp->m", shares, below) / total
+        whole = np.logaddexp(exponent * highest + np.log(total), none)
+        share = np.exp(none - whole)
+        value = weights @ (whole - np.where(outside, none, exponent * own))
+        slopes = weights @ np.stack([((1 - share) * mean - own) / scale, share - outside], axis=1)
+        return float(value), slopes
+
+    bounds = [(LEAST_EXPONENT * scale, scale), (None, None)]
+    found = minimize(
+        cost, [0.3 * scale, 0.3 * level], jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": 1e-7}
+    ).x
+    return float(found[0] / scale), float(found[1] / found[0] * scale)
 
 
 def _log_probabilities(densities: Float32Array, exponent: float, none_level: float) -> FloatArray:

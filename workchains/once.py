@@ -7,6 +7,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import ProcessState, WorkChain
+from plumpy import PersistenceError
 
 #: What the node of a process says of itself that its worker left in the middle.
 LEFT_BEHIND = "Its worker died before it was saved: what started it was run again."
@@ -52,8 +53,13 @@ class OnceWorkChain(WorkChain):
         for node in named:
             if not node.is_terminated and node.checkpoint is None:
                 _end(node)
-        living = (node for node in named if node.process_status != LEFT_BEHIND)
-        return max(living, key=lambda node: node.pk, default=None)
+        return max((node for node in named if not _was_left(node)), key=lambda node: node.pk, default=None)
+
+
+def _was_left(node: orm.ProcessNode) -> bool:
+    """Whether nobody could run it: by the end that it has from us, or from a worker that `verdi process repair` told to
+    go on with it."""
+    return node.process_status == LEFT_BEHIND or PersistenceError.__name__ in (node.exception or "")
 
 
 def _end(node: orm.ProcessNode) -> None:

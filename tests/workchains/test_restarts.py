@@ -1,11 +1,14 @@
 """The restart layer: one planted failure a test, and what is done about it."""
 
+import asyncio
 import dataclasses
 
 import numpy as np
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
+from aiida.engine.processes.launcher import ProcessLauncher
+from plumpy import PersistenceError
 from plumpy.base.utils import call_with_super_check
 
 from aiida_haml.data.frames import FramesData
@@ -178,6 +181,25 @@ def test_a_child_that_died_before_it_was_saved_is_not_waited_for(burst, cp2k_cod
     assert child.is_killed
     assert child.is_sealed
     assert "run again" in child.process_status
+
+
+def test_a_child_that_was_told_to_go_on_without_a_checkpoint_is_started_anew(burst, cp2k_code, monkeypatch):
+    """`verdi process repair` sends it to a worker, in whose hands it ends: a screen once took that for its failure."""
+    fresh = object()
+    monkeypatch.setattr(burst.runner, "submit", lambda *_, **__: fresh)
+    child = first_child(burst, cp2k_code)
+    launcher = ProcessLauncher(persister=burst.runner.persister)
+    with pytest.raises(PersistenceError):
+        asyncio.run(launcher._continue(None, child.pk, nowait=True))
+    assert child.is_excepted
+    assert burst.submit(burst.process_class, metadata={"call_link_label": "iteration_01"}) is fresh
+
+
+def test_a_child_that_failed_is_not_started_anew(burst, cp2k_code):
+    child = first_child(burst, cp2k_code)
+    child.set_exception("ValueError: planted")
+    child.set_process_state("excepted")
+    assert burst.submit(burst.process_class, metadata={"call_link_label": "iteration_01"}).pk == child.pk
 
 
 def test_what_a_worker_left_in_the_middle_has_an_end(burst, monkeypatch):

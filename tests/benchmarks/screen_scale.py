@@ -113,6 +113,7 @@ def told(folder: Path, node: Any) -> Figures:
     return {
         "ended": sum(bool(out["history"]["rounds"]) for out in trajectories(node).values()),
         "exit_status": node.exit_status,
+        "exit_message": node.exit_message,
         "jobs": len(jobs),
         "processes": len(below) + 1,
         "again": len(good) - len(set(good)) + len(scripts) - len(set(scripts)),

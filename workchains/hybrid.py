@@ -40,7 +40,8 @@ class HybridWorkChain(LearningWorkChain):
     One round, for all trajectories side by side: a *stretch* under the present potential; *labels*, which are an AIMD
     burst from its end and single points along it; one *test and training* on all of them; the *judge*, who accepts,
     cuts or revokes each stretch by its true errors; and the *plan* of the next round. The first round, without a
-    potential, has labels only. What is learned follows from the inputs, not from who was faster.
+    potential, has labels only, and the next one, which shows the first potential where it would go. What is learned
+    follows from the inputs, not from who was faster.
     """
 
     @classmethod
@@ -190,9 +191,9 @@ class HybridWorkChain(LearningWorkChain):
             self.ctx.error = self.exit_codes.ERROR_TRAINING_FAILED.format(round=self.ctx.round, message=why(child))
             return self.finish()
         self.ctx.challenger = child.outputs.potential if "potential" in child.outputs else None
-        holes = dict(child.outputs.holes) if "holes" in child.outputs else {}
+        hot = dict(child.outputs.hot) if "hot" in child.outputs else {}
         for slug in self.ctx.active:
-            self.ctx.trajectories[slug]["holes"] = holes.get(slug)
+            self.ctx.trajectories[slug]["hot"] = hot.get(slug)
         self.ctx.records[f"learning_{self.ctx.round:04d}"] = child.outputs.errors
         self.report(f"round {self.ctx.round}: {child.outputs.errors.get_dict().get('reason', 'trained')}")
         return None
@@ -237,6 +238,7 @@ class HybridWorkChain(LearningWorkChain):
             "n_committee": settings["learning"]["n_committee"],
         }
         nodes = {"previous": self.ctx.plans, "verdicts": self.ctx.verdicts, "calibration": self.ctx.calibration}
+        nodes |= {"learning": self.ctx.records.get(f"learning_{self.ctx.round:04d}")}
         nodes = {name: node for name, node in nodes.items() if node is not None}
         if self.ctx.plans is None:
             nodes |= self._earlier()

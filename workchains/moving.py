@@ -6,7 +6,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_haml.calculations.probes import distort_start, select_probes
+from aiida_haml.calculations.probes import distort_start, select_probes, take_hot
 from aiida_haml.calculations.rounds import flat, port
 from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.plan import Plan, burst_steps
@@ -78,24 +78,24 @@ class MovingWorkChain(SideBySideWorkChain):
             had_one = self.was_launched("stretch", slug)
             child = self.take("stretch", slug)
             now = self.ctx.trajectories[slug]["round"]
-            holes = {"holes": node} if (node := self.ctx.trajectories[slug]["holes"]) is not None else {}
+            hot = {"hot": node} if (node := self.ctx.trajectories[slug]["hot"]) is not None else {}
             if child is None and had_one:
                 self.fail(slug, "its stretch could not be run.")
             elif child is not None:
-                self._note_stretch(slug, child, now, holes)
+                self._note_stretch(slug, child, now, hot)
             elif self.ctx.potential is None:
                 settings, seed = orm.Dict(self.ctx.settings["distortions"]), orm.Int(self._seed(slug, "distortions"))
-                now |= distort_start(now["start"], settings, seed, **holes)
+                now |= distort_start(now["start"], settings, seed, **hot)
+            elif hot:
+                now |= take_hot(**hot)
 
-    def _note_stretch(
-        self, slug: str, child: orm.ProcessNode, now: dict[str, Any], holes: dict[str, FramesData]
-    ) -> None:
+    def _note_stretch(self, slug: str, child: orm.ProcessNode, now: dict[str, Any], hot: dict[str, FramesData]) -> None:
         self.ctx.records[port(slug, self.numbered("stretch"))] = child.outputs.output_parameters
         frames = timeline.note_stretch(now, child.outputs)
         if now["seen"]["stopped_by"]:
             self.report(f"{slug}: {child.outputs.output_parameters.get_dict()['reason']}")
         if frames:
-            more = holes | ({"pool": self.ctx.pool} if self.ctx.pool is not None else {})
+            more = hot | ({"pool": self.ctx.pool} if self.ctx.pool is not None else {})
             settings = orm.Dict(self.ctx.settings["probes"])
             now |= select_probes(settings=settings, candidate=orm.Str(slug), **frames, **more)
 

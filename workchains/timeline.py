@@ -18,7 +18,7 @@ def begin(slug: str, structure: FramesData, segments: Mapping[str, FramesData]) 
     known = sorted(flat(segments).items())
     given = {name.removeprefix(prefix): node for name, node in known if name.startswith(prefix)}
     last = given[max(given)] if given else structure
-    return {"last": last, "segments": given, "untrusted": {}, "round": {}, "remote": None, "labels": [], "holes": None}
+    return {"last": last, "segments": given, "untrusted": {}, "round": {}, "remote": None, "labels": [], "hot": None}
 
 
 def begin_round(trajectory: dict[str, Any]) -> None:

@@ -28,8 +28,8 @@ class LearnCalculation(EngineCalculation):
     """Test, train, compare and gate: everything that a round has to ask of potentials, in one job."""
 
     TASK = "learn"
-    OUTPUTS = ("member_*.model", "tests/*.npy", "holes.npz")
-    CACHE_VERSION = 4
+    OUTPUTS = ("member_*.model", "tests/*.npy", "hot.npz")
+    CACHE_VERSION = 5
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -88,11 +88,12 @@ class LearnCalculation(EngineCalculation):
             help="Champion and challenger on unseen labels, verdict, gate, calibration, and the labels learned from.",
         )
         spec.output_namespace(
-            "holes",
+            "hot",
             dynamic=True,
             required=False,
             valid_type=FramesData,
-            help="By start, the frames that led a challenger out of its hot run: they are worth a label.",
+            help="By start, frames of hot runs that are worth a label: those that led a challenger out of one, and of "
+            "a first potential some along each.",
         )
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times and versions.")
         spec.default_output_node = "output_parameters"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiida import orm
@@ -34,10 +35,11 @@ def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Di
     candidates : Dict
         By slug ``temperature_K``, ``n_atoms``, and ``reached_fs`` where the time line goes on from an earlier run.
     **nodes
-        After a round of the run ``verdicts``, ``calibration``, ``previous`` (the plan before) and ``wall_time_s`` (only
-        where there is a budget of it, as it makes every run different). Before the first one, of a candidate that
-        is gone on with, plan and verdicts of its last round in an earlier run, as ``SLUG__plan`` and
-        ``SLUG__verdicts``: its stretches are as long as they were, and its budgets begin anew.
+        After a round of the run ``verdicts``, ``calibration``, ``learning`` (what the learner found), ``previous`` (the
+        plan before) and ``wall_time_s`` (only where there is a budget of it, as it makes every run different). A first
+        potential does not drive before its exploration is labelled. Before the first one, of a candidate that is gone
+        on with, plan and verdicts of its last round in an earlier run, as ``SLUG__plan`` and ``SLUG__verdicts``: its
+        stretches are as long as they were, and its budgets begin anew.
 
     Returns
     -------
@@ -51,6 +53,7 @@ def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Di
     watch = WatchSettings.from_dict(content["watch"])
     known = nodes["calibration"].get_dict() if "calibration" in nodes else {}
     limit = deviation_limit(rounds, read_calibration(known), content["n_committee"])
+    explored = nodes["learning"].get_dict().get("explored", {}) if "learning" in nodes else {}
     plans: dict[str, Any] = {}
     for slug, candidate in sorted(candidates.get_dict().items()):
         wanted = round(content["simulated_fs"] / content["timestep_fs"])
@@ -64,6 +67,8 @@ def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Di
             continue
         else:
             plan = first_plan(rounds, remaining)
+        if not plan.ends and slug in explored:
+            plan = replace(plan, n_stretch=0, reason="A first potential: labels of its exploration before it drives.")
         normal, n_atoms = candidate["temperature_K"], candidate["n_atoms"]
         heated = hottest(watch, normal, n_atoms)
         reference = min(max(normal, (verdict or {}).get("temperature_K") or 0.0), heated)

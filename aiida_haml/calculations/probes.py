@@ -15,14 +15,14 @@ from aiida_haml.learning.distortions import DistortionSettings, distort
 from aiida_haml.learning.lesson import balanced
 from aiida_haml.learning.selection import ProbeSettings, choose
 
-#: Kind of a probe that led a challenger out of its hot run.
-HOLE = "hole"
-_HOLE = {"kind": HOLE, "reason": "On its way here a challenger did not survive its hot run."}
+#: Kind of a probe that no trajectory came to, but a challenger in its hot run.
+HOT = "hot"
+_HOT = {"kind": HOT, "reason": "A challenger came here in its hot run."}
 
 
 @calcfunction
 def distort_start(
-    start: FramesData, settings: orm.Dict, seed: orm.Int, holes: FramesData | None = None
+    start: FramesData, settings: orm.Dict, seed: orm.Int, hot: FramesData | None = None
 ) -> dict[str, Any]:
     """Make the first probes of a candidate: shaken, strained and crowded copies of its start.
 
@@ -33,8 +33,8 @@ def distort_start(
     settings : Dict
         Fields of `DistortionSettings`.
     seed : Int
-    holes : FramesData, optional
-        What led a challenger out of its hot run; it is chosen as well.
+    hot : FramesData, optional
+        Of a challenger's hot run; they are chosen as well.
 
     Returns
     -------
@@ -42,7 +42,19 @@ def distort_start(
         ``selection`` (FramesData, not labelled) and ``why`` (Dict: ``frames``, for each its ``kind`` and ``reason``).
     """
     frames, reasons = distort(start.read(-1), DistortionSettings.from_dict(settings.get_dict()), seed.value)
-    return _selection([frames], [{"kind": "distorted", "reason": reason} for reason in reasons], holes)
+    return _selection([frames], [{"kind": "distorted", "reason": reason} for reason in reasons], hot)
+
+
+@calcfunction
+def take_hot(hot: FramesData) -> dict[str, Any]:
+    """Choose the frames of a hot run where there is no stretch to choose from.
+
+    Returns
+    -------
+    dict
+        ``selection`` and ``why``, as of `distort_start`.
+    """
+    return _selection([], [], hot)
 
 
 @calcfunction
@@ -52,7 +64,7 @@ def select_probes(
     untrusted: FramesData | None = None,
     pool: LabelPoolData | None = None,
     candidate: orm.Str | None = None,
-    holes: FramesData | None = None,
+    hot: FramesData | None = None,
 ) -> dict[str, Any]:
     """Choose the frames of a stretch that are to be labelled.
 
@@ -68,15 +80,15 @@ def select_probes(
         The labels so far, with which the frames are compared.
     candidate : Str, optional
         Whose stretch it is: its own labels go before those of others, of which a sample counts.
-    holes : FramesData, optional
-        What led a challenger out of its hot run; it is chosen as well.
+    hot : FramesData, optional
+        Of a challenger's hot run; they are chosen as well.
 
     Returns
     -------
     dict
-        ``selection`` (FramesData, in the order of time and holes last, not labelled) and ``why`` (Dict: ``frames``, for
-        each its ``source``, ``index`` there, ``time_fs``, ``kind``, ``reason`` and ``novelty``; of holes ``kind`` and
-        ``reason``). Neither where the stretch is too short to choose from.
+        ``selection`` (FramesData, in the order of time, hot ones last, not labelled) and ``why`` (Dict: ``frames``, for
+        each its ``source``, ``index`` there, ``time_fs``, ``kind``, ``reason`` and ``novelty``; of hot ones ``kind``
+        and ``reason``). Neither where the stretch is too short to choose from.
     """
     chosen_by = ProbeSettings.from_dict(settings.get_dict())
     parts = {"frames": frames.frames} | ({"untrusted": untrusted.frames} if untrusted is not None else {})
@@ -86,18 +98,18 @@ def select_probes(
         else known_labels(pool, frames, chosen_by.n_known, None if candidate is None else candidate.value)
     )
     choices = choose(parts["frames"], parts.get("untrusted"), known, chosen_by)
-    if not choices and holes is None:
+    if not choices and hot is None:
         return {}
     picked = [parts[choice.source][choice.index] for choice in choices]
     times = [None if frame.times is None else float(frame.times[0]) for frame in picked]
     why = [choice.to_dict() | {"time_fs": time} for choice, time in zip(choices, times, strict=True)]
-    return _selection(picked, why, holes)
+    return _selection(picked, why, hot)
 
 
-def _selection(picked: list[Frames], why: list[dict[str, Any]], holes: FramesData | None) -> dict[str, Any]:
-    """Return the chosen frames and why each was chosen; holes come last."""
-    if holes is not None:
-        picked, why = [*picked, holes.frames], [*why, *[_HOLE] * len(holes.frames)]
+def _selection(picked: list[Frames], why: list[dict[str, Any]], hot: FramesData | None) -> dict[str, Any]:
+    """Return the chosen frames and why each was chosen; hot ones come last."""
+    if hot is not None:
+        picked, why = [*picked, hot.frames], [*why, *[_HOT] * len(hot.frames)]
     return {"selection": FramesData(_stacked(picked), kind="selection"), "why": orm.Dict({"frames": why})}
 
 

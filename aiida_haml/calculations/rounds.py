@@ -9,7 +9,7 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_haml.calculations.probes import HOLE
+from aiida_haml.calculations.probes import HOT
 from aiida_haml.data.frames import FramesData
 from aiida_haml.engines.pairs import shortest_distances
 from aiida_haml.learning.calibration import Calibration
@@ -114,10 +114,10 @@ def _renewed(calibration: Calibration, learning: Mapping[str, Any]) -> Calibrati
 
 
 def _shorten(shortest: dict[str, float], of: Mapping[str, Any]) -> None:
-    """Note how close the labels of a candidate show that atoms can come; a potential's hole shows nothing of that."""
+    """Note how close the labels of a candidate show that atoms can come; a hot run shows nothing of that."""
     runs = [of["burst"].frames] if "burst" in of else []
     if "probes" in of:
-        met = [row for row, choice in enumerate(_labelled(of)) if choice["kind"] != HOLE]
+        met = [row for row, choice in enumerate(_labelled(of)) if choice["kind"] != HOT]
         runs += [of["probes"].frames[np.array(met)]] if met else []
     for run in runs:
         for pair, length in shortest_distances(run, REACH).items():
@@ -150,7 +150,7 @@ def _points(slug: str, of: Mapping[str, Any], tests: orm.ArrayData | None) -> tu
 
 
 def _tested(tests: orm.ArrayData, key: str, times: Sequence[float | None], n_atoms: int) -> list[Point]:
-    """Return the points of the labels that have a place in time, which distorted copies and holes have not."""
+    """Return the points of the labels that have a place in time, which distorted and hot ones have not."""
     if f"{key}{OF}force_rmse" not in tests.get_arraynames():
         return []
     rmse = tests.get_array(f"{key}{OF}force_rmse")

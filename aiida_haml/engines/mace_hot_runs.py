@@ -1,4 +1,6 @@
-"""The gate: short, hot dynamics from every start, which a potential with a hole or a false slope does not survive."""
+"""Hot dynamics from every start: the gate, which a potential with a hole or a false slope does not survive, and an
+exploration, which finds what is worth a label beside the path of a first potential.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,8 @@ _EVERY = 5
 _KEPT, _KEPT_RATIO = 3, 0.4
 #: Reach within which contacts are looked for, Angstrom.
 _REACH = 2.5
+#: Relaxation time of an exploration's thermostat, fs.
+_RELAXATION_FS = 100.0
 
 
 @dataclass(frozen=True)
@@ -88,32 +92,106 @@ def hot_run(
     deadline : float
         On the clock of `time.perf_counter`, s; a run that it cuts short has passed as far as it came.
     """
-    state = start[-1]
-    masses, dt = state.masses[:, None], timestep * units.fs
-    velocities = _velocities(state, temperature, seed) / units.fs
-    positions = state.positions[0].copy()
-    energy, forces = _evaluate(module, state, positions)
-    begun = energy + _kinetic(masses, velocities)
+    course = _Course(module, start, temperature, timestep, seed)
+    begun = course.conserved
     hottest, closest, drift = 0.0, math.inf, 0.0
     way: deque[FloatArray] = deque(maxlen=_KEPT)
     for step in range(steps + 1):
         if step % _EVERY == 0 or step == steps:
-            kinetic = _kinetic(masses, velocities)
-            drift = abs(energy + kinetic - begun) / state.n_atoms
-            hottest = max(hottest, 2 * kinetic / (max(3 * state.n_atoms - 3, 1) * units.kB))
-            closeness = _closest(state, positions)
+            drift = abs(course.conserved - begun) / course.state.n_atoms
+            hottest = max(hottest, course.temperature)
+            closeness = course.closeness
             closest = min(closest, closeness)
-            if closeness > _KEPT_RATIO and np.isfinite(positions).all():
-                way.append(positions)
+            if closeness > _KEPT_RATIO and course.is_finite:
+                way.append(course.positions)
             if reason := _failure(step, hottest / temperature, closest, drift):
                 return HotRun(False, step, _finite(hottest), _finite(closest), _finite(drift), reason, tuple(way))
         if step == steps or time.perf_counter() > deadline:
             break
-        velocities = velocities + 0.5 * dt * forces / masses
-        positions = positions + dt * velocities
-        energy, forces = _evaluate(module, state, positions)
-        velocities = velocities + 0.5 * dt * forces / masses
+        course.step()
     return HotRun(True, step, hottest, _finite(closest), drift)
+
+
+def explore(
+    module: Any,
+    start: Frames,
+    n_frames: int,
+    steps: int,
+    temperature: float,
+    timestep: float,
+    seed: int,
+    deadline: float = math.inf,
+) -> tuple[FloatArray, ...]:
+    """Return positions, (N, 3), Angstrom, along Langevin dynamics (100 fs) in which bonds break.
+
+    Parameters
+    ----------
+    n_frames : int
+        Most positions; fewer where atoms fell into each other or the time ended. Each is as far from the next.
+    module, start, steps, temperature, timestep, seed, deadline
+        As of `hot_run`; the temperature is the thermostat's, and the seed of its noise too.
+    """
+    course = _Course(module, start, temperature, timestep, seed)
+    noise = np.random.default_rng(seed)
+    found: list[FloatArray] = []
+    for step in range(1, steps + 1):
+        course.step()
+        course.exchange_heat(temperature, timestep / _RELAXATION_FS, noise)
+        if step * n_frames // steps > (step - 1) * n_frames // steps:
+            hot = course.temperature / temperature
+            if _failure(step, hot, course.closeness, 0.0) or not course.is_finite or time.perf_counter() > deadline:
+                break
+            found.append(course.positions)
+    return tuple(found)
+
+
+class _Course:
+    """Velocity Verlet under a model, from the last frame of a start."""
+
+    def __init__(self, module: Any, start: Frames, temperature: float, timestep: float, seed: int) -> None:
+        self.module, self.state, self.dt = module, start[-1], timestep * units.fs
+        self.masses = self.state.masses[:, None]
+        self.velocities = _velocities(self.state, temperature, seed) / units.fs
+        self.positions = self.state.positions[0].copy()
+        self.energy, self.forces = _evaluate(module, self.state, self.positions)
+
+    def step(self) -> None:
+        self.velocities = self.velocities + 0.5 * self.dt * self.forces / self.masses
+        self.positions = self.positions + self.dt * self.velocities
+        self.energy, self.forces = _evaluate(self.module, self.state, self.positions)
+        self.velocities = self.velocities + 0.5 * self.dt * self.forces / self.masses
+
+    def exchange_heat(self, temperature: float, share: float, noise: np.random.Generator) -> None:
+        """Lose a share of the momenta, and take as much from a bath (Ornstein-Uhlenbeck)."""
+        kept = math.exp(-share)
+        spread = np.sqrt((1 - kept**2) * units.kB * temperature / self.masses)
+        self.velocities = kept * self.velocities + spread * noise.normal(size=self.velocities.shape)
+
+    @property
+    def kinetic(self) -> float:
+        return float(0.5 * (self.masses * self.velocities**2).sum())
+
+    @property
+    def conserved(self) -> float:
+        return self.energy + self.kinetic
+
+    @property
+    def temperature(self) -> float:
+        """K."""
+        return 2 * self.kinetic / (max(3 * self.state.n_atoms - 3, 1) * units.kB)
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.positions).all())
+
+    @property
+    def closeness(self) -> float:
+        """Closest approach of any pair, as a fraction of the sum of covalent radii."""
+        graph = Graph.within(_REACH, np.nan_to_num(self.positions), self.state.cells[0], self.state.pbc)
+        if not len(graph.senders):
+            return math.inf
+        radii = covalent_radii[self.state.numbers]
+        return float((graph.distances / (radii[graph.senders] + radii[graph.receivers])).min())
 
 
 def gate(module: Any, starts: Mapping[str, Frames], **run: Any) -> dict[str, HotRun]:
@@ -133,18 +211,6 @@ def _evaluate(module: Any, state: Frames, positions: FloatArray) -> tuple[float,
     samples = make_samples(module, moved)
     ((energy, forces),) = evaluate(module, samples)
     return energy + float(atomic_energies(module)[samples[0].kinds.numpy()].sum()), forces
-
-
-def _kinetic(masses: FloatArray, velocities: FloatArray) -> float:
-    return float(0.5 * (masses * velocities**2).sum())
-
-
-def _closest(state: Frames, positions: FloatArray) -> float:
-    graph = Graph.within(_REACH, np.nan_to_num(positions), state.cells[0], state.pbc)
-    if not len(graph.senders):
-        return math.inf
-    radii = covalent_radii[state.numbers]
-    return float((graph.distances / (radii[graph.senders] + radii[graph.receivers])).min())
 
 
 def _failure(step: int, heating: float, ratio: float, drift: float) -> str | None:

@@ -7,7 +7,8 @@ Reads ``labels.npz`` (the frames that take part, runs by content key), ``tests.n
 ``foundation_sha256`` and ``max_wall_time_s`` (each perhaps null).
 
 Writes ``results.json``, ``tests/NAME__errors.npy`` and its like, ``member_i.model`` where a challenger won, and
-``holes.npz`` where it did not survive its hot runs (by start the frames that led there).
+``hot.npz``, by start the frames of its hot runs that are worth a label: those that led out of a run which it did not
+survive, and those of a first potential's exploration.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from aiida_haml.engines.mace_examination import (
     scores,
 )
 from aiida_haml.engines.mace_forces import Graph, MaceModel
-from aiida_haml.engines.mace_hot_runs import gate
+from aiida_haml.engines.mace_hot_runs import explore, gate
 from aiida_haml.engines.mace_network import trainable
 from aiida_haml.engines.mace_potential import elements_of, load_potential
 from aiida_haml.engines.outcome import TaskError, reports_errors, write_results
@@ -214,6 +215,8 @@ def _judge(
     }
     if verdict.winner == "challenger" and settings.gate_steps:
         verdict, results["gate"] = _gated(folder, settings, challenger[0], champion, verdict, deadline)
+    if verdict.winner == "challenger" and not champion and settings.n_explored:
+        results["explored"] = _explore(folder, settings, challenger[0], deadline)
     for name, these in examined.items():
         results[name] = report_by_candidate(these, groups, found[name])
     winner = examined[verdict.winner] if verdict.winner in examined else examined["challenger"]
@@ -247,13 +250,33 @@ def _gated(
     failed = {name: one for name, one in runs.items() if not one.passed}
     if not failed:
         return verdict, told
-    save_runs(folder / "holes.npz", {name: _bare(starts[name], one.way) for name, one in failed.items() if one.way})
+    save_runs(folder / "hot.npz", {name: _bare(starts[name], one.way) for name, one in failed.items() if one.way})
     reason = f"The challenger did not survive its hot run. {next(f'{n}: {one.reason}' for n, one in failed.items())}"
     if champion:
         others = gate(champion[0], {name: starts[name] for name in failed}, **run)
         if all(not others[name].passed and others[name].steps <= one.steps for name, one in failed.items()):
             return replace(verdict, reason=f"{verdict.reason} {reason} Nor did the champion, for as long."), told
     return replace(verdict, winner="champion" if champion else "none", reason=reason), told
+
+
+def _explore(folder: Path, settings: LearnerSettings, first: Any, deadline: float) -> dict[str, int]:
+    """Keep where a first potential comes to from each start when it is hot enough for bonds to break; return how many.
+
+    It has seen hardly more than its start, and what it says of all else follows from that: a reaction is less downhill
+    to it than it is, and late. Labels along its own ways at the wanted temperature do not tell, as it does not react.
+    """
+    starts = load_runs(folder / "starts.npz")
+    temperature = max(settings.explore_temperature_K, settings.gate_temperature_K)
+    ways = {
+        name: explore(
+            first, start, settings.n_explored, settings.explore_steps, temperature, settings.gate_timestep_fs,
+            settings.seed, deadline,
+        )
+        for name, start in sorted(starts.items())
+    }  # fmt: skip
+    found = {name: _bare(starts[name], way) for name, way in ways.items() if way}
+    save_runs(folder / "hot.npz", found)
+    return {name: len(frames) for name, frames in found.items()}
 
 
 def _bare(start: Frames, way: Sequence[FloatArray]) -> Frames:

@@ -68,6 +68,9 @@ class LearnerSettings(Settings):
         Steps of the hot run that a challenger has to survive from every start; 0 for none.
     gate_temperature_K, gate_timestep_fs : float
         Of these runs: half as hot again as the dynamics that are wanted, and their time step.
+    n_explored, explore_steps, explore_temperature_K : int, int, float
+        Frames of a first potential's exploration that are labelled before it drives, from every start; 0 for none.
+        It is so hot that bonds break.
     n_parallel : int or None
         Members trained side by side on CPUs; None for as many as there are cores.
     """
@@ -105,6 +108,9 @@ class LearnerSettings(Settings):
     gate_steps: int = 200
     gate_temperature_K: float = 450.0
     gate_timestep_fs: float = 1.0
+    n_explored: int = 8
+    explore_steps: int = 400
+    explore_temperature_K: float = 1000.0
     n_parallel: int | None = None
 
     def __post_init__(self) -> None:
@@ -119,9 +125,9 @@ class LearnerSettings(Settings):
         require_choice("precision", self.precision, ("float64", "float32"))
         require_choice("device", self.device, ("auto", "cpu", "cuda"))
         positive = ["n_committee", "num_channels", "num_interactions", "correlation", "num_radial_basis"]
-        for name in [*positive, "steps_first", "steps_per_round", "batch_size", "n_examined"]:
+        for name in [*positive, "steps_first", "steps_per_round", "batch_size", "n_examined", "explore_steps"]:
             require_integer(name, getattr(self, name), 1)
-        for name in ("n_replay", "gate_steps"):
+        for name in ("n_replay", "gate_steps", "n_explored"):
             require_integer(name, getattr(self, name), 0)
         if self.n_parallel is not None:
             require_integer("n_parallel", self.n_parallel, 1)
@@ -130,7 +136,7 @@ class LearnerSettings(Settings):
         require_integer("max_L", self.max_L, 0, self.max_ell)
         for name in ("r_max", "forces_weight", "force_rmse_tolerance", "energy_tolerance", "large_force", "force_cap"):
             require_number(name, getattr(self, name))
-        for name in ("gate_temperature_K", "gate_timestep_fs"):
+        for name in ("gate_temperature_K", "gate_timestep_fs", "explore_temperature_K"):
             require_number(name, getattr(self, name))
         require_number("energy_weight", self.energy_weight, open_low=False)
         for name in ("lr", "fine_tune_lr", "lr_final"):

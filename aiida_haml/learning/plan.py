@@ -143,7 +143,7 @@ def _lengths(settings: RoundSettings, previous: Plan, verdict: Verdict, progress
         stretch = _within(min(previous.n_stretch, asked), settings.min_stretch, settings.max_stretch)
         return stretch, shorter, f"{progress.stretch_steps} steps of the stretch held: twice as many at most."
     if verdict.action == "absent":
-        stretch = max(previous.n_stretch, settings.min_stretch)
+        stretch = max(previous.n_stretch or settings.n_stretch_first, settings.min_stretch)
         if verdict.force_rmse is None:
             return stretch, shorter, "There was no potential yet: shorter burst, as what follows is labelled along it."
         if verdict.force_rmse <= settings.force_rmse_tolerance:

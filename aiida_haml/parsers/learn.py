@@ -18,11 +18,11 @@ from aiida_haml.parsers.base import EngineParser
 
 #: Entries of the results that say what was learned; the others say how long it took.
 _ERRORS = (
-    "calibration", "challenger", "champion", "examined_on", "gate", "held_out", "largest", "members", "parity",
-    "reason", "trained", "trained_on", "valid", "verdict",
+    "calibration", "challenger", "champion", "examined_on", "explored", "gate", "held_out", "largest", "members",
+    "parity", "reason", "trained", "trained_on", "valid", "verdict",
 )  # fmt: skip
-#: Frames that led a challenger out of its hot runs.
-_HOLES = "holes.npz"
+#: Frames of hot runs and explorations.
+_HOT = "hot.npz"
 #: Parts whose errors a potential carries along.
 _PARTS = ("valid", "held_out")
 
@@ -48,9 +48,9 @@ class LearnParser(EngineParser):
         """
         if "tests" in self.retrieved.base.repository.list_object_names():
             self.out("tests", read_arrays(self.retrieved, "tests"))
-        if _HOLES in self.retrieved.base.repository.list_object_names():
-            for name, frames in self._holes().items():
-                self.out(f"holes.{name}", FramesData(frames, kind="selection"))
+        if _HOT in self.retrieved.base.repository.list_object_names():
+            for name, frames in self._hot().items():
+                self.out(f"hot.{name}", FramesData(frames, kind="selection"))
         if results.get("verdict", {}).get("winner") == "challenger":
             self.out("potential", self._potential(results))
         for name in ("sha256", "cutoff"):
@@ -59,9 +59,9 @@ class LearnParser(EngineParser):
         self.out("output_parameters", orm.Dict(results))
         return self.exit_codes.ERROR_OUT_OF_WALLTIME if results["stopped_by"] else None
 
-    def _holes(self) -> dict[str, Frames]:
+    def _hot(self) -> dict[str, Frames]:
         with tempfile.TemporaryDirectory() as scratch:
-            return load_runs(self.path(_HOLES, Path(scratch)))
+            return load_runs(self.path(_HOT, Path(scratch)))
 
     def _potential(self, results: dict[str, Any]) -> PotentialData:
         pool = self.node.inputs.pool

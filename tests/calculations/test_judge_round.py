@@ -33,7 +33,7 @@ def test_a_committee_that_was_silent_and_wrong_does_not_judge_its_successor(aiid
     assert judged({})["threshold"] < 1e-5
 
 
-def test_a_hole_teaches_and_decides_nothing(aiida_profile_clean):
+def test_a_hot_frame_teaches_and_decides_nothing(aiida_profile_clean):
     """It is no moment of the stretch, and that a bad potential came so close does not allow the next one to."""
     stretch, squeezed = emt_frames(4), emt_frames(1, seed=9).to_ase()[0]
     squeezed.set_cell(squeezed.cell * 0.6, scale_atoms=True)
@@ -52,7 +52,7 @@ def test_a_hole_teaches_and_decides_nothing(aiida_profile_clean):
         tests.set_array(f"a__{name}__errors", np.repeat(rmse[:, None], 16, axis=1))
         tests.set_array(f"a__{name}__deviations", np.full((count, 16), 0.01))
         tests.set_array(f"a__{name}__energy_errors", np.zeros(count))
-    why = [{"kind": "even", "time_fs": 1.0}, {"kind": "even", "time_fs": 2.0}, {"kind": "hole"}]
+    why = [{"kind": "even", "time_fs": 1.0}, {"kind": "even", "time_fs": 2.0}, {"kind": "hot"}]
     level = "emt-0123456789ab@ase-3"
     told = judge_round(
         orm.Dict(RoundSettings().to_dict()),
@@ -70,7 +70,7 @@ def test_a_hole_teaches_and_decides_nothing(aiida_profile_clean):
     assert found == pytest.approx(met, rel=1e-6)
 
 
-def round_with_a_burst_at(temperature, thrown=None):
+def round_with_a_burst_at(temperature, thrown=None, learned=None):
     """Plan and judge a first round, and plan the next one; the last frame's first atom has a kinetic energy, eV."""
     run = emt_frames(4)
     velocities = np.array([maxwell_boltzmann(run.masses, temperature, seed) for seed in range(len(run))])
@@ -85,7 +85,18 @@ def round_with_a_burst_at(temperature, thrown=None):
     candidates = orm.Dict({"a": {"temperature_K": 300.0, "n_atoms": 68}})
     first = plan_round(settings, candidates)
     judged = judge_round(orm.Dict(told["rounds"]), plan=first, a__start=FramesData(run[0]), a__burst=burst)
-    return judged["verdicts"]["a"], first["a"], plan_round(settings, candidates, previous=first, **judged)["a"]
+    learning = {} if learned is None else {"learning": orm.Dict(learned)}
+    second = plan_round(settings, candidates, previous=first, **judged, **learning)
+    return judged["verdicts"]["a"], first["a"], second["a"]
+
+
+def test_a_first_potential_does_not_drive_before_its_exploration_is_labelled(aiida_profile_clean):
+    *_, after = round_with_a_burst_at(300.0, learned={"explored": {"a": 8}})
+    assert after["n_stretch"] == 0
+    assert after["n_burst"] > 0
+    assert "exploration" in after["reason"]
+    for learned in ({"explored": {"b": 8}}, {}):
+        assert round_with_a_burst_at(300.0, learned=learned)[2]["n_stretch"] > 0
 
 
 def test_a_reaction_may_heat_a_burst_and_what_follows_it(aiida_profile_clean):

@@ -45,16 +45,16 @@ def test_probes_say_where_they_come_from_and_why(aiida_profile_clean):
     assert why[-1]["kind"] == "breach"
 
 
-def test_holes_are_chosen_last_and_have_no_place_in_time(aiida_profile_clean):
-    stretch, holes = FramesData(emt_frames(9, seed=4), kind="stretch"), FramesData(emt_frames(2, seed=8))
-    chosen = select_probes(stretch, orm.Dict({"n_probes": 3}), holes=holes)
-    for made in (chosen, distort_start(stretch, orm.Dict({"n_rattled": 2}), orm.Int(1), holes=holes)):
+def test_hot_frames_are_chosen_last_and_have_no_place_in_time(aiida_profile_clean):
+    stretch, hot = FramesData(emt_frames(9, seed=4), kind="stretch"), FramesData(emt_frames(2, seed=8))
+    chosen = select_probes(stretch, orm.Dict({"n_probes": 3}), hot=hot)
+    for made in (chosen, distort_start(stretch, orm.Dict({"n_rattled": 2}), orm.Int(1), hot=hot)):
         selection, why = made["selection"].frames, made["why"].get_dict()["frames"]
         assert len(selection) == len(why) > 2
-        assert [entry["kind"] for entry in why[-2:]] == ["hole", "hole"]
-        assert "hole" not in {entry["kind"] for entry in why[:-2]}
+        assert [entry["kind"] for entry in why[-2:]] == ["hot", "hot"]
+        assert "hot" not in {entry["kind"] for entry in why[:-2]}
         assert all(entry.get("time_fs") is None for entry in why[-2:])
-        np.testing.assert_array_equal(selection.positions[-2:], holes.frames.positions)
+        np.testing.assert_array_equal(selection.positions[-2:], hot.frames.positions)
 
 
 def test_what_the_pool_holds_is_not_chosen(aiida_profile_clean):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from ase.data import covalent_radii
 
-from aiida_haml.engines.mace_hot_runs import hot_run
+from aiida_haml.engines.mace_hot_runs import explore, hot_run
 from aiida_haml.frames import Frames
 from tests.labels import emt_frames
 from tests.models import tiny_mace
@@ -97,3 +97,21 @@ def test_a_run_cut_short_by_the_time_has_passed_so_far(module):
     run = hot_run(module, start(), **RUN, deadline=0.0)
     assert run.passed
     assert run.steps == 0
+
+
+def test_an_exploration_goes_as_far_as_it_is_hot_and_each_frame_is_elsewhere(module):
+    cold = start()
+    found = {hot: explore(module, cold, 6, 60, hot, 2.0, 1) for hot in (30.0, 300.0)}
+    gone = {hot: [np.linalg.norm(one - cold.positions[0], axis=1).mean() for one in way] for hot, way in found.items()}
+    assert len(gone[300.0]) == 6
+    assert np.diff(gone[300.0]).min() > 0
+    np.testing.assert_allclose(np.array(gone[300.0]) / gone[30.0], np.sqrt(10), rtol=0.2)
+    np.testing.assert_array_equal(found[300.0], explore(module, cold, 6, 60, 300.0, 2.0, 1))
+
+
+def test_an_exploration_ends_where_atoms_fall_into_each_other(module):
+    drawn = Altered(
+        module, lambda inputs, forces: forces - 30.0 * (inputs["positions"] - inputs["positions"].mean(dim=0))
+    )
+    found = explore(drawn, start(), 20, 400, 600.0, 2.0, 1)
+    assert len(found) < 20

@@ -259,16 +259,38 @@ def test_a_hot_run_that_nobody_survives_leaves_what_led_there(trained, tmp_path)
     results = learn(first)
     assert results["verdict"]["winner"] == "none"
     assert "did not survive" in results["verdict"]["reason"]
-    holes = load_runs(first / "holes.npz")
-    assert set(holes) == {"a"}
-    assert np.array_equal(holes["a"].numbers, starts["a"].numbers)
-    assert holes["a"].energies is None
+    way = load_runs(first / "hot.npz")
+    assert set(way) == {"a"}
+    assert np.array_equal(way["a"].numbers, starts["a"].numbers)
+    assert way["a"].energies is None
     more = runs | {"a__new": emt_frames(14, seed=11, amplitude=0.25)}
     models = [folder / f"member_{i}.model" for i in range(2)]
     job = prepare(tmp_path / "next", hot, more, ("a__new",), models, {"a__new": more["a__new"]}, starts)
     verdict = learn(job)["verdict"]
     assert verdict["winner"] == "challenger", verdict
     assert "Nor did the champion" in verdict["reason"]
+
+
+def test_a_first_potential_explores_and_a_later_one_does_not(trained, tmp_path):
+    """It has seen little more than its start, and does not drive before labels of its exploration are learned."""
+    folder, runs, _ = trained
+    warm = {"gate_temperature_K": 450.0, "gate_steps": 10, "steps_first": 120, "steps_per_round": 60}
+    warm |= {"n_explored": 5, "explore_steps": 40, "explore_temperature_K": 600.0}
+    starts = {"a": emt_frames(1, amplitude=0.02)}
+    first = prepare(tmp_path / "first", warm, runs, starts=starts)
+    results = learn(first)
+    assert results["verdict"]["winner"] == "challenger"
+    assert results["explored"] == {"a": 5}
+    way = load_runs(first / "hot.npz")["a"]
+    moved = np.linalg.norm(way.positions - starts["a"].positions, axis=2).max(axis=1)
+    assert len(way) == 5
+    assert moved.min() > 0.01
+    assert way.energies is None
+    more = runs | {"a__new": emt_frames(14, seed=11, amplitude=0.25)}
+    models = [folder / f"member_{i}.model" for i in range(2)]
+    later = prepare(tmp_path / "later", warm, more, ("a__new",), models, {"a__new": more["a__new"]}, starts)
+    assert learn(later)["gate"]["a"]["passed"]
+    assert not (later / "hot.npz").exists()
 
 
 def test_members_end_with_the_job_that_started_them(tmp_path):

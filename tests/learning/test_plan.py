@@ -57,6 +57,12 @@ def test_a_watch_that_was_right_keeps_the_burst():
     assert (plan.n_stretch, plan.n_burst) == (100, 8)
 
 
+def test_after_a_round_in_which_nothing_was_to_drive_the_first_stretch_is_as_long_as_ever():
+    untested = Verdict("absent", None, True, False, 0.05, 0.3, 9, "")
+    plan = next_plan(SETTINGS, Plan(0, 8, 50, 0), untested, Progress(0, 5000, 12))
+    assert (plan.n_stretch, plan.n_unmoved, plan.n_fruitless) == (50, 0, 0)
+
+
 def test_the_first_burst_is_the_longest_one_unless_a_stretch_is_revoked():
     untested = Verdict("absent", None, True, False, None, None, 0, "")
     plan = next_plan(SETTINGS, first_plan(SETTINGS, 5000), untested, Progress(0, 4990, 30))

@@ -15,9 +15,9 @@ from aiida_haml.learning.distortions import DistortionSettings, distort
 from aiida_haml.learning.lesson import balanced
 from aiida_haml.learning.selection import ProbeSettings, choose
 
-#: Kind of a probe that no trajectory came to, but a challenger in its hot run.
+#: Kind of a probe that no trajectory came to, but a challenger in a hot run: before it failed, or as it explored.
 HOT = "hot"
-_HOT = {"kind": HOT, "reason": "A challenger came here in its hot run."}
+_HOT = {"kind": HOT, "reason": "A challenger came here in a hot run, on its way out or exploring."}
 
 
 @calcfunction

@@ -99,6 +99,7 @@ def learn_from(
     champion: Sequence[Path] = (),
     isolated: Mapping[str, float] = ISOLATED,
     foundation: Sequence[Path] = (),
+    starts: Mapping[str, Frames] | None = None,
 ) -> Figures:
     """Run one round's learning, and return its results and ``cpu_s``, the processor time it took.
 
@@ -115,11 +116,13 @@ def learn_from(
         Models to go on from, of this level; and of another one, for a first training.
     isolated : mapping of str to float
         Energies of isolated atoms by element, eV.
+    starts : mapping of str to Frames, optional
+        Where a challenger runs hot from, and a first potential explores.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_runs(folder / "labels.npz", dict(runs))
     save_runs(folder / "tests.npz", {})
-    save_runs(folder / "starts.npz", {})
+    save_runs(folder / "starts.npz", dict(starts or {}))
     keys = {name: configuration_keys(frames) for name, frames in runs.items()}
     entries = [
         {"key": keys[t.run][t.row], "source": t.run, "row": t.row, "part": t.part, "candidate": t.run, "new": t.is_new}

@@ -20,6 +20,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import fidelity
 import numpy as np
@@ -27,6 +28,7 @@ from ase.io import write
 from fidelity import DATA, DENSE, SPARSE, TEMPERATURE, Run, compared, draw, finish, sampled, start, store, stories
 
 from aiida_haml.frames import Frames
+from aiida_haml.structures.candidates import build
 
 NAME, LEVEL, PS = "cp2k", "gfn1-xtb", 1.0
 CELL = {
@@ -39,10 +41,10 @@ CELL = {
 RELAX = {"steps": 40, "max_force": 0.5}
 
 
-def labels(initial: Frames | None, steps: int, seed: int) -> Run:
+def labels(frames: Frames, seed: int, steps: int = 1, instead: dict[str, Any] | None = None) -> Run:
     """Run one LabelWorkChain to its end, and return its frames and what it took.
 
-    That is AIMD, the relaxation of the cell if there is nothing to begin from, or single points if there are no steps.
+    It is AIMD of so many steps, unless something is asked for instead: inputs of the job.
     """
     from _workplace import wait_for, workplace
 
@@ -52,19 +54,15 @@ def labels(initial: Frames | None, steps: int, seed: int) -> Run:
 
         from aiida_haml.codes import find_code
         from aiida_haml.data.frames import FramesData
-        from aiida_haml.structures.candidates import build
         from aiida_haml.workchains.label import LabelWorkChain
 
-        frames = FramesData.from_ase(build(CELL)[0]) if initial is None else FramesData(initial, kind="structure")
-        overrides = {"dynamics": {"thermostat_time_fs": fidelity.RELAXATION_FS}}
         builder = LabelWorkChain.get_builder_from_protocol(
-            find_code("cp2k", None), frames, LEVEL, "fast", overrides, max(steps, 1), TEMPERATURE, seed
-        )
-        if initial is None:
+            find_code("cp2k", None), FramesData(frames, kind="structure"), LEVEL, "fast",
+            {"dynamics": {"thermostat_time_fs": fidelity.RELAXATION_FS}}, steps, TEMPERATURE, seed,
+        )  # fmt: skip
+        if instead is not None:
             del builder.job.md
-            builder.job.relax = orm.Dict(RELAX)
-        if not steps:
-            del builder.job.md
+            builder.job.update({name: orm.Dict(content) for name, content in instead.items()})
         began = time.perf_counter()
         node = submit(builder)
         wait_for([node])
@@ -76,7 +74,7 @@ def labels(initial: Frames | None, steps: int, seed: int) -> Run:
 
 def cell() -> Run:
     """Build the cell, relax it, and store that."""
-    run = labels(None, 1, 1)
+    run = labels(Frames.from_ase(build(CELL)[:1]), 1, instead={"relax": RELAX})
     atoms = run["frames"].to_ase()[-1]
     atoms.calc = None
     write(DATA / f"fidelity_start_{NAME}.extxyz", atoms, columns=["symbols", "positions"])
@@ -86,7 +84,7 @@ def cell() -> Run:
 def direct(seed: int) -> Run:
     """Run without interruption: one burst of CP2K."""
     steps = round(1000 * PS)
-    run = labels(start(NAME, seed), steps, seed)
+    run = labels(start(NAME, seed), seed, steps)
     return sampled([run["frames"]]) | {"told": run["told"] | {"labels": steps, "steps": len(run["frames"]) - 1}}
 
 
@@ -99,7 +97,7 @@ def truth(seed: int) -> Run:
     frames = Frames(
         first.numbers, run["positions"].astype(float), np.repeat(first.cells, len(run["positions"]), axis=0), first.pbc
     )
-    labelled = labels(frames, 0, seed)["frames"]
+    labelled = labels(frames, seed, instead={})["frames"]
     if not np.allclose(labelled.positions, frames.positions, atol=1e-5):
         raise RuntimeError("the labels are of other frames")
     run["true_energies"] = labelled.energies

@@ -40,8 +40,8 @@ class HybridWorkChain(LearningWorkChain):
     One round, for all trajectories side by side: a *stretch* under the present potential; *labels*, which are an AIMD
     burst from its end and single points along it; one *test and training* on all of them; the *judge*, who accepts,
     cuts or revokes each stretch by its true errors; and the *plan* of the next round. The first round, without a
-    potential, has labels only, and the next one, which shows the first potential where it would go. What is learned
-    follows from the inputs, not from who was faster.
+    potential, has labels only, as have the next ones, which show the first potentials where they come to when they are
+    hot. What is learned follows from the inputs, not from who was faster.
     """
 
     @classmethod
@@ -136,6 +136,7 @@ class HybridWorkChain(LearningWorkChain):
         self.ctx.trajectories = {s: timeline.begin(s, node, given) for s, node in self.inputs.structures.items()}
         self.ctx.labels = {}  # gathered at the end of the round
         self.ctx.records = {}
+        self.ctx.explorations = 0
         for name in ("pool", "potential", "calibration"):
             self.ctx[name] = self.inputs.get(name, None)
         self.ctx.plans = self.ctx.verdicts = self.ctx.challenger = self.ctx.error = None
@@ -195,7 +196,9 @@ class HybridWorkChain(LearningWorkChain):
         for slug in self.ctx.active:
             self.ctx.trajectories[slug]["hot"] = hot.get(slug)
         self.ctx.records[f"learning_{self.ctx.round:04d}"] = child.outputs.errors
-        self.report(f"round {self.ctx.round}: {child.outputs.errors.get_dict().get('reason', 'trained')}")
+        learned = child.outputs.errors.get_dict()
+        self.ctx.explorations += "explored" in learned
+        self.report(f"round {self.ctx.round}: {learned.get('reason', 'trained')}")
         return None
 
     def judge(self) -> None:

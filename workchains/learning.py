@@ -11,6 +11,7 @@ from aiida_haml.calculations.pool import gather
 from aiida_haml.calculations.rounds import port
 from aiida_haml.groups import add_labels
 from aiida_haml.learning.judge import false_states
+from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.workchains.learn import LearnWorkChain
 from aiida_haml.workchains.moving import MovingWorkChain
 
@@ -60,7 +61,12 @@ class LearningWorkChain(MovingWorkChain):
             "energy_tolerance": TEACH_ENERGIES_ABOVE * self.ctx.settings["rounds"]["max_energy_error"],
             "gate_temperature_K": GATE_HEATING * hottest,
             "gate_timestep_fs": self.ctx.settings["dynamics"]["timestep_fs"],
-        }
+        } | ({} if self._explores() else {"n_explored": 0})
+
+    def _explores(self) -> bool:
+        """Whether the next potential explores before it drives: one of the first, of labels that show hardly more."""
+        wanted = RoundSettings.from_dict(self.ctx.settings["rounds"]).n_explorations
+        return "potential" not in self.inputs and self.ctx.explorations < wanted
 
     def _elements(self) -> list[str]:
         present = {symbol for node in self.inputs.structures.values() for symbol in node.elements}

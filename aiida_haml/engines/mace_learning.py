@@ -8,7 +8,7 @@ Reads ``labels.npz`` (the frames that take part, runs by content key), ``tests.n
 
 Writes ``results.json``, ``tests/NAME__errors.npy`` and its like, ``member_i.model`` where a challenger won, and
 ``hot.npz``, by start the frames of its hot runs that are worth a label: those that led out of a run which it did not
-survive, and those of a first potential's exploration.
+survive, and those of its exploration.
 """
 
 from __future__ import annotations
@@ -215,8 +215,8 @@ def _judge(
     }
     if verdict.winner == "challenger" and settings.gate_steps:
         verdict, results["gate"] = _gated(folder, settings, challenger[0], champion, verdict, deadline)
-    if verdict.winner == "challenger" and not champion and settings.n_explored:
-        results["explored"] = _explore(folder, settings, challenger[0], deadline)
+    if verdict.winner == "challenger" and settings.n_explored:
+        results["explored"] = _explore(folder, settings, challenger[0], settings.seed + len(labels), deadline)
     for name, these in examined.items():
         results[name] = report_by_candidate(these, groups, found[name])
     winner = examined[verdict.winner] if verdict.winner in examined else examined["challenger"]
@@ -259,18 +259,18 @@ def _gated(
     return replace(verdict, winner="champion" if champion else "none", reason=reason), told
 
 
-def _explore(folder: Path, settings: LearnerSettings, first: Any, deadline: float) -> dict[str, int]:
-    """Keep where a first potential comes to from each start when it is hot enough for bonds to break; return how many.
+def _explore(folder: Path, settings: LearnerSettings, potential: Any, seed: int, deadline: float) -> dict[str, int]:
+    """Keep where a potential comes to from each start when it is hot enough for bonds to break; return how many frames.
 
-    It has seen hardly more than its start, and what it says of all else follows from that: a reaction is less downhill
-    to it than it is, and late. Labels along its own ways at the wanted temperature do not tell, as it does not react.
+    One that has seen hardly more than its start says of all else what follows from that: a reaction is less downhill to
+    it than it is, and late. Labels along its ways at the wanted temperature do not tell, as it does not react there.
     """
     starts = load_runs(folder / "starts.npz")
     temperature = max(settings.explore_temperature_K, settings.gate_temperature_K)
     ways = {
         name: explore(
-            first, start, settings.n_explored, settings.explore_steps, temperature, settings.gate_timestep_fs,
-            settings.seed, deadline,
+            potential, start, settings.n_explored, settings.explore_steps, temperature, settings.gate_timestep_fs,
+            seed, deadline,
         )
         for name, start in sorted(starts.items())
     }  # fmt: skip

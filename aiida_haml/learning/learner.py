@@ -69,8 +69,8 @@ class LearnerSettings(Settings):
     gate_temperature_K, gate_timestep_fs : float
         Of these runs: half as hot again as the dynamics that are wanted, and their time step.
     n_explored, explore_steps, explore_temperature_K : int, int, float
-        Frames of a first potential's exploration that are labelled before it drives, from every start; 0 for none.
-        It is so hot that bonds break.
+        Frames of a challenger's exploration, from every start, that are to be labelled before it drives; 0 for none,
+        without one. It is so hot that bonds break.
     n_parallel : int or None
         Members trained side by side on CPUs; None for as many as there are cores.
     """

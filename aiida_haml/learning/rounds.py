@@ -26,6 +26,8 @@ class RoundSettings(Settings):
         Error of a single atom's force up to which it is believed: one reacting site must count, eV / Angstrom.
     max_energy_error : float
         The same of the energy, eV / atom.
+    n_explorations : int
+        Potentials of a run that explore before they drive, if it begins without one: the first ones.
     max_fruitless : int
         Rounds in a row whose stretch brought nothing, after which a candidate ends with what it has.
     max_labels : int or None
@@ -44,6 +46,7 @@ class RoundSettings(Settings):
     force_rmse_tolerance: float = 0.15
     max_force_error: float = 1.0
     max_energy_error: float = 0.05
+    n_explorations: int = 2
     max_fruitless: int = 5
     max_labels: int | None = None
     max_wall_time_s: float | None = None
@@ -56,6 +59,7 @@ class RoundSettings(Settings):
             first = f"n_{kind}_first"
             require_integer(first, getattr(self, first), getattr(self, low), getattr(self, high))
         require_number("growth", self.growth, 1.0)
+        require_integer("n_explorations", self.n_explorations, 0)
         require_integer("max_fruitless", self.max_fruitless, 1)
         for name in ("force_rmse_tolerance", "max_force_error", "max_energy_error"):
             require_number(name, getattr(self, name))

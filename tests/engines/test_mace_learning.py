@@ -271,7 +271,7 @@ def test_a_hot_run_that_nobody_survives_leaves_what_led_there(trained, tmp_path)
     assert "Nor did the champion" in verdict["reason"]
 
 
-def test_a_first_potential_explores_and_a_later_one_does_not(trained, tmp_path):
+def test_a_potential_explores_where_that_is_wanted(trained, tmp_path):
     """It has seen little more than its start, and does not drive before labels of its exploration are learned."""
     folder, runs, _ = trained
     warm = {"gate_temperature_K": 450.0, "gate_steps": 10, "steps_first": 120, "steps_per_round": 60}
@@ -288,7 +288,9 @@ def test_a_first_potential_explores_and_a_later_one_does_not(trained, tmp_path):
     assert way.energies is None
     more = runs | {"a__new": emt_frames(14, seed=11, amplitude=0.25)}
     models = [folder / f"member_{i}.model" for i in range(2)]
-    later = prepare(tmp_path / "later", warm, more, ("a__new",), models, {"a__new": more["a__new"]}, starts)
+    later = prepare(
+        tmp_path / "later", warm | {"n_explored": 0}, more, ("a__new",), models, {"a__new": more["a__new"]}, starts
+    )
     assert learn(later)["gate"]["a"]["passed"]
     assert not (later / "hot.npz").exists()
 

@@ -18,11 +18,12 @@ overrides:
     min_burst: 2
     n_stretch_first: 10
     min_stretch: 5
+    n_explorations: 1
     force_rmse_tolerance: 1.0
     max_force_error: 10.0
     max_energy_error: 0.5
   probes: {{n_probes: 3}}
   distortions: {{n_rattled: 4, contact_ratios: []}}
-  learning: {{num_channels: 4, steps_first: 60, steps_per_round: 20, gate_steps: 5}}
+  learning: {{num_channels: 4, steps_first: 60, steps_per_round: 20, gate_steps: 5, n_explored: 2, explore_steps: 6}}
   ranking: {{min_simulated_fs: 20.0}}
 """

@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
         "n_stretch_first": 40,
         "min_stretch": 40,
         "max_stretch": 40,
+        "n_explorations": 0,
         "force_rmse_tolerance": 2.0,
         "max_force_error": 20.0,
         "max_energy_error": 1.0,

@@ -47,6 +47,7 @@ overrides:
     n_stretch_first: 10
     min_stretch: 10
     max_stretch: 10
+    n_explorations: 0
     force_rmse_tolerance: 5.0
     max_force_error: 50.0
     max_energy_error: 5.0

@@ -136,7 +136,7 @@ class HybridWorkChain(LearningWorkChain):
         self.ctx.trajectories = {s: timeline.begin(s, node, given) for s, node in self.inputs.structures.items()}
         self.ctx.labels = {}  # gathered at the end of the round
         self.ctx.records = {}
-        self.ctx.explorations = 0
+        self.ctx.explorations, self.ctx.is_exploring = 0, False
         for name in ("pool", "potential", "calibration"):
             self.ctx[name] = self.inputs.get(name, None)
         self.ctx.plans = self.ctx.verdicts = self.ctx.challenger = self.ctx.error = None
@@ -197,7 +197,8 @@ class HybridWorkChain(LearningWorkChain):
             self.ctx.trajectories[slug]["hot"] = hot.get(slug)
         self.ctx.records[f"learning_{self.ctx.round:04d}"] = child.outputs.errors
         learned = child.outputs.errors.get_dict()
-        self.ctx.explorations += "explored" in learned
+        self.ctx.is_exploring = "explored" in learned
+        self.ctx.explorations += self.ctx.is_exploring
         self.report(f"round {self.ctx.round}: {learned.get('reason', 'trained')}")
         return None
 

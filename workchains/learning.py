@@ -11,6 +11,7 @@ from aiida_haml.calculations.pool import gather
 from aiida_haml.calculations.rounds import port
 from aiida_haml.groups import add_labels
 from aiida_haml.learning.judge import false_states
+from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.workchains.learn import LearnWorkChain
 from aiida_haml.workchains.moving import MovingWorkChain
@@ -61,12 +62,19 @@ class LearningWorkChain(MovingWorkChain):
             "energy_tolerance": TEACH_ENERGIES_ABOVE * self.ctx.settings["rounds"]["max_energy_error"],
             "gate_temperature_K": GATE_HEATING * hottest,
             "gate_timestep_fs": self.ctx.settings["dynamics"]["timestep_fs"],
-        } | ({} if self._explores() else {"n_explored": 0})
+        } | self._exploration()
 
-    def _explores(self) -> bool:
-        """Whether the next potential explores before it drives: one of the first, of labels that show hardly more."""
+    def _exploration(self) -> dict[str, Any]:
+        """Return how the first potentials of a run, which know hardly more than its start, explore before they drive.
+
+        One that explored has not driven, and few labels are unseen yet: the challenger, which learned from where it
+        came to, need not be better on them.
+        """
+        settings = LearnerSettings.from_dict(self.ctx.settings["learning"])
         wanted = RoundSettings.from_dict(self.ctx.settings["rounds"]).n_explorations
-        return "potential" not in self.inputs and self.ctx.explorations < wanted
+        is_wanted = "potential" not in self.inputs and self.ctx.explorations < wanted
+        allowed = {"min_gain": max(1 - settings.max_regression, -0.5)} if self.ctx.is_exploring else {}
+        return allowed | ({} if is_wanted else {"n_explored": 0})
 
     def _elements(self) -> list[str]:
         present = {symbol for node in self.inputs.structures.values() for symbol in node.elements}

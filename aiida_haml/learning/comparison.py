@@ -107,8 +107,8 @@ def compare(
 ) -> Verdict:
     """Decide between two potentials by their scores on the same frames.
 
-    The challenger has to be better by `min_gain` over all groups, and on no candidate worse by more than the factor
-    `max_regression`, unless it is within the tolerance there.
+    The challenger has to be better by `min_gain` over all groups, or worse by no more than that where it is negative,
+    and on no candidate worse by more than the factor `max_regression`, unless it is within the tolerance there.
 
     Parameters
     ----------
@@ -131,5 +131,6 @@ def compare(
             return Verdict("champion", reason, old, new)
     compared = f"{new:.3f} eV/Å against {old:.3f} of the champion"
     if new < (1 - min_gain) * old:
-        return Verdict("challenger", f"The challenger is better: {compared}.", old, new)
+        how = "better" if new < old else "hardly worse, and knows more"
+        return Verdict("challenger", f"The challenger is {how}: {compared}.", old, new)
     return Verdict("champion", f"The challenger is no better: {compared}.", old, new)

@@ -61,7 +61,7 @@ class LearnerSettings(Settings):
         Of the moving average of the parameters, in [0, 1); the average is what is validated and kept.
     min_gain : float
         Share by which the challenger's score has to be lower than the champion's; less is a tie, which the champion
-        wins.
+        wins. Negative, by how much it may be higher.
     max_regression : float
         Largest ratio of challenger's to champion's score on any one candidate, where it is beyond the tolerance.
     gate_steps : int
@@ -142,5 +142,5 @@ class LearnerSettings(Settings):
         for name in ("lr", "fine_tune_lr", "lr_final"):
             require_number(name, getattr(self, name), 0.0, 1.0)
         require_number("ema_decay", self.ema_decay, 0.0, 0.99999, open_low=False)
-        require_number("min_gain", self.min_gain, 0.0, 0.5, open_low=False)
+        require_number("min_gain", self.min_gain, -0.5, 0.5)
         require_number("max_regression", self.max_regression, 1.0, open_low=False)

@@ -32,6 +32,15 @@ def test_who_wins(champion, challenger, winner):
     assert verdict.reason.endswith(".")
 
 
+def test_a_challenger_may_be_hardly_worse_where_nothing_speaks_for_the_champion():
+    lenient = RULE | {"min_gain": -0.2}
+    verdict = compare(scores(a_new=0.111), scores(a_new=0.114), **lenient)
+    assert verdict.winner == "challenger"
+    assert "hardly worse" in verdict.reason
+    assert "better" in compare(scores(a_new=0.2), scores(a_new=0.1), **lenient).reason
+    assert compare(scores(a_new=0.2), scores(a_new=0.25), **lenient).winner == "champion"
+
+
 def test_many_old_frames_do_not_outvote_a_few_new_ones():
     groups = [Group("a", False)] * 100 + [Group("a", True)] * 2
     champion = group_scores(groups, [0.05**2] * 100 + [0.5**2] * 2)

@@ -72,7 +72,8 @@ class LearningWorkChain(MovingWorkChain):
         """
         settings = LearnerSettings.from_dict(self.ctx.settings["learning"])
         wanted = RoundSettings.from_dict(self.ctx.settings["rounds"]).n_explorations
-        is_wanted = "potential" not in self.inputs and self.ctx.explorations < wanted
+        has_driven = self.ctx.potential is not None and not self.ctx.is_exploring
+        is_wanted = self.ctx.explorations < wanted and not has_driven
         allowed = {"min_gain": max(1 - settings.max_regression, -0.5)} if self.ctx.is_exploring else {}
         return allowed | ({} if is_wanted else {"n_explored": 0})
 

@@ -92,8 +92,8 @@ class LearnCalculation(EngineCalculation):
             dynamic=True,
             required=False,
             valid_type=FramesData,
-            help="By start, frames of hot runs that are worth a label: those that led a challenger out of one, and of "
-            "a first potential some along each.",
+            help="By start, frames of hot runs that are worth a label: those that led a challenger out of one, and "
+            "those of an exploration.",
         )
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times and versions.")
         spec.default_output_node = "output_parameters"

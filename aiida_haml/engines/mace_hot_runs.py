@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -197,6 +197,17 @@ class _Course:
 def gate(module: Any, starts: Mapping[str, Frames], **run: Any) -> dict[str, HotRun]:
     """Return the hot run of every start, by its name; see `hot_run`."""
     return {name: hot_run(module, start, **run) for name, start in sorted(starts.items())}
+
+
+def explorations(module: Any, starts: Mapping[str, Frames], **run: Any) -> dict[str, Frames]:
+    """Return the frames, not labelled, of the exploration of every start that led anywhere; see `explore`."""
+    ways = {name: explore(module, start, **run) for name, start in sorted(starts.items())}
+    return {name: along(starts[name], way) for name, way in ways.items() if way}
+
+
+def along(start: Frames, way: Sequence[FloatArray]) -> Frames:
+    """Return positions that a run from a start came to as frames."""
+    return Frames(start.numbers, np.stack(way), np.repeat(start.cells[-1:], len(way), axis=0), start.pbc)
 
 
 def _velocities(state: Frames, temperature: float, seed: int) -> FloatArray:

@@ -38,7 +38,7 @@ from aiida_haml.engines.mace_examination import (
     scores,
 )
 from aiida_haml.engines.mace_forces import Graph, MaceModel
-from aiida_haml.engines.mace_hot_runs import explore, gate
+from aiida_haml.engines.mace_hot_runs import along, explorations, gate
 from aiida_haml.engines.mace_network import trainable
 from aiida_haml.engines.mace_potential import elements_of, load_potential
 from aiida_haml.engines.outcome import TaskError, reports_errors, write_results
@@ -250,7 +250,7 @@ def _gated(
     failed = {name: one for name, one in runs.items() if not one.passed}
     if not failed:
         return verdict, told
-    save_runs(folder / "hot.npz", {name: _bare(starts[name], one.way) for name, one in failed.items() if one.way})
+    save_runs(folder / "hot.npz", {name: along(starts[name], one.way) for name, one in failed.items() if one.way})
     reason = f"The challenger did not survive its hot run. {next(f'{n}: {one.reason}' for n, one in failed.items())}"
     if champion:
         others = gate(champion[0], {name: starts[name] for name in failed}, **run)
@@ -265,22 +265,13 @@ def _explore(folder: Path, settings: LearnerSettings, potential: Any, seed: int,
     One that has seen hardly more than its start says of all else what follows from that: a reaction is less downhill to
     it than it is, and late. Labels along its ways at the wanted temperature do not tell, as it does not react there.
     """
-    starts = load_runs(folder / "starts.npz")
-    temperature = max(settings.explore_temperature_K, settings.gate_temperature_K)
-    ways = {
-        name: explore(
-            potential, start, settings.n_explored, settings.explore_steps, temperature, settings.gate_timestep_fs,
-            seed, deadline,
-        )
-        for name, start in sorted(starts.items())
-    }  # fmt: skip
-    found = {name: _bare(starts[name], way) for name, way in ways.items() if way}
+    found = explorations(
+        potential, load_runs(folder / "starts.npz"), n_frames=settings.n_explored, steps=settings.explore_steps,
+        temperature=max(settings.explore_temperature_K, settings.gate_temperature_K),
+        timestep=settings.gate_timestep_fs, seed=seed, deadline=deadline,
+    )  # fmt: skip
     save_runs(folder / "hot.npz", found)
     return {name: len(frames) for name, frames in found.items()}
-
-
-def _bare(start: Frames, way: Sequence[FloatArray]) -> Frames:
-    return Frames(start.numbers, np.stack(way), np.repeat(start.cells[-1:], len(way), axis=0), start.pbc)
 
 
 def _parity(module: Any, frame: Frames) -> dict[str, float]:

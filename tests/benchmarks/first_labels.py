@@ -34,7 +34,7 @@ import numpy as np
 from _lessons import Taken, finish, learn_from, scratch
 from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
-from fidelity import BOND, DATA, DENSE, RELAXATION_FS, SPARSE, TEMPERATURE, start
+from fidelity import BOND, DATA, DENSE, RELAXATION_FS, SPARSE, TEMPERATURE, bonds, start
 from numpy.typing import NDArray
 
 from aiida_haml.frames import Frames
@@ -151,22 +151,15 @@ def let_run(model: Path) -> dict[str, float]:
         atoms.calc = MACECalculator(str(model), device="cpu", default_dtype="float32")
         noise = np.random.RandomState(seed)
         dynamics = Bussi(atoms, units.fs, TEMPERATURE, taut=RELAXATION_FS * units.fs, rng=noise)
-        ours = [atoms.get_potential_energy()]
+        ours, whole = [atoms.get_potential_energy()], bonds(atoms)
         for _ in range(HORIZON_FS // DENSE):
             dynamics.run(DENSE)
             ours.append(atoms.get_potential_energy())
         late = len(ours) * 4 // 5
         released.append([float(one[0] - np.mean(one[late:])) for one in (ours, theirs)])
-        broken.append(broken_bonds(atoms))
+        broken.append(whole - bonds(atoms))
     mean = np.mean(released, axis=0)
     return {"released": round(float(mean[0] / mean[1]), 3), "broken": float(np.mean(broken))}
-
-
-def broken_bonds(atoms: Atoms) -> int:
-    """Return how many of the four corners of each phosphorus are gone."""
-    phosphorus, corners = (np.flatnonzero(np.isin(atoms.numbers, those)) for those in ((15,), (8, 16, 34)))
-    bonded = atoms.get_all_distances(mic=True)[np.ix_(phosphorus, corners)] < BOND
-    return int(4 * len(phosphorus) - bonded.sum())
 
 
 def taught(

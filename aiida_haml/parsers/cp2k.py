@@ -69,8 +69,8 @@ class Cp2kLabelParser(Parser):
         moves_cell = "relax" in inputs and relaxes_cell(inputs.relax.get_dict())
         if (moves_cell or "STRESS_TENSOR" in inputs.level["theory"]) and inputs.initial.kind != "isolated_atom":
             whole = next((i for i, e in enumerate(evaluations) if e.stress is None), len(evaluations))
-            # A cell that has arrived is evaluated once more, without stress: that is no step.
-            if output.ended and whole < len(evaluations) - moves_cell:
+            # What a relaxation has arrived at is evaluated once more, without stress: that is no step.
+            if output.ended and whole < len(evaluations) - ("relax" in inputs):
                 raise UnknownLayout("no stress is found beside its energies, though the level of theory asks for it.")
             evaluations = evaluations[:whole]
         if "md" in inputs:

@@ -76,8 +76,8 @@ def of_relaxation(
 ) -> Harvest:
     """Return the start, whose forces (eV / Angstrom) stand in the main output alone, and the accepted steps.
 
-    A line search also evaluates points that it leaves again; they are no frames. Nor is the last step of a cell once
-    more, which CP2K evaluates when it has arrived.
+    A line search also evaluates points that it leaves again; they are no frames. Nor is the last step once more, which
+    CP2K evaluates when it has arrived.
     """
     positions = read_xyz(read("aiida-pos-1.xyz"), initial.n_atoms)
     forces = read_xyz(read("aiida-frc-1.xyz"), initial.n_atoms)

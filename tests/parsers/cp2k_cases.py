@@ -19,7 +19,7 @@ from aiida_haml.data.frames import FramesData
 OUTPUTS = Path(__file__).parent / "cp2k_outputs"
 VERSIONS = sorted(folder.name for folder in OUTPUTS.iterdir()) if OUTPUTS.exists() else []
 MD = {"steps": 3, "timestep_fs": 1.0, "temperature_K": 300.0, "thermostat_time_fs": 20.0, "seed": 5}
-CASES = ("burst", "relaxation", "probes", "atom", "stuck", "late", "broken")
+CASES = ("burst", "relaxation", "arrived", "probes", "atom", "stuck", "late", "broken")
 
 
 def rock_salt(amplitude: float = 0.05, seed: int = 1) -> Any:
@@ -39,6 +39,7 @@ def probes() -> FramesData:
 def inputs(case: str, level: dict[str, Any]) -> dict[str, orm.Data]:
     """Return what a job of that name is given, its code, basis sets and pseudopotentials apart.
 
+    relaxation, arrived : one that is out of steps, and one that comes to the force that is wanted.
     stuck : the second of three single points needs more iterations than it gets.
     late : CP2K's own clock ends a burst.
     broken : a keyword that CP2K does not know.
@@ -51,6 +52,8 @@ def inputs(case: str, level: dict[str, Any]) -> dict[str, orm.Data]:
         given["md"] = orm.Dict(MD | {"steps": 500})
     elif case == "relaxation":
         given["relax"] = orm.Dict({"steps": 3, "max_force": 0.01})
+    elif case == "arrived":
+        given["relax"] = orm.Dict({"steps": 30, "max_force": 0.2})
     elif case == "atom":
         given["initial"] = build_isolated_atom(orm.Str("Li"))
     else:
@@ -63,6 +66,11 @@ def inputs(case: str, level: dict[str, Any]) -> dict[str, orm.Data]:
         solver["DFT"]["SCF"]["NO_SUCH_KEYWORD"] = True
     given["level"] = orm.Dict({key: level[key] for key in ("engine", "name", "theory")})
     return {**given, "solver": orm.Dict(solver)}
+
+
+def cases_of(version: str) -> list[str]:
+    """Return the jobs that a version's outputs are kept of."""
+    return sorted(folder.name for folder in (OUTPUTS / version).iterdir())
 
 
 def kept_files(version: str, case: str) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ import pytest
 from ase import units
 
 from aiida_haml.parsers.cp2k_output import read_forces, read_output
-from tests.parsers.cp2k_cases import CASES, MD, VERSIONS, inputs, kept_files, probes
+from tests.parsers.cp2k_cases import MD, VERSIONS, cases_of, inputs, kept_files, probes
 from tests.parsers.jobs import parse_cp2k
 
 
@@ -67,6 +67,18 @@ def test_the_start_of_a_relaxation_has_the_printed_forces(parsed, version):
     burst = parsed(version, "burst")[0]["frames"].frames  # begins with the same frame
     np.testing.assert_allclose(frames.forces[0], burst.forces[0], atol=1e-5)
     assert np.all(np.diff(frames.energies) < 0)
+
+
+@pytest.mark.parametrize("version", [v for v in VERSIONS if "arrived" in cases_of(v)])
+def test_a_relaxation_that_arrives_is_whole(parsed, version):
+    """CP2K evaluates what it has arrived at once more, and prints no stress with that: no label, and no fault."""
+    results, process = parsed(version, "arrived")
+    assert process.exit_status == 0, process.exit_message
+    frames = results["frames"].frames
+    assert len(frames) < len(results["output_parameters"]["scf_iterations"])
+    assert frames.stresses is not None
+    assert np.linalg.norm(frames.forces[-1], axis=1).max() < 0.2 * np.sqrt(3)
+    assert np.abs(frames.forces[0]).max() > 0.2
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -136,8 +148,7 @@ def test_units_and_columns_are_read_by_their_names(text):
     np.testing.assert_allclose(forces, [[-0.1, 0.2, -0.3], [0.1, -0.2, 0.3]])
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("version", "case"), [(v, case) for v in VERSIONS for case in cases_of(v)])
 def test_an_output_cut_off_anywhere_gives_what_came_before(parsed, version, case):
     """A killed job leaves any prefix; none may raise, none gives a label that the whole run does not have."""
     files = kept_files(version, case)

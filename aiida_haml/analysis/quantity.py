@@ -32,11 +32,16 @@ class Quantity:
 
 
 def over_replicates(values: Sequence[float] | FloatArray, confidence: float) -> Quantity:
-    """Return the mean over replicates and Student's interval of it; a single one has a value and no interval."""
+    """Return the mean over replicates and Student's interval of it; a single one has a value and no interval.
+
+    Replicates of which the value is not defined (NaN) are left out; one that is infinite makes the mean infinite.
+    """
     known = np.asarray(values, dtype=float)
-    known = known[np.isfinite(known)]
+    known = known[~np.isnan(known)]
     if not len(known):
         return Quantity(math.nan, math.nan, math.nan)
+    if np.isinf(known).any():
+        return Quantity(math.inf, math.nan, math.nan)
     mean = float(known.mean())
     if len(known) < 2:
         return Quantity(mean, math.nan, math.nan)

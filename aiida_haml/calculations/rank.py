@@ -34,7 +34,7 @@ class RankCalculation(EngineCalculation):
 
     TASK = "rank"
     OUTPUTS = ("ranking.json", "clusters")
-    CACHE_VERSION = 7
+    CACHE_VERSION = 8
 
     @classmethod
     def define(cls, spec: Any) -> None:

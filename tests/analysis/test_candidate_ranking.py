@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from aiida_haml.analysis.kinetics.fit import UNDETERMINED as UNDETERMINED_LAW
 from aiida_haml.analysis.kinetics.fit import Growth
+from aiida_haml.analysis.quantity import over_replicates
 from aiida_haml.analysis.ranking.groups import grouped
 from aiida_haml.analysis.ranking.metrics import METRICS, declared_metrics
 from aiida_haml.analysis.ranking.order import rank
+from aiida_haml.analysis.ranking.replicates import Compared, measured
 from aiida_haml.analysis.ranking.sensitivity import tied_groups, weight_sensitivity
-from aiida_haml.analysis.ranking.verdicts import DOES_NOT_REACT, OUT_OF_LITHIUM, PASSIVATES, UNDETERMINED
+from aiida_haml.analysis.ranking.verdicts import DOES_NOT_REACT, DOES_NOT_STOP, OUT_OF_LITHIUM, PASSIVATES, UNDETERMINED
 from aiida_haml.analysis.settings import RankingSettings
 from tests.stories import LENGTH, PROTECTIVE, STORIES, replicate
 
@@ -63,6 +65,24 @@ def test_a_dry_cell_is_no_stable_layer():
     )
     assert rows["dry"]["verdict"] == OUT_OF_LITHIUM
     assert rows["wet"]["verdict"] == PASSIVATES
+
+
+def test_most_replicates_that_began_late_are_no_passivation_by_the_one_that_did_not():
+    """The rates' ratio is infinite where there was no early rate: it is not to be left out of the mean."""
+    late = [replicate("slow start", STORIES["slow start"], s, label="mixed") for s in (1, 2)]
+    rows, _ = ranked([*late, replicate(THIN, STORIES[THIN], 3, label="mixed"), *members(THIN)])
+    assert rows["mixed"]["verdict"] == DOES_NOT_STOP
+    assert not rows["mixed"]["sure"]
+    assert rows["mixed"]["metrics"]["late_over_early"] is None
+    assert rows[THIN]["verdict"] == PASSIVATES
+
+
+def test_one_replicate_that_used_up_its_electrolyte_leaves_a_doubt_that_is_said():
+    stopped = [replicate(THIN, STORIES[THIN], s, label="mixed") for s in (1, 2)]
+    rows, result = ranked([*stopped, replicate(TOTAL, STORIES[TOTAL], 3, label="mixed")])
+    assert (rows["mixed"]["verdict"], rows["mixed"]["sure"]) == (PASSIVATES, False)
+    assert "1 of 3 replicates" in rows["mixed"]["reason"]
+    assert any("doubt of the verdict on mixed" in warning for warning in result["warnings"])
 
 
 def test_too_short_is_undetermined_and_says_so():
@@ -280,6 +300,17 @@ def test_an_order_that_holds_for_all_weights_is_robust():
 
 
 # -- kinetics --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [THICK, LINEAR])
+def test_intervals_of_three_seeds_cover_the_truth_about_as_often_as_they_say(name):
+    """40 triples of seeds; what is true is the mean over all of them."""
+    compared = Compared(1000 * LENGTH, PROTECTIVE, np.nan)
+    seeds = [measured(replicate(name, STORIES[name], s), compared, SETTINGS) for s in range(100, 220)]
+    for metric in ("consumed", "early_consumed"):
+        values = np.array([found[metric] for found in seeds])
+        intervals = [over_replicates(triple, 0.95) for triple in values.reshape(-1, 3)]
+        assert 35 <= sum(found.low <= values.mean() <= found.high for found in intervals) <= 40
 
 
 def test_laws_are_told_and_a_time_to_a_layer_only_where_one_stopped(everything):

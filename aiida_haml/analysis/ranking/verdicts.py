@@ -11,6 +11,7 @@ from aiida_haml.analysis.balance.areal import ELECTROLYTE_GONE, METAL_GONE
 from aiida_haml.analysis.quantity import over_replicates
 from aiida_haml.analysis.ranking.replicates import Replicate
 from aiida_haml.analysis.settings import RankingSettings
+from aiida_haml.frames import FloatArray
 
 PASSIVATES = "passivates"
 DOES_NOT_REACT = "does not react"
@@ -58,11 +59,19 @@ def verdict(own: Sequence[Replicate], metrics: Sequence[dict[str, float]], setti
     if consumed.value < least:
         sure = bool(consumed.high < least)
         return Verdict(DOES_NOT_REACT, sure, f"{max(consumed.value, 0):.2g} Å consumed at a face, {least:.2g} Å needed")
-    ratio = over_replicates([m["late_over_early"] for m in metrics], 2 * settings.confidence - 1)
-    if not np.isfinite(ratio.value):
-        return Verdict(DOES_NOT_STOP, False, "it began to react only after the early time")
+    return _slowing_down(np.array([m["late_over_early"] for m in metrics]), settings)
+
+
+def _slowing_down(ratios: FloatArray, settings: RankingSettings) -> Verdict:
+    """Return the verdict on a candidate that reacts and has metal left, of its replicates' late over early rates."""
+    endless = np.isinf(ratios)
+    if endless.mean() > MOST or not np.isfinite(ratios).any():
+        return Verdict(DOES_NOT_STOP, False, "it began to react only after the early time, or did so to its end")
+    ratio = over_replicates(ratios[~endless], 2 * settings.confidence - 1)
     limit = settings.passivated_ratio
     said = f"the late rate is {max(ratio.value, 0):.2g} of the early one"
+    if endless.any():
+        said += f", but {endless.sum()} of {len(ratios)} replicates began only later, or used up the electrolyte"
     if ratio.value <= limit:
-        return Verdict(PASSIVATES, bool(ratio.high <= limit), said)
+        return Verdict(PASSIVATES, bool(ratio.high <= limit) and not endless.any(), said)
     return Verdict(DOES_NOT_STOP, bool(ratio.low > limit), said)

@@ -4,6 +4,7 @@ import numpy as np
 from ase import Atoms
 
 from aiida_haml.frames import Frames
+from aiida_haml.structures import crystals
 
 
 def run(atoms: Atoms, moved: np.ndarray, step_fs: float = 2.0, start_fs: float = 0.0) -> Frames:
@@ -40,3 +41,17 @@ def pair(symbols: str, distances: np.ndarray, height: float = 5.0) -> Frames:
     moved = np.zeros((len(distances), 2, 3))
     moved[:, 1, 0] = distances
     return run(atoms, moved)
+
+
+def stretched(
+    break_at: int = 60, n_frames: int = 200, reach: float = 2.0, step_fs: float = 2.0
+) -> tuple[Frames, int, int]:
+    """A vibrating argyrodite of which one S leaves its P within a frame; also that P and S."""
+    atoms = crystals.argyrodite()
+    phosphorus = int(np.flatnonzero(atoms.symbols == "P")[0])
+    sulfur = np.flatnonzero(atoms.symbols == "S")
+    vectors = atoms.get_distances(phosphorus, sulfur, mic=True, vector=True)
+    nearest = int(np.linalg.norm(vectors, axis=1).argmin())
+    moved = vibrations(n_frames, len(atoms), 0.05, 20.0)
+    moved[break_at:, sulfur[nearest]] += reach * vectors[nearest] / np.linalg.norm(vectors[nearest])
+    return run(atoms, moved, step_fs), phosphorus, int(sulfur[nearest])

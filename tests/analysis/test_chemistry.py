@@ -11,21 +11,22 @@ from hypothesis import strategies as st
 from aiida_haml.analysis.balance.cell import built_cell
 from aiida_haml.analysis.balance.states import anion_bonds
 from aiida_haml.analysis.chemistry.batch import ATOMIC, chemistry, chemistry_names, join_chemistry
+from aiida_haml.analysis.segments import choose
 from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
-from tests.analysis.motion import run, vibrations, walk
+from tests.analysis.motion import run, stretched, vibrations, walk
 
 #: Lithium kept at each frame, so that batches cut between two strides keep the same.
 SETTINGS = DescriptionSettings(transport_every_fs=4.0)
 NORMAL = np.array([0.0, 0.0, 1.0])
 
 
-def described(frames, previous=None, origin=None):
+def described(frames, previous=None, origin=None, settings_=SETTINGS):
     """Return the chemistry of a batch of a trajectory that begins as it was built."""
     start = (frames if origin is None else origin)[0]
-    built = built_cell(start, anion_bonds(start, SETTINGS.hysteresis))
-    return chemistry(frames, start, previous, built, SETTINGS)
+    built = built_cell(start, anion_bonds(start, settings_.hysteresis))
+    return chemistry(frames, start, previous, built, settings_)
 
 
 def joined(*parts):
@@ -130,9 +131,30 @@ def test_settings_that_make_no_sense_are_refused(name, value):
         DescriptionSettings(**{name: value})
 
 
-def test_a_stride_of_the_longest_protocol_can_still_see_a_bond_break():
-    """What is looked back at reaches over a change that has to last, at any stride; windows hold twenty frames."""
-    for every_fs in (2.0, 50.0, 500.0):
-        settings_ = DescriptionSettings(every_fs=every_fs)
-        assert settings_.memory_fs >= settings_.persist_fs + 2 * every_fs
-        assert settings_.window_fs >= 20 * every_fs
+@pytest.mark.parametrize("broken_by", [26, 27, 29, 30, 31])
+def test_a_bond_that_breaks_where_two_batches_meet_is_an_event_at_the_longest_stride(broken_by):
+    """Frames are described 500 fs apart and batches meet at 3 ps: a memory of a fixed time would forget the bond."""
+    frames, *_ = stretched(break_at=broken_by, n_frames=61, step_fs=100.0)
+    chosen = DescriptionSettings(every_fs=500.0)
+    pieces = choose({"first": frames[:31], "second": frames[30:]}, {}, chosen.every_fs, chosen.memory_fs)
+    found = joined(*(described(piece.frames, piece.before, frames, chosen) for piece in pieces))
+    pairs = found["events_pair"][~found["events_formed"]].tolist()
+    assert pairs == ["P-S"]
+    assert 0 <= found["events_time"][0] - 100.0 * broken_by <= 500
+
+
+def test_windows_of_the_longest_stride_hold_enough_frames_for_the_instability():
+    frames = run(crystals.argyrodite(), vibrations(90, 52, 0.1, 2.0), 500.0)
+    found = joined(described(frames, settings_=DescriptionSettings(every_fs=500.0)))
+    assert np.isfinite(found["lindemann"]).sum() >= 4
+
+
+def test_anions_of_no_unit_react_with_the_units_around_them():
+    """S2- and Cl- have no bond to break: where every PS4 is broken, no anion is left to measure the host by."""
+    atoms = crystals.argyrodite()
+    moved = vibrations(60, len(atoms), 0.05, 5.0)
+    intact = joined(described(run(atoms, moved, 20.0)))["lindemann"]
+    assert np.isfinite(intact[:2]).all()
+    moved[20:, atoms.numbers == 15, 2] += 5.0
+    torn = joined(described(run(atoms, moved, 20.0)))["lindemann"]
+    assert np.isnan(torn).all()

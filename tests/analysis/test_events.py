@@ -12,7 +12,7 @@ from aiida_haml.analysis.chemistry.bonds import BondTracker
 from aiida_haml.analysis.chemistry.events import EventLog, broken_until, pair_name
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
-from tests.analysis.motion import pair, run, vibrations
+from tests.analysis.motion import pair, run, stretched, vibrations
 
 
 def events_of(frames, persist=100.0, previous=None):
@@ -24,18 +24,6 @@ def events_of(frames, persist=100.0, previous=None):
     for block in tracker.follow(frames):
         log.add(block, frames)
     return log.arrays()
-
-
-def stretched(break_at=60, n_frames=200, reach=2.0):
-    """A vibrating argyrodite of which one S leaves its P within a frame; also that P and S."""
-    atoms = crystals.argyrodite()
-    phosphorus = int(np.flatnonzero(atoms.symbols == "P")[0])
-    sulfur = np.flatnonzero(atoms.symbols == "S")
-    vectors = atoms.get_distances(phosphorus, sulfur, mic=True, vector=True)
-    nearest = int(np.linalg.norm(vectors, axis=1).argmin())
-    moved = vibrations(n_frames, len(atoms), 0.05, 20.0)
-    moved[break_at:, sulfur[nearest]] += reach * vectors[nearest] / np.linalg.norm(vectors[nearest])
-    return run(atoms, moved), phosphorus, int(sulfur[nearest])
 
 
 def test_a_bond_stretched_away_is_found_once_at_its_time():

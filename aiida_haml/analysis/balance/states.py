@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from aiida_haml.analysis.balance.cell import metallic
 from aiida_haml.analysis.chemistry.bonds import ANIONS, LITHIUM, BondBlock, BondTracker, BoolArray, IntArray
-from aiida_haml.analysis.chemistry.units import NEIGHBOURS, Units, distances
+from aiida_haml.analysis.chemistry.units import Units
 from aiida_haml.frames import Frames
 
 STATES = ("metal", "ion", "host", "thiophosphate", "intermediate", "product")
@@ -112,13 +112,7 @@ class Ladder:
         self._units = units
         self._framework = built.numbers != LITHIUM
         self.centre = units.centre[units.unit]
-        several = np.flatnonzero(units.several)
-        self.counted = self._framework & (units.several[units.unit] if len(several) else True)
-        self._free = np.flatnonzero(self._framework & ~units.several[units.unit])
-        to_units = distances(built, self._free, units.centre[several])
-        self._nearest = several[np.argsort(to_units, axis=1, kind="stable")[:, :NEIGHBOURS]]
-        if self._nearest.shape[1] < NEIGHBOURS:
-            self._nearest = self._nearest[:, :1]
+        self.counted = self._framework & (units.several[units.unit] if units.has_units else True)
 
     def states(self, bonds: StateArray, broken: BoolArray, thiophosphate: NDArray[np.floating]) -> StateArray:
         """Return the (F, N) states.
@@ -133,10 +127,6 @@ class Ladder:
             Probability that an atom's surroundings are a thiophosphate's that is not the electrolyte; P counts.
         """
         reacted = broken | (thiophosphate[:, self._units.centre] > SURE) & self._units.several
-        atoms = reacted[:, self._units.unit]
-        if self._nearest.size:
-            atoms[:, self._free] |= reacted[:, self._nearest].mean(axis=2) > 0.5
-        host = self._framework & ~atoms
         states = bonds.copy()
-        states[host] = HOST
+        states[self._framework & ~self._units.fate(reacted)] = HOST
         return states

@@ -78,7 +78,7 @@ def chemistry(
     broken = units.broken()
     partial = (
         lithium_positions(frames, origin, ions, settings.transport_every_fs)
-        | anion_windows(frames, origin, ~broken[:, units.unit], settings.window_fs)
+        | anion_windows(frames, origin, ~units.fate(broken), settings.window_fs)
         | {"time": frames.times, "anion_spacing": np.array([anion_spacing(built.frame)])}
     )
     found = series.series() | units.series() | units.fragments() | events.arrays()

@@ -77,7 +77,16 @@ class Units:
         order = np.lexsort((np.arange(built.n_atoms), -degree, self.unit))
         self.centre = order[np.unique(self.unit[order], return_index=True)[1]]
         self.several = np.bincount(self.unit) > 1
+        self._free, self._nearest = self._neighbours(built)
         self._rows: list[BoolArray] = []
+
+    def _neighbours(self, built: Frames) -> tuple[IntArray, IntArray]:
+        """Return (A,) the atoms that are in no unit, lithium apart, and (A, K) the units whose fate each shares."""
+        several = np.flatnonzero(self.several)
+        free = np.flatnonzero((built.numbers != LITHIUM) & ~self.several[self.unit])
+        n_shared = NEIGHBOURS if len(several) >= NEIGHBOURS else min(1, len(several))
+        order = np.argsort(distances(built, free, self.centre[several]), axis=1, kind="stable")
+        return free, several[order[:, :n_shared]]
 
     @property
     def has_units(self) -> bool:
@@ -107,6 +116,18 @@ class Units:
     def broken(self) -> BoolArray:
         """Return (F, U) which units are not intact in each frame taken in."""
         return np.concatenate(self._rows)
+
+    def fate(self, reacted: BoolArray) -> BoolArray:
+        """Return (F, N) whether each atom's unit has reacted; an atom of none (S2-, Cl-) goes with most of the nearest.
+
+        Parameters
+        ----------
+        reacted : (F, U) bool array
+        """
+        atoms = reacted[:, self.unit]
+        if self._nearest.size:
+            atoms[:, self._free] |= reacted[:, self._nearest].mean(axis=2) > 0.5
+        return atoms
 
     def series(self) -> dict[str, FloatArray]:
         """Return the (F,) shares of molecules that are intact.

@@ -165,11 +165,11 @@ def announce(node: Any, what: str) -> None:
 
 def failure(node: Any, called: str = "screen") -> str:
     """Return why a process that has ended badly did so: its own words, and the deepest reason."""
-    from aiida_haml.queries.reason import deepest_reason
+    from aiida_haml.queries.failures import cause
 
     own = f"[{node.exit_status}] {node.exit_message}" if node.is_finished else str(node.process_state.value)
-    reason = deepest_reason(node)
-    deeper = f": {reason}" if reason is not None and reason.pk != node.pk else ""
+    found = cause(node)
+    deeper = f": {found.what}" if found is not None and found.pk != node.pk else ""
     return f"{called} <{node.pk}> failed {own.rstrip('.')}{deeper}"
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import timezone
-from aiida.manage import get_manager
 
 from aiida_haml.calculations.label_engines import engine_of
 from aiida_haml.queries.anatomy import ENDED
 from aiida_haml.queries.rows import rows
+from aiida_haml.queries.stored import stored_files
 from aiida_haml.queries.walks import links_into, links_out_of
 
 #: Extra that AiiDA puts on a node which it copied instead of running it.
@@ -106,11 +106,8 @@ def _told(jobs: Iterable[int]) -> dict[int, dict[str, Any]]:
         for pk, row in rows(outputs["output_parameters"], **_RESULTS).items()
     }
     silent = [pk for pk, job in outputs["retrieved"].items() if job not in told]
-    repository = get_manager().get_profile_storage().get_repository()
-    for pk, row in rows(silent, files="repository_metadata").items():
-        key = (row.files or {}).get("o", {}).get("results.json", {}).get("k")
-        if key is not None:
-            told[outputs["retrieved"][pk]] = _parsed(repository.get_object_content(key))
+    for pk, content in stored_files(silent, "results.json").items():
+        told[outputs["retrieved"][pk]] = _parsed(content)
     return told
 
 

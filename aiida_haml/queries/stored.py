@@ -39,6 +39,13 @@ class StoredArrays:
         return {name: np.load(io.BytesIO(content), allow_pickle=False) for name, content in contents.items()}
 
 
+def stored_files(pks: Iterable[int], name: str) -> dict[int, bytes]:
+    """Return the content of a file of each node that has it, not within a folder; in one statement."""
+    repository: Any = get_manager().get_profile_storage().get_repository()
+    files = {pk: (row.files or {}).get("o", {}) for pk, row in rows(pks, files="repository_metadata").items()}
+    return {pk: repository.get_object_content(own[name]["k"]) for pk, own in files.items() if "k" in own.get(name, ())}
+
+
 def stored_bytes(pks: Iterable[int]) -> dict[int, int]:
     """Return the size of what each node keeps in the repository, bytes.
 

@@ -12,22 +12,12 @@ from aiida_haml.analysis.joining import join_descriptions, join_environments
 from aiida_haml.analysis.tables import Table, tables
 from aiida_haml.calculations.label_engines import label_process_types
 from aiida_haml.frames import Frames
-from aiida_haml.queries import AuditReport, CostReport, audit, cost
+from aiida_haml.queries import audit, cost
 from aiida_haml.queries.anatomy import OF
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.stored import StoredArrays
 from aiida_haml.queries.walks import CALLS, called_descendants, links_into, links_out_of, pk_of
-from aiida_haml.report.data import (
-    Audit,
-    Candidate,
-    Cost,
-    Cycle,
-    Level,
-    Reference,
-    ReportData,
-    Segment,
-    Work,
-)
+from aiida_haml.report.data import Candidate, Cycle, Level, Reference, ReportData, Segment
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -66,8 +56,8 @@ def collect(screen: orm.WorkChainNode) -> ReportData:
         level=Level(level.get("name", "?"), ranking.content.get("level_of_theory") or "?", level.get("engine", "?")),
         candidates=list(_candidates(pk, given, told)),
         spec=found[given[_SPECIFICATION]].content if _SPECIFICATION in given else {},
-        cost=_cost(cost(screen)),
-        audit=_audit(audit(screen)),
+        cost=cost(screen),
+        audit=audit(screen),
         provenance=[Reference("screen", screen.uuid, pk), Reference("ranking", str(ranking.uuid), ranking.id)],
         versions=_versions(screen),
     )
@@ -201,22 +191,6 @@ def _cycle(told: Mapping[str, Any]) -> Cycle:
         stretch_steps=stretch.get("steps_done"),
         trusted_steps=stretch.get("trusted_steps"),
         stopped_by=stretch.get("stopped_by"),
-    )
-
-
-def _cost(report: CostReport) -> Cost:
-    names = ("wall_s", "overhead_s", "spent_s", "aimd_alone_s", "speed_up", "seconds_per_step")
-    kinds = {name: Work(kind.n_jobs, kind.n_cached, kind.seconds) for name, kind in report.kinds.items()}
-    return Cost(kinds, **{name: getattr(report, name) for name in names})
-
-
-def _audit(report: AuditReport) -> Audit:
-    return Audit(
-        n_cut=report.n_cut,
-        n_untraced=report.n_untraced,
-        n_data=report.n_data,
-        n_training_frames=report.n_training_frames,
-        problems=[str(problem) for problem in report.problems],
     )
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from aiida_haml.queries import AuditReport, CostReport
 
 
 @dataclass(frozen=True)
@@ -102,69 +105,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Work:
-    """Jobs of one kind: how many ran, how many came from the cache, their engines' seconds."""
-
-    n_jobs: int
-    n_cached: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Where the time went, all in seconds.
-
-    Parameters
-    ----------
-    kinds : mapping
-        Kind of work -> `Work`.
-    wall_s : float
-        From start to end of the screen.
-    overhead_s : float
-        Part of it in which no engine ran.
-    spent_s : float
-        Time spent on the trajectories one after another, everything included.
-    aimd_alone_s : float, optional
-        What AIMD alone would have needed for the same simulated time.
-    speed_up : float, optional
-        ``aimd_alone_s / spent_s``.
-    seconds_per_step : float, optional
-        Measured for one step of AIMD.
-    """
-
-    kinds: Mapping[str, Work]
-    wall_s: float
-    overhead_s: float
-    spent_s: float
-    aimd_alone_s: float | None = None
-    speed_up: float | None = None
-    seconds_per_step: float | None = None
-
-
-@dataclass(frozen=True)
-class Audit:
-    """Whether every number can be walked back.
-
-    Parameters
-    ----------
-    n_cut : int
-        Nodes that carry science, have no creator and were given by no user.
-    n_untraced : int
-        Training frames that no AIMD step explains.
-    n_data, n_training_frames : int
-        How much was looked at.
-    problems : sequence of str
-        One sentence for each.
-    """
-
-    n_cut: int
-    n_untraced: int
-    n_data: int = 0
-    n_training_frames: int = 0
-    problems: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
 class Level:
     """The level of theory of the labels.
 
@@ -205,8 +145,8 @@ class ReportData:
     candidates : sequence of Candidate
     spec : mapping
         The screen's specification, to run it again.
-    cost : Cost, optional
-    audit : Audit, optional
+    cost : CostReport, optional
+    audit : AuditReport, optional
     provenance : sequence of Reference
     versions : mapping
         Code -> version.
@@ -217,7 +157,7 @@ class ReportData:
     level: Level
     candidates: Sequence[Candidate] = ()
     spec: Mapping[str, Any] = field(default_factory=dict)
-    cost: Cost | None = None
-    audit: Audit | None = None
+    cost: CostReport | None = None
+    audit: AuditReport | None = None
     provenance: Sequence[Reference] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

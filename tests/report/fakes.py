@@ -2,17 +2,8 @@
 
 import numpy as np
 
-from aiida_haml.report import (
-    Audit,
-    Candidate,
-    Cost,
-    Cycle,
-    Level,
-    Reference,
-    ReportData,
-    Segment,
-    Work,
-)
+from aiida_haml.queries import AuditReport, CostReport, Work
+from aiida_haml.report import Candidate, Cycle, Level, Reference, ReportData, Segment
 
 EVIL = "<script>alert('x')</script> & $x$ \"'"
 PHASES = np.array(["Li", "Li2S", "Li3P", "LiCl", "Li6PS5Cl"])
@@ -137,12 +128,17 @@ def full_screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-d
         "arrhenius": [{"label": "Li6PS5Cl", "activation_energy_eV": 0.31, "interval": [0.2, 0.4],
                        "status": "determined"}],
     }  # fmt: skip
+    return report_of(ranking, candidates, engine, name)
+
+
+def report_of(ranking, candidates, engine, name):
+    """Return what a report shows of a ranking and its candidates."""
     return ReportData(
         title="Screen of dopings", ranking=ranking, level=Level(name, "abc123", engine), candidates=candidates,
         spec={"name": "demo", "dopings": [{"dopant": "O", "fraction": 0.25}]},
-        cost=Cost({"label": Work(4, 0, 120.0), "train": Work(2, 1, 60.0)}, wall_s=300, overhead_s=30, spent_s=280,
-                  aimd_alone_s=900, speed_up=3.21, seconds_per_step=0.5),
-        audit=Audit(0, 0, 50, 400), provenance=[Reference("ranking", "1234-uuid", 17)],
+        cost=CostReport({"label": Work(4, 0, 120.0), "train": Work(2, 1, 60.0)}, wall_s=300, busy_s=200,
+                        simulated_steps=1800, seconds_per_step=0.5),
+        audit=AuditReport(n_data=50, n_training_frames=400), provenance=[Reference("ranking", "1234-uuid", 17)],
         versions={"CP2K": "2023.1"},
     )  # fmt: skip
 

@@ -9,21 +9,10 @@ import pytest
 
 from aiida_haml.analysis.ranking.order import rank
 from aiida_haml.analysis.settings import RankingSettings
-from aiida_haml.report import (
-    Audit,
-    Candidate,
-    Cost,
-    Cycle,
-    Level,
-    Reference,
-    ReportData,
-    Segment,
-    Work,
-    render,
-)
+from aiida_haml.report import Candidate, Cycle, Level, ReportData, Segment, render
 from aiida_haml.report.gallery import gallery
 from aiida_haml.report.page import number
-from tests.report.fakes import full_series
+from tests.report.fakes import full_series, report_of
 from tests.stories import PROTECTIVE, STORIES, replicate
 
 EVIL = "<script>alert('x')</script> & $x$"
@@ -56,16 +45,7 @@ def screen(labels=("pristine", "O-doped", EVIL), engine="cp2k", name="pbe-dzvp")
     ranking = rank(told, RankingSettings(min_simulated_fs=0, n_weight_draws=50), PROTECTIVE)
     n = len(labels)
     ranking |= {"distances": (1 - np.eye(n)).tolist(), "teacher": engine == "teacher"}
-    return ReportData(
-        title="Screen of dopings", ranking=ranking, level=Level(name, "abc123", engine),
-        candidates=candidates,
-        spec={"name": "demo", "dopings": [{"dopant": "O", "fraction": 0.25}]},
-        cost=Cost({"label": Work(4, 0, 120.0), "train": Work(2, 1, 60.0)},
-                  wall_s=300, overhead_s=30, spent_s=280, aimd_alone_s=900, speed_up=3.21,
-                  seconds_per_step=0.5),
-        audit=Audit(0, 0, 50, 400), provenance=[Reference("ranking", "1234-uuid", 17)],
-        versions={"CP2K": "2023.1"},
-    )  # fmt: skip
+    return report_of(ranking, candidates, engine, name)
 
 
 def undrawn(data):

@@ -9,11 +9,10 @@ from ase import Atoms
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from aiida_haml.structures.colours import BANDS, METAL_COLOUR, OUTLINE
 from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.interface import SolidInterface, build_interface
-from aiida_haml.structures.pictures import draw
+from aiida_haml.structures.pictures import BANDS, METAL_COLOUR, OUTLINE, draw
 
 HOST = argyrodite()
 
@@ -36,7 +35,7 @@ def test_svg_is_the_same_each_time_and_names_what_it_shows(small, tmp_path):
     assert text == (tmp_path / "two.svg").read_text()
     ET.fromstring(text)
     words = set(re.findall(r"<text[^>]*>([^<]+)</text>", text))
-    assert {"electrolyte", "metal", "Li (ion)", "Li (metal)", "P", "S", "Cl", "5 Å", "Li6PS5Cl on Li"} <= words
+    assert {"electrolyte", "metal", "Li (ion)", "Li (metal)", "P", "S", "Cl", "z / Å", "Li6PS5Cl on Li"} <= words
     assert not re.search(r"\d{4}-\d\d-\d\d", text)
 
 
@@ -47,7 +46,7 @@ def test_every_atom_is_drawn_in_both_views_and_large_cells_stay_light(small, tmp
     space = {"svg": "http://www.w3.org/2000/svg"}
     circles = 0
     for group in tree.iterfind(".//svg:g", space):
-        if group.get("id", "").startswith("PathCollection"):
+        if group.get("id", "").startswith("EllipseCollection"):
             circles += len(group.findall(".//svg:use", space)) or len(group.findall("svg:path", space))
     assert circles == 2 * 60
     large, big = build_interface(HOST, SolidInterface(repeat=(2, 2), electrolyte_cells=3, layers=12))

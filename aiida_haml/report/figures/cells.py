@@ -7,23 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ase.data import chemical_symbols, covalent_radii
+from ase import Atoms
 from matplotlib.axes import Axes
-from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 
 from aiida_haml.analysis.balance.states import STATES
 from aiida_haml.report.data import Candidate
-from aiida_haml.report.figures.drawing import COLOURS, STATE_COLOURS, Drawing, styled
+from aiida_haml.report.figures.drawing import STATE_COLOURS, Drawing, styled
+from aiida_haml.structures.pictures import draw_atoms, kinds_of, look_of
 
 #: Atoms of one cell that are shown; of a larger cell, a slice of it.
 MAX_ATOMS = 4000
-#: Share of the covalent radius that an atom is drawn with.
-DRAWN_RADIUS = 0.6
-ELEMENT_COLOURS = {
-    "Li": "#BBBBBB", "P": "#CC79A7", "S": "#E69F00", "Cl": "#009E73", "O": "#D55E00", "F": "#56B4E9", "Se": "#8B5E3C",
-    "C": "#444444", "N": "#0072B2", "H": "#F0F0F0", "Na": "#8A7FBF", "Br": "#7F2704", "I": "#54278F",
-}  # fmt: skip
 #: From where the static figures look: degrees about the vertical and above the horizon.
 TURN, TILT = 25.0, 12.0
 FRAMES = ("start", "end")
@@ -56,6 +50,11 @@ class Cell:
     numbers: np.ndarray
     states: np.ndarray
     n_hidden: int
+
+    @property
+    def kinds(self) -> list[str]:
+        """What a legend calls each atom, by element, with the metal's own apart."""
+        return kinds_of(self.numbers, self.states == STATES.index("metal"))
 
 
 def has_cells(candidate: Candidate) -> bool:
@@ -96,12 +95,6 @@ def _slice(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(along, kind="stable")[:MAX_ATOMS])
 
 
-def element_colour(symbol: str) -> str:
-    """Return the colour of an element, the same in every figure."""
-    fallback = COLOURS[sum(symbol.encode()) % (len(COLOURS) - 1)]
-    return ELEMENT_COLOURS.get(symbol, fallback)
-
-
 def viewer_data(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     """Return what the viewer of the page needs, as JSON values; positions in hundredths of an Angstrom."""
     return [
@@ -116,16 +109,12 @@ def viewer_data(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
 
 
 def _frame(cell: Cell) -> dict[str, Any]:
-    present, index = np.unique(cell.numbers, return_inverse=True)
-    symbols = [chemical_symbols[z] for z in present]
+    present, index = np.unique(cell.kinds, return_inverse=True)
     return {
         "name": cell.name,
         "time_fs": None if cell.time_fs is None else round(cell.time_fs, 2),
         "cell": np.round(np.nan_to_num(cell.cell), 3).tolist(),
-        "elements": [
-            {"name": s, "colour": element_colour(s), "radius": round(float(DRAWN_RADIUS * covalent_radii[z]), 2)}
-            for s, z in zip(symbols, present, strict=True)
-        ],
+        "elements": [{"name": k, "colour": look_of(k)[0], "radius": round(look_of(k)[1], 2)} for k in present.tolist()],
         "kinds": index.tolist(),
         "states": cell.states.tolist(),
         "positions": np.rint(100 * np.nan_to_num(cell.positions)).astype(int).ravel().tolist(),
@@ -141,14 +130,14 @@ def cells_figure(candidate: Candidate, name: str) -> Drawing:
     axes = figure.subplots(1, 2 * len(frames))
     for k, cell in enumerate(frames):
         _draw(axes[k], cell, [STATE_COLOURS[STATES[i]] for i in cell.states])
-        _draw(axes[len(frames) + k], cell, [element_colour(chemical_symbols[z]) for z in cell.numbers])
+        _draw(axes[len(frames) + k], cell, [look_of(kind)[0] for kind in cell.kinds])
         for place in (k, len(frames) + k):
             time = "" if cell.time_fs is None else f", {cell.time_fs / 1000:.3g} ps"
             axes[place].set_title(f"{cell.name}{time}", fontsize=8)
     for i in sorted({int(i) for cell in frames for i in cell.states}):
         axes[0].plot([], [], "o", ms=5, color=STATE_COLOURS[STATES[i]], label=STATES[i])
-    for symbol in sorted({chemical_symbols[z] for z in frames[0].numbers}):
-        axes[-1].plot([], [], "o", ms=5, color=element_colour(symbol), mec="#777777", mew=0.4, label=symbol)
+    for kind in sorted({kind for cell in frames for kind in cell.kinds}):
+        axes[-1].plot([], [], "o", ms=5, color=look_of(kind)[0], mec="#777777", mew=0.4, label=kind)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
     figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower right", ncols=5)
     return Drawing(
@@ -169,24 +158,8 @@ def view(turn: float, tilt: float) -> np.ndarray:
 
 
 def _draw(axes: Axes, cell: Cell, colours: Sequence[str]) -> None:
-    """Draw atoms from back to front, and the edges of the cell behind them."""
-    seen = cell.positions @ view(TURN, TILT)
-    order = np.argsort(seen[:, 2], kind="stable")
-    corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-    places = corners @ cell.cell @ view(TURN, TILT)
-    for i in range(8):
-        for j in range(i):
-            if np.abs(corners[i] - corners[j]).sum() == 1:
-                axes.plot(places[[i, j], 0], places[[i, j], 1], color="#999999", lw=0.6, zorder=0)
-    size = 2 * DRAWN_RADIUS * covalent_radii[cell.numbers[order]]
-    axes.add_collection(
-        EllipseCollection(
-            size, size, np.zeros(len(size)), units="xy", offsets=seen[order, :2], offset_transform=axes.transData,
-            facecolors=[colours[i] for i in order], edgecolors="#333333", linewidths=0.25, rasterized=True, zorder=1,
-        )
-    )  # fmt: skip
-    both = np.vstack([seen, places])
-    axes.set_xlim(both[:, 0].min() - 1.5, both[:, 0].max() + 1.5)
-    axes.set_ylim(both[:, 1].min() - 1.5, both[:, 1].max() + 1.5)
-    axes.set_aspect("equal")
+    radii = [look_of(kind)[1] for kind in cell.kinds]
+    draw_atoms(axes, Atoms(cell.numbers, cell.positions, cell=cell.cell), colours, radii, view(TURN, TILT))
     axes.set_axis_off()
+    for circles in axes.collections:
+        circles.set_rasterized(True)

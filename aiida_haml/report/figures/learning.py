@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from aiida_haml.report.data import Candidate, Cost
+from aiida_haml.report.data import Candidate
 from aiida_haml.report.figures.drawing import COLOURS, Drawing, plain, shared_legend, style, styled
+
+if TYPE_CHECKING:
+    from aiida_haml.queries import CostReport
 
 
 @styled
@@ -42,7 +45,7 @@ def learning(candidates: Sequence[Candidate]) -> Drawing:
 
 
 @styled
-def costs(cost: Cost) -> Drawing:
+def costs(cost: CostReport) -> Drawing:
     """Draw the seconds of each kind of work."""
     kinds = sorted(cost.kinds.items(), key=lambda item: item[1].seconds)
     figure = Figure(figsize=(7, 0.9 + 0.3 * len(kinds)))

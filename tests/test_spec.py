@@ -310,7 +310,8 @@ def test_the_schema_takes_what_people_write():
     schema = ScreenSpec.model_json_schema()
     texts = [path.read_text() for path in EXAMPLES.glob("*.yaml")] + [
         GOOD,
-        GOOD + "host: {file: mine.cif, round: true}\ninterface: {facet: 110, electrolyte_facet: 1-10, strained: 0.5}\n",
+        GOOD + "host: {file: mine.cif, round: true}\n"
+        "interface: {facet: 110, electrolyte_facet: 1-10, metal_share: 0.5}\n",
         doping(fraction="[0.25, 0.5]", configuration="all"),
         liquid(salt="{LiTFSI: 1.0, LiNO3: 0.2}"),
     ]

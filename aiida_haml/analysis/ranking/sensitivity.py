@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
+import networkx as nx
 import numpy as np
 
 from aiida_haml.analysis.quantity import json_number
@@ -72,8 +74,8 @@ def tied_groups(labels: Sequence[str], tied: Mapping[str, Sequence[str]]) -> lis
 
     Being tied is not transitive: A may be tied with B and B with C where A and C differ. One group of all three
     would deny what is known of A and C, so a label may be in several groups, as in the letter displays of
-    statistics: two labels share a group if and only if they are tied. Source: H.-P. Piepho, J. Comput. Graph.
-    Stat. 13, 456 (2004), insertion and absorption.
+    statistics: two labels share a group if and only if they are tied (H.-P. Piepho, J. Comput. Graph. Stat. 13, 456
+    (2004)). They are the maximal cliques of the ties.
 
     Parameters
     ----------
@@ -82,16 +84,9 @@ def tied_groups(labels: Sequence[str], tied: Mapping[str, Sequence[str]]) -> lis
     tied : mapping
         Label -> labels tied with it.
     """
-    groups = [set(labels)] if labels else []
-    for i, first in enumerate(labels):
-        for second in labels[i + 1 :]:
-            if second in tied[first]:
-                continue
-            split = [part for g in groups if {first, second} <= g for part in (g - {first}, g - {second})]
-            groups = [g for g in groups if not {first, second} <= g]
-            for part in sorted(split, key=lambda p: (-len(p), sorted(map(labels.index, p)))):
-                if not any(part <= g for g in groups):
-                    groups.append(part)
+    graph = nx.Graph()
+    graph.add_nodes_from(labels)
+    graph.add_edges_from(pair for pair in combinations(labels, 2) if pair[1] in tied[pair[0]])
     place = {label: i for i, label in enumerate(labels)}
-    listed = [sorted(g, key=place.__getitem__) for g in groups]
-    return sorted(listed, key=lambda g: [place[label] for label in g])
+    groups = [sorted(group, key=place.__getitem__) for group in nx.find_cliques(graph)]
+    return sorted(groups, key=lambda group: [place[label] for label in group])

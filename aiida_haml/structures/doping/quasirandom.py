@@ -2,7 +2,8 @@
 
 After Zunger, Wei, Ferreira and Bernard, Phys. Rev. Lett. 65, 353 (1990), with pairs alone: the numbers of pairs of
 each two colours in each shell of neighbours are brought near to those of an infinite random arrangement, by swaps
-under simulated annealing.
+under simulated annealing. sqsgenerator 0.5.6 draws at random instead: a million draws on 40 sites end 1.7 times as far
+from random by this measure, and it refuses sublattices that share sites.
 """
 
 from __future__ import annotations

@@ -165,5 +165,5 @@ def check_side_density(side: str, built: float, bulk: float, tolerance: float = 
     numbers = f"g/cm^3 is the density of the {side}, {deviation:+.2%} off its bulk's {bulk:.4f}"
     if abs(deviation) <= tolerance:
         return Finding("density", True, f"density.{side}", value, f"{built:.4f} {numbers}")
-    remedy = "Choose a match with less strain, or share the misfit otherwise (interface.strained)."
+    remedy = "Choose a match with less strain, or share the misfit otherwise (interface.metal_share)."
     return Finding("density", False, f"density.{side}", value, f"{numbers}, more than {tolerance:.0%}", remedy)

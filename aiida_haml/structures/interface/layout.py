@@ -22,6 +22,10 @@ from aiida_haml.structures.reservoir import Reservoir, enough_layers, lithium_ne
 
 FloatArray = NDArray[np.float64]
 
+#: Poisson's ratio of an electrolyte: of polycrystalline Li6PS5Cl by DFT (Z. Deng, Z. Wang, I.-H. Chu, J. Luo and
+#: S. P. Ong, J. Electrochem. Soc. 163, A67 (2016)); what other thiophosphates have is near to it.
+POISSON = 0.37
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:
@@ -108,7 +112,7 @@ def make_layout(parent: Atoms, settings: SolidInterface, progress: Progress | No
     first = (match.electrolyte @ surface @ match.electrolyte_deformation.T)[0]
     x, y = first / np.linalg.norm(first)
     turn = np.eye(2) if abs(y) < 1e-12 and x > 0 else np.array([[x, y], [-y, x]])
-    normal = 1 + settings.electrolyte_elasticity.normal_strain(match.electrolyte_strain)
+    normal = 1 - POISSON / (1 - POISSON) * float(np.trace(match.electrolyte_strain))  # its face is free of stress
     metal_normal = 1 / float(np.linalg.det(match.metal_deformation))
     layers = _layers(parent, settings, match, metal_normal)
     return Layout(host, facet, match, cut, turn, normal, metal_normal, layers)
@@ -152,7 +156,7 @@ def list_matches(
     list of dict
         ``match`` (index), ``area`` (Angstrom^2, of the matched cell), ``electrolyte_cells`` and ``metal_cells``
         in it, largest principal ``metal_strain`` and ``electrolyte_strain`` (with sign), ``rotation_degrees``,
-        ``shear_degrees``, ``layers`` of metal and the ``atoms`` that the settings would make of it.
+        ``layers`` of metal and the ``atoms`` that the settings would make of it.
     """
     _, _, electrolyte = _facets(bulk, settings)
     found = find_matches(electrolyte, surface_vectors(metal_slab(settings)), settings.limits, progress)
@@ -173,7 +177,6 @@ def _rows(bulk: Atoms, settings: SolidInterface, found: list[Match]) -> Iterator
             "metal_strain": _largest(match.strain),
             "electrolyte_strain": _largest(match.electrolyte_strain),
             "rotation_degrees": round(match.rotation_degrees, 4),
-            "shear_degrees": round(match.shear_degrees, 4),
             "layers": layers,
             "atoms": round(atoms * n * m),
         }

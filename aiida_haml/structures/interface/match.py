@@ -71,25 +71,10 @@ class Match:
         return float(np.abs(np.concatenate([s**self.metal_share, s ** (self.metal_share - 1)]) - 1).max())
 
     @property
-    def misfit(self) -> float:
-        """Largest principal strain by size that the metal would have, did it take all."""
-        return float(np.abs(np.linalg.svd(self.deformation, compute_uv=False) - 1).max())
-
-    @property
     def rotation_degrees(self) -> float:
         """Angle by which the metal is turned about the normal, -180 to 180."""
         f = self.deformation
         return float(np.degrees(np.arctan2(f[1, 0] - f[0, 1], f[0, 0] + f[1, 1])))
-
-    @property
-    def shear_degrees(self) -> float:
-        """Largest change that a right angle of the metal would suffer, did it take all the misfit.
-
-        Stretches s and t along right angles change most the angle between the lines halfway: each of them is
-        turned by atan((s - t) / (s + t)), towards the other.
-        """
-        high, low = np.linalg.svd(self.deformation, compute_uv=False)
-        return float(2 * np.degrees(np.arctan((high - low) / (high + low))))
 
     @property
     def n_metal_cells(self) -> int:
@@ -122,16 +107,12 @@ class Limits:
         Largest principal strain of either side.
     area : float
         Of the common cell, Angstrom^2; one surface cell of the electrolyte is always tried.
-    angle : float, optional
-        Largest change of a right angle, degrees (:attr:`Match.shear_degrees`); the strain alone limits it where
-        left out.
     metal_share : float
         Of the misfit, 0 to 1.
     """
 
     strain: float
     area: float
-    angle: float | None = None
     metal_share: float = 1.0
 
     def stretches(self) -> tuple[float, float]:

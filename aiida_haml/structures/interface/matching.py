@@ -88,8 +88,6 @@ def _matches_of(cell: IntMatrix, electrolyte: Matrix, metal: Matrix, limits: Lim
     best: dict[tuple[object, ...], Match] = {}
     for k in np.flatnonzero(fit):
         match = Match(cell, supercells[k], deformations[k], area, limits.metal_share)
-        if limits.angle is not None and match.shear_degrees > limits.angle:
-            continue
         key = (match.n_metal_cells, *np.round(stretches[k], 8).tolist())
         if key not in best or match.rank() < best[key].rank():
             best[key] = match
@@ -168,15 +166,15 @@ def choose_match(
 def _no_match(electrolyte: Matrix, metal: Matrix, limits: Limits) -> StructureError:
     """Say what there would be with more strain, and what with more area."""
     hints = []
-    loose = Limits(HINT_STRAIN, limits.area, None, limits.metal_share)
+    loose = Limits(HINT_STRAIN, limits.area, limits.metal_share)
     strained = find_matches(electrolyte, metal, loose)
     if strained:
         least = min(strained, key=lambda match: (round(match.largest_strain, 6), match.rank()))
         hints.append(
-            f"the least strain in cells of that size is {least.largest_strain:.4f} (area {least.area:.1f} Angstrom^2, "
-            f"angles off by {least.shear_degrees:.2f} degrees): raise max_strain above it"
+            f"the least strain in cells of that size is {least.largest_strain:.4f} (area {least.area:.1f} "
+            "Angstrom^2): raise max_strain above it"
         )
-    wide = Limits(limits.strain, HINT_AREA * limits.area, limits.angle, limits.metal_share)
+    wide = Limits(limits.strain, HINT_AREA * limits.area, limits.metal_share)
     larger = smallest_match(electrolyte, metal, wide)
     if larger is not None:
         hints.append(
@@ -185,11 +183,10 @@ def _no_match(electrolyte: Matrix, metal: Matrix, limits: Limits) -> StructureEr
         )
     else:
         hints.append(f"there is none up to {wide.area:g} Angstrom^2 either")
-    angle = "" if limits.angle is None else f" with angles off by {limits.angle:g} degrees at most"
     message = "; ".join(hints)
     return StructureError(
         "interface.max_strain",
         limits.strain,
-        f"leaves no commensurate match in cells up to {limits.area:g} Angstrom^2{angle}",
+        f"leaves no commensurate match in cells up to {limits.area:g} Angstrom^2",
         f"{message[0].upper()}{message[1:]}.",
     )

@@ -44,7 +44,6 @@ class InterfaceReport:
     electrolyte_supercell: list[list[int]]
     metal_supercell: list[list[int]]
     metal_rotation_degrees: float
-    shear_degrees: float
     metal_share: float
     repeat: list[int]
     electrolyte_cells: int
@@ -125,7 +124,6 @@ def make_report(
         electrolyte_supercell=match.electrolyte.tolist(),
         metal_supercell=match.metal.tolist(),
         metal_rotation_degrees=round(match.rotation_degrees, 6),
-        shear_degrees=round(match.shear_degrees, 6),
         metal_share=round(match.metal_share, 10),
         repeat=list(settings.repeat),
         electrolyte_cells=settings.electrolyte_cells,

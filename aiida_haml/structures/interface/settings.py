@@ -9,13 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.interface.elasticity import (
-    ARGYRODITE_ELASTICITY,
-    METAL_ELASTICITY,
-    IsotropicElasticity,
-    biaxial_modulus,
-    metal_share_by_stiffness,
-)
 from aiida_haml.structures.interface.match import Limits
 from aiida_haml.structures.settings import Integer, Number, Settings
 
@@ -122,19 +115,8 @@ class SolidInterface(MetalSlab):
     match: Annotated[Integer, Field(ge=0, le=100_000)] = Field(
         default=0, description="Number of the commensurate match, the smallest cell first."
     )
-    max_angle_degrees: Annotated[Number, Field(gt=0, le=20)] | None = Field(
-        default=None, description="Largest change of a right angle in a match; null: no limit but the strain."
-    )
-    strained: Literal["metal", "electrolyte", "stiffness"] | Annotated[Number, Field(ge=0, le=1)] = Field(
-        default="metal",
-        description="Who takes the misfit: `metal`, `electrolyte`, `stiffness` (shared by biaxial moduli), or the "
-        "metal's share.",
-    )
-    electrolyte_young_GPa: Annotated[Number, Field(gt=0, le=1000)] = Field(
-        default=ARGYRODITE_ELASTICITY.young, description="Young's modulus of the electrolyte; that of Li6PS5Cl."
-    )
-    electrolyte_poisson: Annotated[Number, Field(gt=0, lt=0.5)] = Field(
-        default=ARGYRODITE_ELASTICITY.poisson, description="Poisson's ratio of the electrolyte; that of Li6PS5Cl."
+    metal_share: Annotated[Number, Field(ge=0, le=1)] = Field(
+        default=1.0, description="The metal's share of the misfit, 0 to 1; the electrolyte takes the rest."
     )
     electrolyte_cells: Repeat = Field(default=1, description="Repeats of the host's cell along the normal.")
     repeat: tuple[Repeat, Repeat] = Field(default=(1, 1), description="Repeats of the matched cell in its plane.")
@@ -157,19 +139,6 @@ class SolidInterface(MetalSlab):
         return 2 if self.vacuum_A and self.symmetric else 1
 
     @property
-    def electrolyte_elasticity(self) -> IsotropicElasticity:
-        """Young's modulus and Poisson's ratio of the electrolyte."""
-        return IsotropicElasticity(self.electrolyte_young_GPa, self.electrolyte_poisson, "interface settings")
-
-    @property
-    def metal_share(self) -> float:
-        """The metal's share of the misfit, 0 to 1."""
-        if self.strained == "stiffness":
-            metal = biaxial_modulus(METAL_ELASTICITY[self.metal], self.facet_indices)
-            return metal_share_by_stiffness(metal, self.electrolyte_elasticity.biaxial_modulus)
-        return {"metal": 1.0, "electrolyte": 0.0}[self.strained] if isinstance(self.strained, str) else self.strained
-
-    @property
     def limits(self) -> Limits:
         """What a match may cost."""
-        return Limits(self.max_strain, self.max_area_A2, self.max_angle_degrees, self.metal_share)
+        return Limits(self.max_strain, self.max_area_A2, self.metal_share)

@@ -92,7 +92,7 @@ def test_a_match_maps_one_supercell_onto_the_other_exactly(facet):
 @settings(max_examples=30, deadline=None)
 def test_both_sides_meet_in_one_cell_whoever_takes_the_misfit(share, strain, skew, scale):
     metal = scale * np.array([[3.1, 0.0], [skew, 2.9]])
-    for match in find_matches(SQUARE, metal, Limits(strain, 200.0, None, share)):
+    for match in find_matches(SQUARE, metal, Limits(strain, 200.0, share)):
         ours = match.electrolyte @ SQUARE @ match.electrolyte_deformation.T
         theirs = match.metal @ metal @ match.metal_deformation.T
         np.testing.assert_allclose(ours, theirs, atol=1e-9)
@@ -105,22 +105,11 @@ def test_both_sides_meet_in_one_cell_whoever_takes_the_misfit(share, strain, ske
 def test_sharing_lets_in_what_neither_side_could_take_alone():
     metal = SQUARE * 1.05
     assert not find_matches(SQUARE, metal, Limits(0.03, 100.0))
-    shared = find_matches(SQUARE, metal, Limits(0.03, 100.0, None, 0.5))[0]
+    shared = find_matches(SQUARE, metal, Limits(0.03, 100.0, 0.5))[0]
     assert shared.largest_strain == pytest.approx(np.sqrt(1.05) - 1, abs=2e-4)
-    assert shared.misfit == pytest.approx(1 - 1 / 1.05)
-    alone = find_matches(SQUARE, metal, Limits(0.06, 100.0, None, 0.0))[0]
+    alone = find_matches(SQUARE, metal, Limits(0.06, 100.0, 0.0))[0]
     np.testing.assert_allclose(alone.electrolyte_strain, 0.05 * np.eye(2), atol=1e-9)
     np.testing.assert_allclose(alone.strain, 0, atol=1e-12)
-
-
-def test_angles_can_be_limited():
-    angle = np.radians(88.0)
-    metal = A * np.array([[1, 0], [np.cos(angle), np.sin(angle)]])
-    match = find_matches(SQUARE, metal, Limits(0.05, 100.0))[0]
-    # A rhomb of equal sides becomes a square: its diagonals, at right angles, keep them; its sides change by 2.
-    assert match.shear_degrees == pytest.approx(2.0, abs=1e-6)
-    assert find_matches(SQUARE, metal, Limits(0.05, 100.0, 2.01))
-    assert not find_matches(SQUARE, metal, Limits(0.05, 100.0, 1.99))
 
 
 @given(turn=st.floats(-180, 180))

@@ -16,6 +16,7 @@ from aiida_haml.analysis.segments import new_frames, thinned
 from aiida_haml.engines import description
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
+from tests.library import reference
 from tests.orphans import left_behind
 
 SMALL = {"elements": ["Cl", "Li", "P", "S"], "n_components": 16, "every_fs": 0}
@@ -409,7 +410,7 @@ def test_nan_positions_are_refused(tmp_path):
 
 
 def test_unknown_elements_and_settings_are_refused(tmp_path):
-    walk(crystals.REFERENCE_PHASES["LiF"].build(), 2).save(tmp_path / "inputs" / "segment_000")
+    walk(reference("LiF"), 2).save(tmp_path / "inputs" / "segment_000")
     assert "['F']" in refused(tmp_path)
     assert "stride is not a setting of DescriptionSettings" in refused(tmp_path, {"stride": 2})
 

@@ -22,6 +22,7 @@ from aiida_haml.structures import crystals
 from aiida_haml.structures.host import read_crystal
 from aiida_haml.structures.reference import Reference
 from tests.described import stream_environments
+from tests.library import reference
 from tests.planted import interface
 
 SETTINGS = DescriptionSettings()
@@ -85,8 +86,8 @@ def test_supercell_repeats_the_environments(basis):
 
 def test_the_chemistry_of_the_neighbours_is_seen(basis):
     """What a compression over species would lose: Li tells Li2S from Li2Se on the same lattice."""
-    sulfide = crystals.REFERENCE_PHASES["Li2S"].build(5.8) * (2, 2, 2)
-    selenide = crystals.REFERENCE_PHASES["Li2Se"].build(5.8) * (2, 2, 2)
+    sulfide = reference("Li2S", 5.8) * (2, 2, 2)
+    selenide = reference("Li2Se", 5.8) * (2, 2, 2)
     found = [environments(a, basis) for a in (sulfide, selenide)]
     lithium = [f.phase[f.central == 3] for f in found]
     assert set(lithium[0]) == {basis.names.index("Li2S")}
@@ -167,7 +168,7 @@ def test_probabilities_add_up_and_fall_to_none_far_away(basis):
 
 
 def test_elements_outside_the_basis_are_refused(basis):
-    frames = Frames.from_ase(crystals.REFERENCE_PHASES["LiCl"].build())
+    frames = Frames.from_ase(reference("LiCl"))
     object.__setattr__(frames, "numbers", np.where(frames.numbers == 17, atomic_numbers["Br"], 3))
     with pytest.raises(ValueError, match=r"hold \['Br'\].*DescriptionSettings.elements"):
         list(stream_environments(frames, basis))

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ase.data import chemical_symbols
 from threadpoolctl import threadpool_limits
 
 from aiida_haml.analysis.balance.reader import BalanceReader
@@ -28,7 +27,6 @@ from aiida_haml.analysis.environments.basis import Basis
 from aiida_haml.analysis.environments.stream import (
     DescribedFrames,
     Environments,
-    VarianceCheck,
     check_elements,
     chunks,
     describe_frames,
@@ -52,14 +50,12 @@ class Description:
         `frame` counts from the first described frame.
     series : dict
         Name -> (T,) or (T, ...) array, see `describe_batch`.
-    check : VarianceCheck
     segments : list of str
         Those that hold a frame which the one ahead does not.
     """
 
     environments: Environments
     series: dict[str, np.ndarray]
-    check: VarianceCheck
     segments: list[str]
 
 
@@ -174,14 +170,13 @@ def _workers(count: int, reader: BalanceReader) -> Iterator[Submit]:
 # -- putting together ------------------------------------------------------------------------------------
 
 
-def _gathered(parts: Sequence[DescribedFrames]) -> DescribedFrames:
-    check, environments, offset = VarianceCheck.empty(), [], 0
+def _gathered(parts: Sequence[DescribedFrames]) -> Environments:
+    environments, offset = [], 0
     for part in parts:
-        check.merge(part.check)
         part.environments.frame[...] += np.int32(offset)
         environments.append(part.environments)
         offset = int(part.environments.frame[-1]) + 1
-    return DescribedFrames(Environments.join(environments), check)
+    return Environments.join(environments)
 
 
 def merge_chemistry(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -198,12 +193,12 @@ def merge_chemistry(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndar
 
 
 def _assembled(
-    pieces: Sequence[Piece], described: DescribedFrames, series: dict[str, np.ndarray], start: Frames,
+    pieces: Sequence[Piece], described: Environments, series: dict[str, np.ndarray], start: Frames,
     reader: BalanceReader,
 ) -> Description:  # fmt: skip
     parts = [p.frames for p in pieces]
     frames = joined(parts)
-    counted, environments = reader.read(frames, start, series, described.environments)
+    counted, environments = reader.read(frames, start, series, described)
     series = {name: values for name, values in series.items() if name not in ATOMIC} | counted | reader.constants
     segment = np.repeat(np.arange(len(parts)), [len(f) for f in parts])
     series |= {"time": frames.times if frames.times is not None else np.empty(0), "segment": segment}
@@ -214,7 +209,7 @@ def _assembled(
     if all(f.velocities is not None for f in parts):
         series["temperature"] = np.concatenate([f.temperatures() for f in parts])
     series |= _snapshots(frames, environments)
-    return Description(environments, series, described.check, [p.name for p in pieces])
+    return Description(environments, series, [p.name for p in pieces])
 
 
 def _snapshots(frames: Frames, environments: Environments) -> dict[str, np.ndarray]:
@@ -237,8 +232,3 @@ def _check_start(name: str, start: Frames, frames: Frames, basis: Basis) -> None
             f"{name} starts at {start.times[0]} fs, after the segments do ({frames.times[0]} fs); give the one of this "
             "trajectory."
         )
-
-
-def explained_variance(check: VarianceCheck, basis: Basis) -> dict[str, float]:
-    """Return the share of variance of a candidate's own environments that is kept, by element."""
-    return {chemical_symbols[z]: share for z, share in sorted(check.explained(basis).items())}

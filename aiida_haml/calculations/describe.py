@@ -23,7 +23,7 @@ class DescribeCalculation(EngineCalculation):
 
     TASK = "describe"
     OUTPUTS = ("environments", "series")
-    CACHE_VERSION = 8
+    CACHE_VERSION = 9
 
     @classmethod
     def define(cls, spec: Any) -> None:

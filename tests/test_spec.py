@@ -14,10 +14,10 @@ from aiida_haml.structures import crystals
 from aiida_haml.structures.host.settings import KnownHost
 from aiida_haml.structures.interface import SolidInterface
 from aiida_haml.workchains.screen_settings import screen_settings
+from tests.library import LIBRARY
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CRYSTALS = Path(__file__).parent / "data" / "crystals"
-LIBRARY = Path(crystals.__file__).parent / "data" / "references"
 
 GOOD = """
 name: good

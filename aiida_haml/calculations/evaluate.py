@@ -19,11 +19,11 @@ _RUNS = "frames.npz"
 
 
 class EvaluateCalculation(EngineCalculation):
-    """Score a committee on labelled frames and calibrate its deviation against its true errors."""
+    """Score a committee on labelled frames."""
 
     TASK = "evaluate"
     OUTPUTS = ("tests/*.npy",)
-    CACHE_VERSION = 2
+    CACHE_VERSION = 3
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -37,7 +37,7 @@ class EvaluateCalculation(EngineCalculation):
             "errors",
             valid_type=orm.Dict,
             required=False,
-            help="Errors of the member that drives, the deviation and the calibration of that; eV and Å.",
+            help="Errors of the member that drives; eV and Å.",
         )
         spec.output(
             "tests",

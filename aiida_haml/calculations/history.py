@@ -63,4 +63,5 @@ def _history(
 
 def _seen(parameters: Mapping[str, Any]) -> dict[str, Any]:
     names = ("steps_done", "trusted_steps", "stopped_by", "stopped_at_step", "reason", "seconds_per_step")
-    return {name: parameters.get(name) for name in names}
+    found = {name: parameters.get(name) for name in names}
+    return found | {"deviation_max": parameters.get("checks", {}).get("deviation_max")}

@@ -29,7 +29,7 @@ class LearnCalculation(EngineCalculation):
 
     TASK = "learn"
     OUTPUTS = ("member_*.model", "tests/*.npy", "hot.npz")
-    CACHE_VERSION = 5
+    CACHE_VERSION = 6
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -85,7 +85,7 @@ class LearnCalculation(EngineCalculation):
             "errors",
             valid_type=orm.Dict,
             required=False,
-            help="Champion and challenger on unseen labels, verdict, gate, calibration, and the labels learned from.",
+            help="Champion and challenger on unseen labels, verdict, gate, and the labels learned from.",
         )
         spec.output_namespace(
             "hot",

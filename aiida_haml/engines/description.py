@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from aiida_haml.analysis.description import Description, describe_batch, explained_variance
+from aiida_haml.analysis.description import Description, describe_batch
 from aiida_haml.analysis.environments.basis import Basis, make_basis, reference_environments
 from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import Frames
 
 #: What environments hold that only the balance reads, and what follows from the order of the atoms.
-NOT_KEPT = ("reacted_phase", "thiophosphate", "known", "atom")
+NOT_KEPT = ("reacted_phase", "thiophosphate", "atom")
 
 
 @reports_errors
@@ -40,7 +40,7 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     origin = Frames.load(inputs / "origin") if (inputs / "origin").is_dir() else None
     segments, previous = _load(inputs), _load(inputs / "previous")
     built = Frames.load(inputs / "built") if (inputs / "built").is_dir() else None
-    description = describe_batch(segments, basis, origin, previous, built, basis.settings.n_workers)
+    description = describe_batch(segments, basis, origin, previous, built)
     _save(folder / "environments", _environment_arrays(description, basis))
     _save(folder / "series", series_arrays(description, basis))
     ended = time.perf_counter()
@@ -55,7 +55,6 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         "time_end_fs": float(times[-1]),
         "basis_key": basis.key,
         "phases": list(basis.names),
-        "explained_variance": explained_variance(description.check, basis),
         "settings": basis.settings.to_dict(),
     })  # fmt: skip
 

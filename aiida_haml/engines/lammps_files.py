@@ -16,7 +16,6 @@ from aiida_haml.frames import Frames
 
 FloatArray = NDArray[np.float64]
 
-DECK = "input.in"
 STRUCTURE = "structure.data"
 LOG = "log.lammps"
 

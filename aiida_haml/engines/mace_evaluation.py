@@ -1,4 +1,4 @@
-"""`haml-engine evaluate`: the errors of a potential on labels it was not trained on, and its calibration.
+"""`haml-engine evaluate`: the errors of a potential on labels it was not trained on.
 
 Reads ``frames.npz`` (runs by name) and ``inputs/potential/member_i.model``; ``task.json`` holds ``sha256``, one of each
 member. Writes ``results.json`` with ``errors``, and ``tests/NAME__errors.npy`` and its like, as a learning does.
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aiida_haml.engines.mace_examination import calibration, examine, report, save_tests
+from aiida_haml.engines.mace_examination import examine, report, save_tests
 from aiida_haml.engines.mace_potential import load_potential
 from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.learning.runs import load_runs
@@ -36,7 +36,7 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     loaded = time.perf_counter()
     examined = examine([model.module for model in models], runs.values())
     save_tests(folder / "tests", dict(zip(runs, examined, strict=True)))
-    errors = report(examined) | {"calibration": calibration(examined)}
+    errors = report(examined)
     end = time.perf_counter()
     write_results(folder, {"errors": errors, "prediction_time_s": end - loaded})
     print(

@@ -1,4 +1,4 @@
-"""A committee examined on labels: the errors of the member that drives, and what the others' spread tells of them."""
+"""A committee examined on labels: the errors of the member that drives, and the others' deviation from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 from aiida_haml.engines.mace_batches import Prediction, predict
 from aiida_haml.frames import FloatArray, Frames
 from aiida_haml.learning.comparison import Group, frame_score, group_scores, total
-from aiida_haml.learning.errors import DRIVER, calibrate, force_deviation, force_errors, summarize
+from aiida_haml.learning.errors import DRIVER, force_deviation, force_errors, summarize
 from aiida_haml.learning.learner import LearnerSettings
 
 
@@ -114,12 +114,3 @@ def report_by_candidate(
         score = total({group: value for group, value in found.items() if group.candidate == candidate})
         reports[candidate] = report(own) | {"score": score}
     return reports
-
-
-def calibration(examined: Sequence[Examined]) -> dict[str, Any]:
-    """Return what the deviation is worth as a bound of the driver's error, see `calibrate`."""
-    if not examined:
-        return calibrate(np.empty(0), np.empty(0)).to_dict()
-    deviations = np.concatenate([one.deviations.ravel() for one in examined])
-    errors = np.concatenate([one.errors.ravel() for one in examined])
-    return calibrate(deviations, errors, offset=float(deviations.mean())).to_dict()

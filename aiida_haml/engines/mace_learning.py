@@ -30,7 +30,6 @@ from aiida_haml.engines.mace_batches import predict
 from aiida_haml.engines.mace_courses import Label, lay_out
 from aiida_haml.engines.mace_examination import (
     Examined,
-    calibration,
     examine,
     report,
     report_by_candidate,
@@ -224,7 +223,6 @@ def _judge(
         results[part] = report([one for one, label in zip(winner, unseen, strict=True) if label.part == part])
     return results | {
         "verdict": verdict.to_dict(),
-        "calibration": calibration(winner),
         "largest": [[float(one.deviations.max()), float(one.errors.max())] for one in winner],
         "examined_on": sorted(label.key for label in unseen if label.part == "held_out"),
     }

@@ -1,8 +1,7 @@
-"""Errors of a potential against labels, the deviation of a committee, and what that deviation is worth."""
+"""Errors of a potential against labels, and the deviation of a committee."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,6 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-#: Share of the true errors that the calibrated deviation has to cover.
-COVERAGE = 0.95
 #: Index of the member of a committee whose forces drive the dynamics, and which tests score.
 DRIVER = 0
 
@@ -99,90 +96,6 @@ def force_deviation(member_forces: FloatArray) -> FloatArray:
         return np.zeros(np.shape(member_forces)[1:-1])
     squares = ((others - member_forces[DRIVER]) ** 2).sum(axis=-1)
     return np.asarray(np.sqrt(squares.mean(axis=0)))
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How the deviation of a committee relates to the true error of its mean force.
-
-    Attributes
-    ----------
-    alpha : float or None
-        ``alpha * (deviation + offset)`` covers the true error of the share `coverage` of all atoms; None where
-        the deviation says nothing (one member, or no atom).
-    offset : float
-        Error that no deviation tells of, in units of deviation, eV / Angstrom.
-    coverage : float
-    correlation : float or None
-        Spearman's rank correlation of deviation and error: whether the atoms that deviate are those in error.
-    n_atoms : int
-        Number of atoms (over all frames) behind the figures; neighbouring frames are not independent.
-    """
-
-    alpha: float | None
-    coverage: float
-    correlation: float | None
-    n_atoms: int
-    offset: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a plain dictionary."""
-        return asdict(self)
-
-
-def calibrate(
-    deviations: FloatArray, errors: FloatArray, coverage: float = COVERAGE, offset: float = 0.0
-) -> Calibration:
-    """Find the factor by which a committee's deviation has to be multiplied to cover its true errors.
-
-    The factor is the conformal quantile of error / (deviation + offset): the k-th smallest ratio of A with
-    k = ceil((A + 1) coverage), which covers new exchangeable atoms with at least that probability.
-    Source: Angelopoulos and Bates, arXiv:2107.07511, section 2.3.2. The offset keeps atoms on which few members
-    agree by accident from deciding the factor.
-
-    Parameters
-    ----------
-    deviations, errors : (A,) array
-        Deviation of the committee and true error of its mean force for each atom, eV / Angstrom.
-    coverage : float
-        Between 0 and 1.
-    offset : float
-        Not negative, eV / Angstrom.
-
-    Returns
-    -------
-    Calibration
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or a value is not finite.
-    """
-    deviations, errors = np.ravel(deviations), np.ravel(errors)
-    if deviations.shape != errors.shape:
-        raise ValueError(f"There are {len(deviations)} deviations for {len(errors)} errors; give one of each an atom.")
-    if not (np.isfinite(deviations).all() and np.isfinite(errors).all()):
-        raise ValueError("Deviations or errors hold NaN or infinite values; leave such frames out.")
-    known = deviations + offset > 0
-    n_atoms = len(errors)
-    if n_atoms == 0 or not known.any():
-        return Calibration(alpha=None, coverage=coverage, correlation=None, n_atoms=n_atoms)
-    ratios = np.sort(errors[known] / (deviations[known] + offset))
-    rank = min(int(np.ceil((len(ratios) + 1) * coverage)), len(ratios))
-    return Calibration(
-        alpha=float(ratios[rank - 1]),
-        coverage=coverage,
-        correlation=_rank_correlation(deviations, errors),
-        n_atoms=n_atoms,
-        offset=offset,
-    )
-
-
-def _rank_correlation(a: FloatArray, b: FloatArray) -> float | None:
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return None
-    rank_a, rank_b = (np.argsort(np.argsort(x)).astype(np.float64) for x in (a, b))
-    return float(np.corrcoef(rank_a, rank_b)[0, 1])
 
 
 def summarize(

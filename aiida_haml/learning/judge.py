@@ -86,11 +86,6 @@ class Verdict(Settings):
     def __post_init__(self) -> None:
         require_choice("action", self.action, ACTIONS)
 
-    @property
-    def believed(self) -> bool:
-        """Whether every point of the round found the potential within its tolerances."""
-        return self.action in ("accept", "absent") and not self.false_state
-
     def without_burst(self, why: str) -> Verdict:
         """Return the verdict on a round whose burst does not go on the time line, for a reason in a sentence."""
         return replace(self, burst_stays=False, reason=f"{self.reason} {why}")

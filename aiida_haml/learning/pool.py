@@ -7,7 +7,6 @@ their own, put it into the same part: no frame that one potential is examined on
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -153,12 +152,6 @@ def enter(labels: Mapping[str, Labels], known: Container[str] = (), round_: int 
 def without_false(entries: Sequence[Entry], sources: Container[str]) -> list[Entry]:
     """Return the same entries, those of some sources (content keys of frames) being of no use."""
     return [replace(entry, part="false") if entry.source in sources else entry for entry in entries]
-
-
-def count(entries: Sequence[Entry]) -> dict[str, int]:
-    """Return how many entries each part has."""
-    counted = Counter(entry.part for entry in entries)
-    return {part: counted[part] for part in PARTS}
 
 
 def _on_grid(array: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""What an evaluation found: errors, frame by frame and in all, and the calibration of the deviation."""
+"""What an evaluation found: errors, frame by frame and in all."""
 
 from __future__ import annotations
 

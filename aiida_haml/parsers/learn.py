@@ -18,7 +18,7 @@ from aiida_haml.parsers.base import EngineParser
 
 #: Entries of the results that say what was learned; the others say how long it took.
 _ERRORS = (
-    "calibration", "challenger", "champion", "examined_on", "explored", "gate", "held_out", "largest", "members",
+    "challenger", "champion", "examined_on", "explored", "gate", "held_out", "largest", "members",
     "parity", "reason", "trained", "trained_on", "valid", "verdict",
 )  # fmt: skip
 #: Frames of hot runs and explorations.

@@ -22,7 +22,7 @@ from aiida_haml.queries.story import LabelStory, Purpose, Score, label_story
 from aiida_haml.queries.teachers import Pupil, Teacher, candidates_taught_by, labels_behind
 from aiida_haml.queries.trace import trace
 from aiida_haml.queries.training import TrainingStep, training_steps
-from aiida_haml.queries.walks import ancestors, called_descendants, descendants
+from aiida_haml.queries.walks import ancestors, called_descendants
 
 __all__ = [
     "AuditReport",
@@ -53,7 +53,6 @@ __all__ = [
     "candidates_like",
     "candidates_taught_by",
     "cost",
-    "descendants",
     "estimate",
     "failures",
     "find_candidates",

@@ -61,11 +61,6 @@ def ancestors(pk: int | Iterable[int]) -> set[int]:
     return _beyond(pk, _UP, _of_types(DATA))
 
 
-def descendants(pk: int | Iterable[int]) -> set[int]:
-    """Return the pks of all nodes (data and calculations) that were made from a node, or from one of several."""
-    return _beyond(pk, _DOWN, _of_types(DATA))
-
-
 def called_descendants(process: orm.ProcessNode | int | Iterable[int]) -> set[int]:
     """Return the pks of all processes that a process started, directly or not."""
     return _beyond(pk_of(process) if isinstance(process, orm.ProcessNode) else process, _DOWN, _of_types(CALLS))

@@ -188,6 +188,7 @@ def _cycle(told: Mapping[str, Any]) -> Cycle:
         cycle=told["round"],
         burst_steps=planned.get("n_burst"),
         force_rmse=told.get("force_rmse"),
+        deviation_max=stretch.get("deviation_max"),
         stretch_steps=stretch.get("steps_done"),
         trusted_steps=stretch.get("trusted_steps"),
         stopped_by=stretch.get("stopped_by"),

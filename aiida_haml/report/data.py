@@ -44,7 +44,7 @@ class Cycle:
     force_rmse : float, optional
         Prequential error: of the potential on the burst that it had not seen, eV / Angstrom.
     deviation_max : float, optional
-        Largest per-atom deviation of the committee in the stretch, eV / Angstrom.
+        Largest per-atom deviation of the committee in the stretch, what was not trusted of it included, eV / Angstrom.
     stopped_by : str, optional
         What ended the stretch early.
     """

@@ -17,6 +17,7 @@ from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from aiida_haml.structures.doping import dope, read_doping
 from tests.analysis.motion import pair, run, vibrations, walk
+from tests.library import reference
 
 
 def bonds_of(atoms):
@@ -53,8 +54,8 @@ def test_a_torn_off_sulfur_breaks_one_unit_of_four():
 
 def test_lithium_and_phosphorus_of_products_have_the_neighbours_of_their_crystal():
     for phase, anions in (("Li2S", 4), ("Li2O", 4), ("Li2Se", 4), ("LiCl", 6), ("LiF", 6)):
-        assert bonds_of(crystals.REFERENCE_PHASES[phase].build() * (2, 2, 2))["li_anion_coordination"] == anions
-    assert bonds_of(crystals.REFERENCE_PHASES["Li3P"].build() * (2, 2, 2))["p_li_contacts"] == 11
+        assert bonds_of(reference(phase) * (2, 2, 2))["li_anion_coordination"] == anions
+    assert bonds_of(reference("Li3P") * (2, 2, 2))["p_li_contacts"] == 11
 
 
 def test_metrics_without_their_elements_are_not_a_number():
@@ -143,7 +144,7 @@ def test_a_moving_melt_has_the_bonds_that_ase_counts_in_each_frame(breathing):
 
 
 def test_an_atom_sees_its_neighbours_images_in_a_cell_smaller_than_the_cutoff():
-    primitive = crystals.REFERENCE_PHASES["Li2S"].build()
+    primitive = reference("Li2S")
     primitive = primitive if len(primitive) == 3 else standardized(primitive)
     assert len(primitive) == 3
     assert bonds_of(primitive)["li_anion_coordination"] == 4
@@ -225,7 +226,7 @@ P4 = molecule("P4", np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
     ("atoms", "state"),
     [
         (crystals.argyrodite(), 5),
-        (crystals.REFERENCE_PHASES["Li3P"].build() * (2, 2, 1), -3),
+        (reference("Li3P") * (2, 2, 1), -3),
         (P2S6, 4),
         (P4, 0),
         (molecule("P2", [[0, 0, 0], [0, 0, 2.2]]), -2),  # as in Li4P2

@@ -16,6 +16,7 @@ from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from tests.analysis.motion import run, stretched, vibrations, walk
+from tests.library import reference
 
 #: Lithium kept at each frame, so that batches cut between two strides keep the same.
 SETTINGS = DescriptionSettings(transport_every_fs=4.0)
@@ -99,9 +100,7 @@ def test_parts_are_plain_arrays_that_can_be_stored(tmp_path):
         np.testing.assert_array_equal(again[name], values, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "atoms", [crystals.lithium() * (3, 3, 3), crystals.REFERENCE_PHASES["LiF"].build() * (2, 2, 2)]
-)
+@pytest.mark.parametrize("atoms", [crystals.lithium() * (3, 3, 3), reference("LiF") * (2, 2, 2)])
 def test_any_cell_can_be_described(atoms):
     frames = run(atoms, vibrations(20, len(atoms), 0.05, 5.0))
     found = joined(described(frames))

@@ -20,6 +20,7 @@ from aiida_haml.analysis.chemistry.rattling import anion_spacing, anion_windows,
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from tests.analysis.motion import run, vibrations, walk
+from tests.library import reference
 
 STEP = 20.0
 
@@ -161,7 +162,7 @@ def windows_of(frames, origin=None):
 
 
 def test_neighbouring_anions_are_as_far_apart_as_in_the_crystal():
-    sulfide = crystals.REFERENCE_PHASES["Li2S"].build() * (2, 2, 2)
+    sulfide = reference("Li2S") * (2, 2, 2)
     a = 2.477 * 4 / 3**0.5
     assert anion_spacing(Frames.from_ase(sulfide)) == pytest.approx(a / 2**0.5, abs=0.01)
     assert np.isnan(anion_spacing(Frames.from_ase(crystals.lithium() * (3, 3, 3))))
@@ -213,7 +214,7 @@ def test_a_liquid_has_no_sites_to_rattle_about():
 @given(cuts=st.lists(st.integers(1, 599), max_size=5, unique=True))
 @settings(max_examples=25, deadline=None)
 def test_windows_cut_anywhere_are_joined_whole(cuts):
-    atoms = crystals.REFERENCE_PHASES["Li2S"].build() * (2, 1, 1)
+    atoms = reference("Li2S") * (2, 1, 1)
     frames = run(atoms, vibrations(600, len(atoms), 0.2, 20.0) + walk(600, len(atoms), 1e-4, 2.0))
     edges = [0, *sorted(cuts), 600]
     parts = [windows_of(frames[a:b], frames[0]) for a, b in itertools.pairwise(edges)]

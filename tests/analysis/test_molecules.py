@@ -12,6 +12,7 @@ from aiida_haml.analysis.chemistry.units import Units, formula
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from tests.analysis.motion import run, vibrations
+from tests.library import reference
 
 
 def units_of(frames, origin=None, previous=None):
@@ -122,9 +123,7 @@ def test_a_solid_has_units_but_no_molecules():
     assert fragments["fragments"].tolist() == ["PS3", "S"]
 
 
-@pytest.mark.parametrize(
-    "atoms", [crystals.REFERENCE_PHASES["Li2S"].build() * (2, 2, 2), crystals.lithium() * (3, 3, 3)]
-)
+@pytest.mark.parametrize("atoms", [reference("Li2S") * (2, 2, 2), crystals.lithium() * (3, 3, 3)])
 def test_cells_without_covalent_bonds_have_no_units_that_could_break(atoms):
     series, fragments = units_of(run(atoms, np.zeros((2, len(atoms), 3))))
     assert set(series) == {"broken"}

@@ -46,9 +46,9 @@ def run_stretch(
     task = StretchTask(hashes, start.elements, start.n_atoms, dynamics.steps, dynamics.timestep_fs, watch, precision)
     task.write(folder / TASK)
     (folder / lammps_files.STRUCTURE).write_text(lammps_files.data_file(start))
-    (folder / lammps_files.DECK).write_text(lammps_files.deck(start.elements, "member_0.model", dynamics))
+    (folder / "input.in").write_text(lammps_files.deck(start.elements, "member_0.model", dynamics))
     program = str(Path(sys.executable).parent / "haml-lammps")
-    command = [program, "-in", lammps_files.DECK, "-log", lammps_files.LOG, "-screen", "none"]
+    command = [program, "-in", "input.in", "-log", lammps_files.LOG, "-screen", "none"]
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
     subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True)
     return json.loads((folder / RESULTS).read_text())

@@ -37,19 +37,19 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 import torch
 from _rigidity import loosened
+from scipy.stats import spearmanr
 
 from aiida_haml.engines.mace_batches import evaluate, make_samples
-from aiida_haml.engines.mace_examination import Examined, calibration, examine
+from aiida_haml.engines.mace_examination import Examined, examine
 from aiida_haml.engines.mace_fit import Course, fit
 from aiida_haml.engines.mace_network import trainable
 from aiida_haml.frames import Frames
 from aiida_haml.learning.comparison import Group
-from aiida_haml.learning.errors import _rank_correlation as rank_correlation
 from aiida_haml.learning.learner import LearnerSettings
 from tests.benchmarks._lessons import Figures, cpu_seconds, finish, interface, learn, reacting, scratch
 
-#: Coverage of a bound that is meant to hold for 95 % of the errors.
-AIM = (0.92, 0.98)
+#: Share of the true errors that the bound is meant to hold for, and what it may hold for.
+COVERAGE, AIM = 0.95, (0.92, 0.98)
 #: The kind that the project uses.
 IN_USE = "committee of 2"
 
@@ -77,30 +77,38 @@ def headed(driver: Any, labels: list[Frames], valid: list[Frames], n: int, steps
 
 
 def quality(modules: list[Any], valid: Frames, sets: dict[str, Frames]) -> Figures:
-    """Calibrate on validation frames, and return what the deviation is worth on each set."""
+    """Calibrate on validation frames, and return what the deviation is worth on each set.
+
+    The calibration is the conformal quantile of error over deviation (Angelopoulos and Bates, arXiv:2107.07511, section
+    2.3.2), which covers new exchangeable atoms with at least the probability asked for.
+    """
     (checked,) = examine(modules, [valid])
-    bound = calibration([checked])
-    figures: Figures = {"alpha": round(bound["alpha"], 2)}
+    offset = float(checked.deviations.mean())  # keeps atoms on which few members agree by accident from deciding
+    ratios = np.sort(checked.errors / (checked.deviations + offset), axis=None)
+    alpha = float(ratios[min(int(np.ceil((len(ratios) + 1) * COVERAGE)), len(ratios)) - 1])
+    figures: Figures = {"alpha": round(alpha, 2)}
     for name, frames in sets.items():
         (one,) = examine(modules, [frames])
-        figures[name] = worth(one, bound, reacting(frames))
+        figures[name] = worth(one, alpha, offset, reacting(frames))
     return figures
 
 
-def worth(one: Examined, bound: Figures, active: np.ndarray) -> Figures:
+def worth(one: Examined, alpha: float, offset: float, active: np.ndarray) -> Figures:
     errors, deviations = one.errors, one.deviations
-    within = errors <= bound["alpha"] * (deviations + bound["offset"])
+    within = errors <= alpha * (deviations + offset)
     return {
         "coverage": round(float(within.mean()), 3),
         "coverage_reacting": round(float(within[active].mean()), 3) if active.any() else None,
-        "correlation_atoms": rounded(rank_correlation(deviations.ravel(), errors.ravel())),
-        "correlation_reacting": rounded(rank_correlation(deviations[active], errors[active])),
-        "correlation_frames": rounded(rank_correlation(deviations.max(axis=1), one.arrays()["force_rmse"])),
+        "correlation_atoms": rank_correlation(deviations.ravel(), errors.ravel()),
+        "correlation_reacting": rank_correlation(deviations[active], errors[active]),
+        "correlation_frames": rank_correlation(deviations.max(axis=1), one.arrays()["force_rmse"]),
     }
 
 
-def rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    return round(float(spearmanr(a, b).statistic), 2)
 
 
 def seconds_a_look(modules: list[Any], frames: Frames) -> float:

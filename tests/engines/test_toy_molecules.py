@@ -14,7 +14,8 @@ from aiida_haml.engines.toy_molecules import ATOM_ENERGIES, COVALENT, ELEMENTS, 
 from aiida_haml.frames import maxwell_boltzmann
 from aiida_haml.structures.candidates import build
 from aiida_haml.structures.crystals import lithium
-from aiida_haml.structures.liquid import TABLE, fragment_keys, molecule, molecule_key
+from aiida_haml.structures.liquid import TABLE, fragment_keys, molecule_key
+from tests.molecules import molecule
 
 SPECS = {
     "ether": {"liquid": {"solvents": {"DME": 1.0}, "salt": "LiFSI"}, "interface": {"layers": 4}},

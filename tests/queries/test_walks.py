@@ -4,7 +4,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.tools.graph.graph_traversers import traverse_graph
 
-from aiida_haml.queries import ancestors, called_descendants, descendants
+from aiida_haml.queries import ancestors, called_descendants
 from aiida_haml.queries.walks import callers, chain, links_into, links_out_of
 
 DATA = (LinkType.CREATE, LinkType.INPUT_CALC)
@@ -14,12 +14,6 @@ def test_ancestors_are_those_of_the_slow_traversal(graph):
     for node in graph.values():
         slow = traverse_graph([node.pk], links_backward=DATA)["nodes"] - {node.pk}
         assert ancestors(node.pk) == slow
-
-
-def test_descendants_are_those_of_the_slow_traversal(graph):
-    slow = traverse_graph([graph["first"].pk], links_forward=DATA)["nodes"] - {graph["first"].pk}
-    assert descendants(graph["first"].pk) == slow
-    assert {graph["refined"].pk, graph["ranking"].pk} <= slow
 
 
 def test_ancestors_of_several_nodes_are_the_union(graph):

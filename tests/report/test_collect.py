@@ -6,11 +6,14 @@ from aiida import orm
 from ase import units
 from click.testing import CliRunner
 
+from aiida_haml.calculations.history import tell_history
 from aiida_haml.cli import haml
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
 from aiida_haml.queries.stored import StoredArrays
-from aiida_haml.report.collect import _joined, _pressure, _watch, collect, sampled
+from aiida_haml.report.collect import _cycle, _joined, _pressure, _watch, collect, sampled
+from aiida_haml.report.data import Candidate
+from aiida_haml.report.figures import learning
 from tests.graphs import Builder, frames, lay_screen
 
 
@@ -18,7 +21,7 @@ def test_a_sample_keeps_rows_together_and_is_the_same_every_time():
     n = 500
     environments = {
         "projected": np.arange(4.0 * n).reshape(n, 4), "central": np.arange(n), "phase": np.arange(n) - 1,
-        "time": np.arange(n) / 2, "known": np.zeros(n),
+        "time": np.arange(n) / 2, "face": np.zeros(n),
     }  # fmt: skip
     found = sampled(environments, 100)
     assert {name: array.shape for name, array in found.items()} == {
@@ -75,6 +78,21 @@ def test_the_pressure_is_that_of_the_later_bursts(aiida_profile):
     pressure = _of(_pressure, [FramesData(moving, kind="burst").store().pk])
     assert pressure == pytest.approx(float(moving.pressures().mean())), "the motion presses too"
     assert pressure > 0
+
+
+def test_the_deviation_of_each_round_is_drawn_as_the_watch_saw_it(aiida_profile):
+    def verdict(round_, reached):
+        return {f"verdicts_{round_:04d}": {"c000": {"reached_fs": reached, "n_labels": 2, "force_rmse": 0.1}}}
+
+    def stretch(round_, deviation):
+        return {f"c000__stretch_{round_:04d}": {"steps_done": 9, "checks": {"n": 3, "deviation_max": deviation}}}
+
+    told = verdict(0, 5.0) | verdict(1, 9.0) | verdict(2, 12.0) | stretch(1, 0.7) | stretch(2, 0.4)
+    history = tell_history(**{name: orm.Dict(content) for name, content in told.items()})["c000"]
+    drawing = learning([Candidate("c000", "pristine", cycles=[_cycle(of) for of in history["rounds"]])])
+    errors, deviations = (axes.get_lines() for axes in drawing.figure.axes)
+    assert errors[0].get_xydata().tolist() == [[0, 0.1], [1, 0.1], [2, 0.1]]
+    assert deviations[0].get_xydata().tolist() == [[1, 0.7], [2, 0.4]]
 
 
 def test_the_number_of_statements_does_not_grow_with_the_time_line(aiida_localhost, tmp_path, count_statements):

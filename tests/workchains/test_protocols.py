@@ -9,17 +9,18 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.workchains.hybrid import HybridWorkChain
 from aiida_haml.workchains.inputs import settings_complaint
 from aiida_haml.workchains.label import LabelWorkChain
-from aiida_haml.workchains.protocols import level_of_theory, merge, protocol_settings, protocols
+from aiida_haml.workchains.protocols import level_of_theory, merge, protocol_settings
+
+NAMES = ("quick", "fast", "moderate", "precise")
 
 
-@pytest.mark.parametrize("name", list(protocols()))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_protocol_holds_what_the_workchains_ask_for(name):
     assert settings_complaint(protocol_settings(name)) is None
-    assert len(protocols()[name]) > 20
 
 
 def test_protocols_grow_in_effort():
-    times = [protocol_settings(name)["hybrid"]["simulated_fs"] for name in ("quick", "fast", "moderate", "precise")]
+    times = [protocol_settings(name)["hybrid"]["simulated_fs"] for name in NAMES]
     assert times == sorted(times)
 
 

@@ -41,11 +41,6 @@ def _read(name: str) -> dict[str, Any]:
     return yaml.safe_load(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
-def protocols() -> dict[str, str]:
-    """Return the name and the description of each protocol."""
-    return {name: content["description"] for name, content in _read("protocols.yaml")["protocols"].items()}
-
-
 def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the settings of a protocol, with overrides merged over them.
 

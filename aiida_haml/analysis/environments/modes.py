@@ -53,8 +53,6 @@ class Modes:
         Densities are raised to it.
     none_level : float
         Logarithm of the density of 'none of these'.
-    accuracy : float
-        Share of the snapshots that are not in the fit that are answered rightly, phases and 'none' counting alike.
     """
 
     whitening: Float32Array
@@ -64,7 +62,6 @@ class Modes:
     n_phases: int
     exponent: float = 1.0
     none_level: float = 0.0
-    accuracy: float = float("nan")
 
     def log_densities(self, projected: Float32Array) -> Float32Array:
         """Return (M, P) logarithms of the densities of the phases at (M, C) environments; -inf for absent phases."""
@@ -106,7 +103,7 @@ class Modes:
                        phase=phase[order])  # fmt: skip
 
     def calibrated(self, samples: Sequence[Float32Array]) -> Modes:
-        """Return the modes with exponent, level of 'none' and accuracy from samples of each phase and of none, last."""
+        """Return the modes with exponent and level of 'none' from samples of each phase and of none, last."""
         held = np.isin(np.arange(self.n_phases), self.phase)
         usable = [*np.flatnonzero(held), self.n_phases]
         densities = [(p, self.log_densities(samples[p])) for p in usable if len(samples[p])]
@@ -118,8 +115,7 @@ class Modes:
         own = np.concatenate([d[:, p] if p < self.n_phases else np.zeros(len(d)) for p, d in densities])
         typical = float(np.median(next(d[:, p] for p, d in densities if p < self.n_phases))) - 3 * len(self.whitening)
         exponent, none = _likeliest(stacked, own, outside, weights, typical)
-        right = [np.mean(_log_probabilities(d, exponent, none).argmax(axis=1) == p) for p, d in densities]
-        return replace(self, exponent=exponent, none_level=none, accuracy=float(np.mean(right)))
+        return replace(self, exponent=exponent, none_level=none)
 
 
 def _likeliest(

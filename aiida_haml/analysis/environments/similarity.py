@@ -30,15 +30,12 @@ class Similarity:
     reacted_phase : (M,) int array
         The same among all phases but the electrolyte and none: what the environment is, given that its atom is known to
         have reacted.
-    known : (M,) array
-        P(any phase but the electrolyte) / (1 - P(electrolyte)): how surely it is one of the phases, given the same.
     thiophosphate : (M,) array
         Probability of a thiophosphate that is not the electrolyte.
     """
 
     phase: NDArray[np.int16]
     reacted_phase: NDArray[np.int16]
-    known: Float32Array
     thiophosphate: Float32Array
 
 
@@ -56,13 +53,10 @@ def similarity(basis: Basis, central: int, projected: Float32Array) -> Similarit
     host = basis.having(ELECTROLYTE)
     other = logs.copy()
     other[:, :-1][:, host] = -np.inf
-    # A sum over the other phases, not 1 - P(host): the difference of two ones would hold no digit.
-    weights = np.exp(other - other.max(axis=1, keepdims=True))
     probabilities = np.exp(logs[:, :-1])
     return Similarity(
         phase=_named(logs),
         reacted_phase=_named(other),
-        known=(1 - weights[:, -1] / weights.sum(axis=1)).astype(np.float32),
         thiophosphate=probabilities[:, basis.having(THIOPHOSPHATE)].sum(axis=1).astype(np.float32),
     )
 

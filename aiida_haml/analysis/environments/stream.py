@@ -22,7 +22,7 @@ from aiida_haml.analysis.environments.modes import Float32Array
 from aiida_haml.analysis.environments.similarity import similarity
 from aiida_haml.analysis.environments.soap import soap
 from aiida_haml.analysis.settings import DescriptionSettings
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.frames import Frames
 
 LITHIUM = 3
 
@@ -40,7 +40,7 @@ class Environments:
         Index of the described frame and of the atom in it.
     phase, reacted_phase : (M,) int array
         Index of the phase resembled, -1 for none; see `Similarity`.
-    known, thiophosphate : (M,) array
+    thiophosphate : (M,) array
         See `Similarity`.
     state, face : (M,) int array
         See `aiida_haml.analysis.balance.states`, and index of the face that the atom is at; -1 until the balance is
@@ -53,7 +53,6 @@ class Environments:
     atom: NDArray[np.int32]
     phase: NDArray[np.int16]
     reacted_phase: NDArray[np.int16]
-    known: Float32Array
     thiophosphate: Float32Array
     state: NDArray[np.int8]
     face: NDArray[np.int8]
@@ -67,59 +66,11 @@ class Environments:
         return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
 
 
-@dataclass(eq=False)
-class VarianceCheck:
-    """How much of the variance of a candidate's own environments the projection keeps, by central species."""
-
-    n: dict[int, int]
-    total: dict[int, float]
-    lost: dict[int, float]
-    sums: dict[int, FloatArray]
-
-    @classmethod
-    def empty(cls) -> VarianceCheck:
-        return cls({}, {}, {}, {})
-
-    def add(self, central: int, total: FloatArray, projected: Float32Array, basis: SpeciesBasis) -> None:
-        """Take in the (D,) sum of M descriptors of unit length and their (M, C) projection."""
-        n, mean = len(projected), basis.mean.astype(np.float64)
-        squares = n - 2 * float(total @ mean) + n * float(mean @ mean)
-        self.n[central] = self.n.get(central, 0) + n
-        self.total[central] = self.total.get(central, 0.0) + squares
-        self.lost[central] = self.lost.get(central, 0.0) + squares - float(np.vdot(projected, projected))
-        self.sums[central] = self.sums.get(central, 0.0) + total - n * mean
-
-    def merge(self, other: VarianceCheck) -> None:
-        """Take in another check, of another segment."""
-        for central in other.n:
-            self.n[central] = self.n.get(central, 0) + other.n[central]
-            self.total[central] = self.total.get(central, 0.0) + other.total[central]
-            self.lost[central] = self.lost.get(central, 0.0) + other.lost[central]
-        for central, sums in other.sums.items():
-            self.sums[central] = self.sums.get(central, 0.0) + sums
-
-    def explained(self, basis: Basis) -> dict[int, float]:
-        """Return, by atomic number, the share of variance about the candidate's own mean that is kept.
-
-        A species whose environments are all alike has no variance, and 1 is returned.
-        """
-        shares = {}
-        for central, n in self.n.items():
-            mean = self.sums[central] / n
-            components = basis.species[central].components
-            lost_of_mean = mean - components @ (mean @ components)
-            own = self.total[central] - n * float(mean @ mean)
-            lost = self.lost[central] - n * float(lost_of_mean @ lost_of_mean)
-            shares[central] = 1.0 if own < 1e-9 * n else float(np.clip(1 - lost / own, 0, 1))
-        return shares
-
-
 @dataclass(frozen=True, eq=False)
 class DescribedFrames:
-    """Environments of a few frames, and what the projection keeps of them."""
+    """What a few frames that were described at once say."""
 
     environments: Environments
-    check: VarianceCheck
 
 
 def check_elements(frames: Frames, basis: Basis) -> None:
@@ -159,20 +110,18 @@ def describe_frames(frames: Frames, basis: Basis) -> DescribedFrames:
     shape = (len(frames), frames.n_atoms)
     made = {name: np.empty(shape, dtype) for name, dtype in _ANSWERS.items()}
     made["projected"] = np.empty((*shape, basis.settings.n_components), np.float32)
-    check = VarianceCheck.empty()
     for central, atoms, values in _descriptors(frames, basis.settings):
         species = basis.species[central]
-        projected, total = _project(values, species, _columns(basis.settings, tuple(frames.elements)))
-        check.add(central, total, projected, species)
+        projected = _project(values, species, _columns(basis.settings, tuple(frames.elements)))
         answer = similarity(basis, central, projected)
         made["projected"][:, atoms] = projected.reshape(len(frames), len(atoms), -1)
         for name in _ANSWERS:
             made[name][:, atoms] = getattr(answer, name).reshape(len(frames), -1)
-    return DescribedFrames(_flat(frames, made), check)
+    return DescribedFrames(_flat(frames, made))
 
 
 #: What `Similarity` says of each environment that is kept.
-_ANSWERS = {"phase": np.int16, "reacted_phase": np.int16, "known": np.float32, "thiophosphate": np.float32}
+_ANSWERS = {"phase": np.int16, "reacted_phase": np.int16, "thiophosphate": np.float32}
 
 
 def _flat(frames: Frames, made: dict[str, np.ndarray]) -> Environments:
@@ -230,15 +179,10 @@ def _descriptors(
             yield int(z), order[piece[start:end]], buffer.reshape(-1, n_features)
 
 
-def _project(
-    values: Float32Array, species: SpeciesBasis, columns: NDArray[np.int64]
-) -> tuple[Float32Array, FloatArray]:
-    """Return the (M, C) projection of (M, D') descriptors taken to unit length, and their (D,) sum."""
+def _project(values: Float32Array, species: SpeciesBasis, columns: NDArray[np.int64]) -> Float32Array:
+    """Return the (M, C) projection of (M, D') descriptors taken to unit length."""
     lengths = np.sqrt(np.einsum("md,md->m", values, values))
-    inverse = 1 / np.maximum(lengths, np.finfo(np.float32).tiny)
     projected = values @ np.ascontiguousarray(species.components[columns])
-    projected *= inverse[:, None]
+    projected *= (1 / np.maximum(lengths, np.finfo(np.float32).tiny))[:, None]
     projected -= species.mean @ species.components
-    total = np.zeros(len(species.mean))
-    total[columns] = inverse @ values
-    return projected, total
+    return projected

@@ -3,7 +3,6 @@
 from aiida_haml.structures.doping.dope import DopedCell, dopant_indices, dope
 from aiida_haml.structures.doping.lattice import Lattice
 from aiida_haml.structures.doping.settings import Configuration, Sample, Substitution, read_doping
-from aiida_haml.structures.doping.sublattices import smallest_supercell
 
 __all__ = [
     "Configuration",
@@ -14,5 +13,4 @@ __all__ = [
     "dopant_indices",
     "dope",
     "read_doping",
-    "smallest_supercell",
 ]

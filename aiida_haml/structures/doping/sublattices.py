@@ -11,12 +11,11 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from aiida_haml.structures.charges import MOBILE, charges_of, require_charges
+from aiida_haml.structures.charges import MOBILE, charges_of
 from aiida_haml.structures.doping.bonds import CENTRE_BONDS, tetrahedron_bonds
 from aiida_haml.structures.doping.settings import Substitution
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.host import parent as host_parent
-from aiida_haml.structures.host import read_host, site_counts
+from aiida_haml.structures.host import site_counts
 from aiida_haml.structures.host.crystal import SHARE_TOLERANCE
 
 #: Cells of the host beyond which no supercell is proposed.
@@ -139,7 +138,10 @@ class Sublattices:
     # -- supercells -----------------------------------------------------------------------------------------
 
     def smallest_supercell(self, substitutions: Sequence[Substitution]) -> list[int] | None:
-        """Return the repeats of the host's own cell that make all fractions and shares whole, see the function."""
+        """Return the repeats [nx, ny, nz] of the host's own cell that make all fractions and shares whole.
+
+        The fewest cells; of shapes with as many the one nearest to a cube. None if none of up to `MAX_CELLS` does.
+        """
         cells = prod(self.supercell)
         members = {label: len(sites) / cells for label, sites in self.members.items()}
         wanted = []
@@ -172,29 +174,3 @@ def _most_compact(n: int, lengths: NDArray[np.float64]) -> list[int]:
     """Return the repeats along the axes, n cells in all, that make the cell nearest to a cube; long along the last."""
     shapes = [[x, y, n // (x * y)] for x in range(1, n + 1) for y in range(1, n // x + 1) if n % (x * y) == 0]
     return min(shapes, key=lambda shape: (round(float(np.ptp(np.log(lengths * shape))), 6), shape))
-
-
-def smallest_supercell(host: object, substitutions: Sequence[Substitution]) -> list[int]:
-    """Return the repeats [nx, ny, nz] of a host's cell in which all fractions are whole numbers of sites.
-
-    The fewest cells; of shapes with as many the one nearest to a cube. The supercell that the host asks for is left
-    out of account.
-
-    Raises
-    ------
-    StructureError
-        If a host or site is unknown, or no supercell of up to 64 cells does.
-    """
-    lattice = Sublattices(host_parent(read_host(host).model_copy(update={"supercell": (1, 1, 1)})))
-    for substitution in substitutions:
-        require_charges([substitution.dopant], lattice.charges)
-        lattice.labels_of(substitution.site, substitution.dopant)
-    found = lattice.smallest_supercell(substitutions)
-    if found is None:
-        raise StructureError(
-            "doping.fraction",
-            " and ".join(f"{substitution.fraction:g}" for substitution in substitutions),
-            f"make no whole number of sites in any supercell of up to {MAX_CELLS} cells",
-            "Round them to a ratio of small numbers.",
-        )
-    return found

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from aiida_haml.structures.host.problem import Problem
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: eV for each pair that is too close: more than any exchange can gain.
 CLASH = 1000.0
@@ -150,37 +149,3 @@ def anneal(walk: Walk, rng: np.random.Generator, temperatures: FloatArray) -> No
                     walk.exchange(*relay)
                 else:
                     walk.exchange(a, b)
-
-
-def descend(walk: Walk) -> int:
-    """Take the exchange that gains most until none gains; return how many were weighed."""
-    steps = 0
-    while True:
-        best, pair = -1e-6, None
-        for sites, _ in walk.problem.groups:
-            gains, first, second = _coulomb_changes(walk, sites)
-            steps += len(gains)
-            # Clashes only add to the cost of an arrangement without any: the first in this order that keeps free of
-            # them is the best.
-            for k in np.argsort(gains, kind="stable"):
-                if gains[k] >= best:
-                    break
-                a, b = int(first[k]), int(second[k])
-                change = walk.change(a, b)
-                if change < best:
-                    best, pair = change, (a, b)
-                    break
-        if pair is None:
-            return steps
-        walk.exchange(*pair)
-
-
-def _coulomb_changes(walk: Walk, sites: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
-    """Return what each exchange of two unequal charges on a sublattice adds to the Coulomb energy, and its sites."""
-    charges = walk.problem.charges[np.array(walk.states)[sites]]
-    a, b = np.nonzero(charges[:, None] < charges[None, :])
-    step = (charges[b] - charges[a]).astype(float)
-    first, second = sites[a], sites[b]
-    diagonal = walk.matrix.diagonal()
-    own = diagonal[first] + diagonal[second] - 2 * walk.matrix[first, second]
-    return 2 * step * (walk.potential[first] - walk.potential[second]) + step**2 * own, first, second

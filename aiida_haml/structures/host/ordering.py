@@ -2,7 +2,7 @@
 
 What does not move is quenched: anions that have changed places, cations that share a sublattice, sit at random, as they
 do in a material that was cooled faster than they could order. Lithium moves, and takes sites by the Ewald energy of the
-formal charges (pymatgen), drawn at a temperature, or at the minimum. Seeds draw both.
+formal charges (pymatgen), drawn at a temperature. Seeds draw both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from aiida_haml.structures.charges import MOBILE, charges_of, require_charges
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.geometry import pairs_within
-from aiida_haml.structures.host.annealing import Walk, anneal, descend, random_pick
+from aiida_haml.structures.host.annealing import Walk, anneal, random_pick
 from aiida_haml.structures.host.problem import Problem, pose
 
 FloatArray = NDArray[np.float64]
@@ -31,13 +31,11 @@ SAMPLING_EV = 0.25
 #: More sites than this need too much memory for their matrix.
 MAX_SITES = 5_000
 
-#: Random picks of lithium's sites, of which the best is where the search starts and what it is compared with.
+#: Random picks of lithium's sites, of which the best is where the walk starts and what it is compared with.
 RANDOM_PICKS = 20
-#: Independent searches for the minimum; the lowest energy counts.
-RUNS = 4
-#: Tries for each site that is not decided, in each run, and at most.
+#: Tries for each site that is not decided, and at most.
 SWEEPS, MAX_TRIES = 300, 300_000
-#: The walk begins at this temperature, eV, and falls geometrically: to that of the draw, or to a thousandth.
+#: The walk begins at this temperature, eV, and falls geometrically to that of the draw.
 START_EV = 1.0
 #: Share of the tries that a draw spends at its temperature.
 HELD = 0.5
@@ -56,7 +54,7 @@ class OrderingReport:
     random_energy_eV : float or None
         Of the best of twenty random picks of lithium's sites that keep to the same counts and exclusions.
     temperature_eV : float
-        At which lithium was drawn; 0 for the minimum.
+        At which lithium was drawn; 0 where nothing was to be decided.
     closest_lithium_A : float or None
         Shortest Li-Li distance; None where nothing was to be decided, or without two Li.
     steps : int
@@ -81,7 +79,6 @@ def order(
     counts: Mapping[str, Mapping[str, int]],
     fixed: Collection[int] = (),
     seed: int = 0,
-    temperature: float = SAMPLING_EV,
 ) -> tuple[Atoms, OrderingReport]:
     """Decide which sites of a parent are taken by what.
 
@@ -94,8 +91,6 @@ def order(
     fixed : collection of int
         Sites that are decided: they keep the element that the parent has there.
     seed : int
-    temperature : float
-        At which lithium is drawn, kT in eV; 0 for the least energy.
 
     Returns
     -------
@@ -123,7 +118,7 @@ def order(
         problem = pose(parent, ions, taken, left)
         if not problem.groups:
             return _ordered(parent, problem, problem.start.tolist()), OrderingReport(None, None, 0.0, None, 0, seed)
-        states, report = _place_lithium(parent, problem, seed, temperature)
+        states, report = _place_lithium(parent, problem, seed)
         clashes = problem.all_clashes(states)
         if not clashes:
             return _ordered(parent, problem, states), report
@@ -192,44 +187,28 @@ def _quench(problem: Problem, n_sites: int, rng: np.random.Generator) -> list[in
     return walk.states
 
 
-def _place_lithium(parent: Atoms, problem: Problem, seed: int, temperature: float) -> tuple[list[int], OrderingReport]:
+def _place_lithium(parent: Atoms, problem: Problem, seed: int) -> tuple[list[int], OrderingReport]:
     if len(parent) > MAX_SITES:
         raise StructureError(
             "host.supercell", len(parent), f"sites are more than the {MAX_SITES} that can be ordered", "Ask for fewer."
         )
     matrix = _exact(ewald_matrix(parent))
     picks = (random_pick(problem, np.random.default_rng([seed, 1, k])) for k in range(RANDOM_PICKS))
-    best = min((Walk(problem, matrix, pick) for pick in picks), key=Walk.cost)
-    random_energy = best.energy
+    walk = min((Walk(problem, matrix, pick) for pick in picks), key=Walk.cost)
+    random_energy = walk.energy
     tries = _tries(problem)
-    if temperature > 0:
-        falling = np.geomspace(max(START_EV, temperature), temperature, round(tries * (1 - HELD)))
-        schedule = np.concatenate([falling, np.full(tries - len(falling), temperature)])
-        anneal(best, np.random.default_rng([seed, 2]), schedule)
-        steps = tries
-    else:
-        best, steps = _lowest(best, seed, tries)
+    falling = np.geomspace(START_EV, SAMPLING_EV, round(tries * (1 - HELD)))
+    schedule = np.concatenate([falling, np.full(tries - len(falling), SAMPLING_EV)])
+    anneal(walk, np.random.default_rng([seed, 2]), schedule)
     report = OrderingReport(
-        round(best.energy, 6),
+        round(walk.energy, 6),
         round(random_energy, 6),
-        temperature,
-        _closest_lithium(_ordered(parent, problem, best.states)),
-        steps,
+        SAMPLING_EV,
+        _closest_lithium(_ordered(parent, problem, walk.states)),
+        tries,
         seed,
     )
-    return best.states, report
-
-
-def _lowest(start: Walk, seed: int, tries: int) -> tuple[Walk, int]:
-    """Return the arrangement of least energy that some searches find, and how many exchanges they tried."""
-    best, steps = start, 0
-    for k in range(RUNS):
-        walk = Walk(start.problem, start.matrix, start.states)
-        anneal(walk, np.random.default_rng([seed, 2, k]), np.geomspace(START_EV, 1e-3 * START_EV, tries))
-        steps += tries + descend(walk)
-        if walk.cost() < best.cost():
-            best = walk
-    return best, steps
+    return walk.states, report
 
 
 def _tries(problem: Problem) -> int:

@@ -12,6 +12,7 @@ is how a face gets non-polar whose planes alternate in charge, as those of the a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +21,7 @@ from numpy.typing import NDArray
 
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.interface.facets import Facet, HostCell, labels_of, nearest_site
-from aiida_haml.structures.interface.surfaces import (
-    PLANE_TOLERANCE,
-    POLAR,
-    Surface,
-    planes,
-    surface_of,
-    tasker_type,
-)
+from aiida_haml.structures.interface.surfaces import PLANE_TOLERANCE, POLAR, Surface, planes, surface_of
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -47,8 +41,6 @@ class Cut:
         Whole PS4 units per host cell, opened here and in the bulk.
     dipole_per_area : float
         Along the normal, of one host cell opened here, sites at their mean charge, e / Angstrom.
-    tasker : int
-        Tasker's type, 1 to 3.
     lower, upper : str
         What the lowest and the highest plane of the slab hold, per host cell.
     alike : bool
@@ -62,7 +54,6 @@ class Cut:
     intact: int
     expected: int
     dipole_per_area: float
-    tasker: int
     lower: str
     upper: str
     alike: bool
@@ -166,7 +157,7 @@ def _assess(surface: Surface, height: float, void: float, raised: tuple[int, ...
     kept = [abs(levels[j] - levels[i] - rise) < 1e-6 for i, j, rise in surface.bonds]
     corners = np.bincount([i for (i, _, _), whole in zip(surface.bonds, kept, strict=True) if whole], minlength=1)
     dipole = float(surface.charges @ levels) / surface.area
-    stack = planes(surface.contents, levels, surface.charges, PLANE_TOLERANCE)
+    stack = planes(surface.contents, levels, PLANE_TOLERANCE)
     middle = height % surface.spacing
     kept_heights = [op[0] for op in surface.operations]
     apart = [abs((middle - h + surface.spacing / 2) % surface.spacing - surface.spacing / 2) for h in kept_heights]
@@ -176,16 +167,15 @@ def _assess(surface: Surface, height: float, void: float, raised: tuple[int, ...
         intact=int((corners == 4).sum()),
         expected=len(surface.bonds) // 4,
         dipole_per_area=round(dipole, 10),
-        tasker=tasker_type(stack, dipole),
-        lower=_formula(stack[0].content),
-        upper=_formula(stack[-1].content),
+        lower=_formula(stack[0]),
+        upper=_formula(stack[-1]),
         alike=bool(raised) or any(distance < PLANE_TOLERANCE / 2 for distance in apart),
         raised=raised,
     )
 
 
-def _formula(content: tuple[tuple[str, float], ...]) -> str:
-    return "".join(f"{symbol}{'' if n == 1 else f'{n:g}'}" for symbol, n in content)
+def _formula(content: Mapping[str, float]) -> str:
+    return "".join(f"{symbol}{'' if n == 1 else f'{n:g}'}" for symbol, n in content.items())
 
 
 def _beside(surface: Surface, height: float) -> tuple[float, float]:

@@ -31,19 +31,14 @@ class InterfaceReport:
     Lengths in Angstrom, areas in Angstrom^2, densities in g/cm^3, dipoles in e Angstrom, strains dimensionless
     along x, y and z of the cell (its first vector along x), atoms by index.
 
-    ``strain`` is the metal's. ``cut_dipole_per_area`` (e/Angstrom) is that of one host cell with every site at
-    its mean charge, ``dipole`` and ``dipole_per_area`` are those of the electrolyte as it was built, dopants,
-    ordering, repeats and all. ``gap_below_metal`` lies on the electrolyte's upper face, ``gap_above_metal``
-    under its lower one; None where there is a vacuum. ``reservoir`` is a
-    :class:`~aiida_haml.structures.reservoir.Reservoir`.
+    ``strain`` is the metal's. ``polar`` tells of the cut in the host with every site at its mean charge, ``dipole``
+    and ``dipole_per_area`` (e/Angstrom) of the electrolyte as it was built, dopants, ordering, repeats and all.
+    ``gap_below_metal`` lies on the electrolyte's upper face, ``gap_above_metal`` under its lower one; None where
+    there is a vacuum. ``reservoir`` is a :class:`~aiida_haml.structures.reservoir.Reservoir`.
     """
 
     electrolyte_facet: str
-    metal_facet: str
     match: int
-    electrolyte_supercell: list[list[int]]
-    metal_supercell: list[list[int]]
-    metal_rotation_degrees: float
     metal_share: float
     repeat: list[int]
     electrolyte_cells: int
@@ -52,14 +47,7 @@ class InterfaceReport:
     electrolyte_strain: list[list[float]]
     largest_strain: float
     cut: int
-    cut_shift: float
-    cut_void: float
-    cut_split: bool
-    cut_alike: bool
-    cut_faces: list[str]
     polar: bool
-    tasker_type: int
-    cut_dipole_per_area: float
     dipole: float
     dipole_per_area: float
     tetrahedra_intact: int
@@ -73,7 +61,6 @@ class InterfaceReport:
     shortest_by_pair: dict[str, float]
     n_electrolyte: int
     n_metal: int
-    electrolyte_thickness: float
     metal_thickness: float
     metal_layers: int
     reservoir: dict[str, Any]
@@ -119,11 +106,7 @@ def make_report(
     thickness = round(_metal_thickness(metal, settings), 6)
     return InterfaceReport(
         electrolyte_facet=settings.electrolyte_facet,
-        metal_facet=settings.facet,
         match=settings.match,
-        electrolyte_supercell=match.electrolyte.tolist(),
-        metal_supercell=match.metal.tolist(),
-        metal_rotation_degrees=round(match.rotation_degrees, 6),
         metal_share=round(match.metal_share, 10),
         repeat=list(settings.repeat),
         electrolyte_cells=settings.electrolyte_cells,
@@ -132,14 +115,7 @@ def make_report(
         electrolyte_strain=_plain(layout.tensor(match.electrolyte_strain, layout.electrolyte_normal)),
         largest_strain=round(match.largest_strain, 10),
         cut=settings.cut,
-        cut_shift=cut.shift,
-        cut_void=cut.void,
-        cut_split=cut.split,
-        cut_alike=cut.alike,
-        cut_faces=[cut.lower, cut.upper],
         polar=cut.polar,
-        tasker_type=cut.tasker,
-        cut_dipole_per_area=round(cut.dipole_per_area, 8) + 0.0,
         dipole=round(dipole, 6) + 0.0,
         dipole_per_area=round(dipole / area, 8) + 0.0,
         tetrahedra_intact=count_intact_tetrahedra(atoms),
@@ -153,7 +129,6 @@ def make_report(
         shortest_by_pair=shortest,
         n_electrolyte=len(electrolyte),
         n_metal=len(metal),
-        electrolyte_thickness=round(float(np.ptp(electrolyte.positions[:, 2])), 6),
         metal_thickness=thickness,
         metal_layers=layout.layers,
         reservoir=reservoir_of(electrolyte, len(metal), thickness).to_dict(),

@@ -21,7 +21,7 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from aiida_haml.structures.crystals import LITHIUM, REFERENCE_PHASES
+from aiida_haml.structures.crystals import LITHIUM
 
 FloatArray = NDArray[np.float64]
 
@@ -36,20 +36,20 @@ METALS = {"Li": LITHIUM.a}
 METAL_SITE = "metal"
 
 #: Nearest distance allowed between lithium metal and each element across a gap, Angstrom: the neighbour
-#: distance in the binary compound; for Li-Li that of Li2S (a / 2), which is between Li+ and Li+, not that of
-#: the metal. LiBr, LiI and LiH: Wyckoff, Crystal Structures, vol. 1 (1963). Elements that are not here have
-#: the sum of the covalent radii.
+#: distance in the binary compound, by the lattice constants of the reference crystals (``structures/data/references``);
+#: for Li-Li that of Li2S (a / 2), which is between Li+ and Li+, not that of the metal. LiBr, LiI and LiH: Wyckoff,
+#: Crystal Structures, vol. 1 (1963). Elements that are not here have the sum of the covalent radii.
 CONTACTS = {
-    "S": REFERENCE_PHASES["Li2S"].a * 3**0.5 / 4,
-    "O": REFERENCE_PHASES["Li2O"].a * 3**0.5 / 4,
-    "Se": REFERENCE_PHASES["Li2Se"].a * 3**0.5 / 4,
-    "Cl": REFERENCE_PHASES["LiCl"].a / 2,
-    "F": REFERENCE_PHASES["LiF"].a / 2,
+    "S": 5.708 * 3**0.5 / 4,
+    "O": 4.619 * 3**0.5 / 4,
+    "Se": 6.005 * 3**0.5 / 4,
+    "Cl": 5.12954 / 2,
+    "F": 4.0173 / 2,
     "Br": 5.501 / 2,
     "I": 6.000 / 2,
     "H": 4.083 / 2,
-    "P": REFERENCE_PHASES["Li3P"].a / 3**0.5,
-    "Li": REFERENCE_PHASES["Li2S"].a / 2,
+    "P": 4.264 / 3**0.5,
+    "Li": 5.708 / 2,
 }
 
 #: Steps of the search for the metal's place along each surface vector of its own lattice.

@@ -1,9 +1,8 @@
 """The host's cell on a facet, and what is asked of it wherever it is cut: charges, planes, bonds, operations.
 
-Is a cut polar? P. W. Tasker, J. Phys. C 12, 4977 (1979): type 1, each plane is neutral; type 2, planes are charged, but
-the repeat unit that the cut makes has no dipole along the normal; type 3, it has one, and a slab of such units stays
-whole only by moving charge from one face to the other. Against a metal on both sides that charge comes from the metal:
-the interface reacts to the cut before it reacts to the electrolyte.
+A cut is polar where the repeat unit that it makes has a dipole along the normal (type 3 of P. W. Tasker, J. Phys. C 12,
+4977 (1979)): a slab of such units stays whole only by moving charge from one face to the other. Against a metal on both
+sides that charge comes from the metal: the interface reacts to the cut before it reacts to the electrolyte.
 """
 
 from __future__ import annotations
@@ -101,20 +100,11 @@ def flips(atoms: Atoms) -> list[tuple[float, FloatArray, FloatArray]]:
     return found
 
 
-# -- planes ------------------------------------------------------------------------------------------------
+def planes(contents: Sequence[Content], heights: FloatArray, tolerance: float) -> list[dict[str, float]]:
+    """Return what lies in each plane of ions by element, occupancies summed, from below.
 
-
-@dataclass(frozen=True)
-class Plane:
-    """One plane of ions: its height in Angstrom, what lies in it by element (occupancies summed), its charge in e."""
-
-    height: float
-    content: tuple[tuple[str, float], ...]
-    charge: float
-
-
-def planes(contents: Sequence[Content], heights: FloatArray, charges: FloatArray, tolerance: float) -> list[Plane]:
-    """Return the planes from below: atoms follow one another by less than ``tolerance`` (Angstrom) in a plane."""
+    Atoms follow one another by less than ``tolerance`` (Angstrom) in a plane.
+    """
     order = np.argsort(heights, kind="stable")
     breaks = np.flatnonzero(np.diff(heights[order]) > tolerance) + 1
     found = []
@@ -123,18 +113,5 @@ def planes(contents: Sequence[Content], heights: FloatArray, charges: FloatArray
         for k in members:
             for symbol, n in contents[k].items():
                 content[symbol] = content.get(symbol, 0.0) + n
-        found.append(
-            Plane(
-                round(float(heights[members].mean()), 8),
-                tuple(sorted((symbol, round(n, 6)) for symbol, n in content.items())),
-                round(float(charges[members].sum()), 8),
-            )
-        )
+        found.append({symbol: round(n, 6) for symbol, n in sorted(content.items())})
     return found
-
-
-def tasker_type(stack: list[Plane], dipole_per_area: float) -> int:
-    """Return 1, 2 or 3 of a repeat unit's planes and its dipole per area, e / Angstrom."""
-    if abs(dipole_per_area) >= POLAR:
-        return 3
-    return 2 if any(abs(plane.charge) > 1e-6 for plane in stack) else 1

@@ -4,7 +4,7 @@ from aiida_haml.structures.liquid.build import build_liquid, liquid_elements, li
 from aiida_haml.structures.liquid.filling import plan_filling
 from aiida_haml.structures.liquid.graphs import check_molecules, fragment_keys, molecule_key
 from aiida_haml.structures.liquid.settings import Liquid, LiquidInterface, Molecule
-from aiida_haml.structures.liquid.species import TABLE, molecule
+from aiida_haml.structures.liquid.species import TABLE
 
 __all__ = [
     "TABLE",
@@ -16,7 +16,6 @@ __all__ = [
     "fragment_keys",
     "liquid_elements",
     "liquid_label",
-    "molecule",
     "molecule_key",
     "plan_filling",
 ]

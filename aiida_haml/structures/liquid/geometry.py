@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from aiida_haml.structures.errors import StructureError
 
-#: Files that hold a molecule.
-SUFFIXES = (".xyz", ".mol", ".sdf")
-
 
 def parse_smiles(smiles: str) -> Any:
     """Return RDKit's molecule with its hydrogens.

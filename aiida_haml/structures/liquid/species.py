@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.liquid.geometry import (
-    SUFFIXES,
-    embed,
-    formal_charge_of,
-    parse_smiles,
-    read_molecule,
-    require_charge,
-)
-from aiida_haml.structures.refusals import nearest
+from aiida_haml.structures.liquid.geometry import embed, parse_smiles
 
 _XU = "K. Xu, Chem. Rev. 104, 4303 (2004), tables 1 and 2"
 
@@ -140,53 +130,3 @@ def _atoms(species: Species, points: NDArray[np.float64]) -> Atoms:
     atoms = Atoms(species.formula, np.round(points - points.mean(axis=0), 6))
     atoms.info = {"name": species.name, "charge": species.charge}
     return atoms
-
-
-def molecule(source: str | Path, seed: int = 0, charge: int | None = None) -> Atoms:
-    """Return one molecule, not periodic, its centre at the origin.
-
-    Parameters
-    ----------
-    source : str or Path
-        A name of the table (``DME``, ``FSI-``), a SMILES string, or an xyz, mol or sdf file.
-    seed : int
-        Of the conformer.
-    charge : int, optional
-        e; needed for an xyz file, elsewhere it must agree.
-
-    Returns
-    -------
-    Atoms
-        With ``info['name']`` and ``info['charge']``.
-
-    Raises
-    ------
-    StructureError
-        If the source is neither, or no geometry is found.
-    """
-    return conformers(find_species(source, charge), 1, seed)[0]
-
-
-def find_species(source: str | Path, charge: int | None = None) -> Species:
-    """Return what a name, a SMILES string or a file means.
-
-    Raises
-    ------
-    StructureError
-        If it means nothing.
-    """
-    text = str(source)
-    if Path(text).suffix.lower() in SUFFIXES:
-        read = read_molecule(text, charge)
-        points = tuple((x, y, z) for x, y, z in read["positions"])
-        return Species(Path(text).stem, None, read["charge"], symbols=tuple(read["symbols"]), positions=points)
-    known = TABLE.get(text) or IONS.get(text.rstrip("+-"))
-    if known is None:
-        try:
-            known = Species(text, text, formal_charge_of(parse_smiles(text)))
-        except StructureError as error:
-            remedy = f"{nearest(text, TABLE)} Or give a SMILES string."
-            problem = "is no known name, no SMILES and no xyz, mol or sdf file"
-            raise StructureError("molecule", text, problem, remedy) from error
-    require_charge(charge, known.charge)
-    return known

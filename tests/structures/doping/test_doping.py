@@ -14,11 +14,12 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from aiida_haml.structures.charges import FORMAL_CHARGES, formal_charge
 from aiida_haml.structures.checks import check
 from aiida_haml.structures.crystals import argyrodite
-from aiida_haml.structures.doping import Lattice, Sample, dope, read_doping, smallest_supercell
+from aiida_haml.structures.doping import Lattice, Sample, dope, read_doping
 from aiida_haml.structures.doping.arrangements import count_arrangements
 from aiida_haml.structures.doping.bonds import CENTRE_BONDS, CORNER_BONDS
 from aiida_haml.structures.doping.formula import formula
 from aiida_haml.structures.doping.lattice import MAX_ARRANGEMENTS
+from aiida_haml.structures.doping.sublattices import Sublattices
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
 from aiida_haml.structures.host import parent
@@ -317,7 +318,7 @@ def test_formulas_put_cations_ahead_of_anions():
 )
 def test_the_smallest_supercell_makes_fractions_whole(host, parts, cell):
     wanted = [one(*part) for part in parts]
-    assert smallest_supercell(host, wanted) == cell
+    assert Sublattices(parent(host)).smallest_supercell(wanted) == cell
     Lattice(parent({**host, "supercell": cell}), cell).plan(wanted)  # and so it does
 
 

@@ -8,7 +8,7 @@ from pymatgen.core.surface import SlabGenerator
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from aiida_haml.structures.charges import formal_charges
-from aiida_haml.structures.crystals import REFERENCE_PHASES, argyrodite
+from aiida_haml.structures.crystals import argyrodite
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.geometry import count_intact_tetrahedra
 from aiida_haml.structures.host.sites import parent
@@ -16,6 +16,7 @@ from aiida_haml.structures.interface.cuts import choose_cut, describe, find_cuts
 from aiida_haml.structures.interface.facets import facet_of, host_cell, host_facet
 from aiida_haml.structures.interface.settings import SolidInterface, read_indices
 from aiida_haml.structures.interface.slabs import open_slab
+from tests.library import reference
 
 HOST = argyrodite()
 A = 9.859
@@ -78,7 +79,7 @@ def test_the_normal_of_a_cubic_100_is_the_third_axis():
 
 @pytest.mark.parametrize(("given", "spacing"), [("001", 7.579), ("100", 4.264 * np.sqrt(3) / 2), ("110", 4.264 / 2)])
 def test_indices_of_other_lattices_are_their_own(given, spacing):
-    host = host_cell(REFERENCE_PHASES["Li3P"].build())
+    host = host_cell(reference("Li3P"))
     assert not host.cubic
     facet = host_facet(host, read_indices(given))
     assert facet.oriented(host.atoms).cell[2, 2] == pytest.approx(spacing)
@@ -149,27 +150,24 @@ def test_the_argyrodites_facets_are_as_polar_as_their_symmetry_says():
     assert hundred[0].split
     assert hundred[0].lower == hundred[0].upper == "Li4S"
     assert [(cut.polar, cut.split, cut.alike) for cut in eleven] == [(False, False, True)]
-    assert all(cut.polar and cut.tasker == 3 and not cut.alike for cut in triple)
+    assert all(cut.polar and not cut.alike for cut in triple)
     assert triple[0].void == max(cut.void for cut in triple)
     with pytest.raises(StructureError, match=r"0\.068 e/Angstrom"):
         choose_cut(triple, alike=True)
 
 
-@pytest.mark.parametrize(
-    ("phase", "facet", "tasker"), [("LiCl", "100", 1), ("LiF", "110", 1), ("Li2S", "110", 1), ("Li2S", "111", 2)]
-)
-def test_textbook_surfaces_have_their_tasker_type(phase, facet, tasker):
-    best = cuts_of(REFERENCE_PHASES[phase].build(), facet)[2][0]
-    assert best.tasker == tasker
+@pytest.mark.parametrize(("phase", "facet"), [("LiCl", "100"), ("LiF", "110"), ("Li2S", "110"), ("Li2S", "111")])
+def test_surfaces_that_textbooks_call_nonpolar_are(phase, facet):
+    best = cuts_of(reference(phase), facet)[2][0]
     assert not best.polar
     assert not best.split
 
 
 @pytest.mark.parametrize(("phase", "facet"), [("LiCl", "111"), ("Li2S", "100")])
 def test_planes_of_alternating_charge_are_polar_until_one_is_halved(phase, facet):
-    cuts = cuts_of(REFERENCE_PHASES[phase].build(), facet)[2]
+    cuts = cuts_of(reference(phase), facet)[2]
     plain, split = [c for c in cuts if not c.split], [c for c in cuts if c.split]
-    assert all(cut.tasker == 3 for cut in plain)
+    assert all(cut.polar for cut in plain)
     if phase == "Li2S":
         assert split
         assert not any(cut.polar for cut in split)

@@ -27,8 +27,9 @@ from aiida_haml.structures.liquid.mixtures import (
     choose_counts,
 )
 from aiida_haml.structures.liquid.packing import find_packmol, pack, packing_radii
-from aiida_haml.structures.liquid.species import SOLVENTS, molecule
+from aiida_haml.structures.liquid.species import SOLVENTS
 from aiida_haml.structures.specification import read_candidate
+from tests.molecules import molecule
 
 A = 3.51  # of lithium, Angstrom
 ETHER = {

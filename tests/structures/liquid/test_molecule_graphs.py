@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from aiida_haml.structures.errors import StructureError
-from aiida_haml.structures.liquid import Molecule, molecule, molecule_key
+from aiida_haml.structures.liquid import Molecule, molecule_key
 from aiida_haml.structures.liquid.geometry import read_molecule
 from aiida_haml.structures.liquid.graphs import (
     bond_limit,
@@ -22,7 +22,8 @@ from aiida_haml.structures.liquid.graphs import (
     fragments,
     graph_key,
 )
-from aiida_haml.structures.liquid.species import IONS, SOLVENTS, TABLE, conformers, find_species
+from aiida_haml.structures.liquid.species import SOLVENTS, TABLE, conformers
+from tests.molecules import molecule
 
 #: Formulas and molar masses (g/mol) as the chemical literature has them.
 KNOWN = {
@@ -81,7 +82,7 @@ def test_bonds_from_geometry_are_those_of_the_chemical_formula(name):
 
 
 def test_hexafluorophosphate_is_a_regular_octahedron():
-    atoms = molecule("PF6-")
+    atoms = molecule("PF6")
     angles = [atoms.get_angle(i, 0, j) for i in range(1, 7) for j in range(i + 1, 7)]
     np.testing.assert_allclose(np.sort(angles), [90.0] * 12 + [180.0] * 3, atol=1e-4)
 
@@ -156,9 +157,13 @@ def test_molecules_are_recognised_while_they_vibrate(name, seed):
     assert molecule_key(atoms) == key
 
 
+def of_ones_own(**given):
+    return conformers(Molecule.read(given, "mine").species("mine"), 1)[0]
+
+
 def test_names_smiles_and_files_mean_the_same(tmp_path):
     by_name = molecule("EC")
-    assert molecule_key(molecule("C1COC(=O)O1")) == molecule_key(by_name)
+    assert molecule_key(of_ones_own(smiles="C1COC(=O)O1")) == molecule_key(by_name)
     by_name.write(tmp_path / "mine.xyz", format="xyz")
     mol = Chem.AddHs(Chem.MolFromSmiles("O=C1OCCO1"))
     from rdkit.Chem import AllChem
@@ -168,9 +173,10 @@ def test_names_smiles_and_files_mean_the_same(tmp_path):
     with Chem.SDWriter(str(tmp_path / "mine.sdf")) as writer:
         writer.write(mol)
     for suffix in ("xyz", "mol", "sdf"):
-        atoms = molecule(tmp_path / f"mine.{suffix}", charge=0)
+        atoms = of_ones_own(file=str(tmp_path / f"mine.{suffix}"), charge=0)
         assert molecule_key(atoms) == molecule_key(by_name)
-    np.testing.assert_allclose(molecule(tmp_path / "mine.xyz", charge=0).positions, by_name.positions, atol=1e-5)
+    kept = of_ones_own(file=str(tmp_path / "mine.xyz"), charge=0)
+    np.testing.assert_allclose(kept.positions, by_name.positions, atol=1e-5)
 
 
 def test_own_coordinates_are_kept(tmp_path):
@@ -186,11 +192,9 @@ def test_own_coordinates_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("call", "field", "remedy"),
     [
-        (lambda: molecule("DMEE"), "molecule", "Did you mean 'DME'?"),
-        (lambda: molecule("ethylene carbonate!"), "molecule", "SMILES"),
-        (lambda: molecule(""), "molecule", "Choose one of"),
-        (lambda: molecule("EC", charge=1), "charge", "Correct one"),
-        (lambda: molecule("nowhere.xyz", charge=0), "file", "path"),
+        (lambda: of_ones_own(smiles="ethylene carbonate!"), "smiles", "Correct the string"),
+        (lambda: of_ones_own(smiles=""), "smiles", "Correct the string"),
+        (lambda: of_ones_own(file="nowhere.xyz", charge=0), "file", "path"),
         (lambda: Molecule.read({"smiles": "C1CC"}, "x"), "smiles", "Correct the string"),
         (lambda: Molecule.read({"smiles": "[Li+].[F-]"}, "x"), "smiles", "alone"),
         (lambda: Molecule.read({"smiles": "CC", "densty": 1.0}, "x"), "densty", "Did you mean 'density'?"),
@@ -214,18 +218,13 @@ def test_what_is_no_molecule_is_refused_with_a_remedy(call, field, remedy):
 def test_an_xyz_file_needs_its_charge(tmp_path):
     molecule("EC").write(tmp_path / "mine.xyz", format="xyz")
     with pytest.raises(StructureError, match="carry none"):
-        molecule(tmp_path / "mine.xyz")
+        of_ones_own(file=str(tmp_path / "mine.xyz"))
     (tmp_path / "bad.xyz").write_text("no molecule\n")
     with pytest.raises(StructureError, match="is no xyz file"):
         read_molecule(tmp_path / "bad.xyz", 0)
     (tmp_path / "bad.sdf").write_text("no molecule\n")
     with pytest.raises(StructureError, match="RDKit"):
         read_molecule(tmp_path / "bad.sdf", 0)
-
-
-def test_ions_go_by_their_names_with_and_without_sign():
-    assert find_species("FSI-") is find_species("FSI") is IONS["FSI"]
-    assert find_species("Li+") is IONS["Li"]
 
 
 def test_broken_and_grown_molecules_are_found():

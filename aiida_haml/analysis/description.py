@@ -7,8 +7,15 @@ stays valid when the trajectory grows, and a trajectory described in batches of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,7 +24,13 @@ from aiida_haml.analysis.balance.reader import BalanceReader
 from aiida_haml.analysis.chemistry.batch import ATOMIC, NAMES, chemistry
 from aiida_haml.analysis.chemistry.surroundings import surroundings
 from aiida_haml.analysis.environments.basis import Basis
-from aiida_haml.analysis.environments.stream import Environments, check_elements, chunks, describe_frames
+from aiida_haml.analysis.environments.stream import (
+    DescribedFrames,
+    Environments,
+    check_elements,
+    chunks,
+    describe_frames,
+)
 from aiida_haml.analysis.segments import Piece, choose, joined
 from aiida_haml.frames import Frames
 
@@ -48,7 +61,7 @@ class Description:
 
 def describe_batch(
     segments: Mapping[str, Frames], basis: Basis, origin: Frames | None = None,
-    previous: Mapping[str, Frames] | None = None, built: Frames | None = None,
+    previous: Mapping[str, Frames] | None = None, built: Frames | None = None, n_workers: int = 1,
 ) -> Description:  # fmt: skip
     """Describe consecutive segments.
 
@@ -64,6 +77,8 @@ def describe_batch(
     built : Frames, optional
         Its first frame is the cell as built, before it was relaxed or warmed up: what has reacted is counted from it.
         The start of the trajectory takes its place where it is left out.
+    n_workers : int
+        Processes that work at it; they change no digit.
 
     Returns
     -------
@@ -91,20 +106,77 @@ def describe_batch(
     # One thread: one order of summation, and threads fight for these small sizes.
     with threadpool_limits(1):
         reader = BalanceReader(first, basis)
-        environments = _environments(pieces, reader.basis)
-        series = merge_chemistry([chemistry(p.frames, start, p.before, reader.built, settings) for p in pieces])
-        return _assembled(pieces, environments, series, start, reader)
+        with _workers(n_workers, reader) as submit:
+            chemical = [submit(chemistry, p.frames, start, p.before, reader.built, settings) for p in pieces]
+            spatial = [
+                submit(_described, p.frames[rows])
+                for p in pieces
+                for rows in chunks(len(p.frames), p.frames.n_atoms, settings.chunk)
+            ]
+            described = _gathered([job() for job in spatial])
+            series = merge_chemistry([job() for job in chemical])
+        return _assembled(pieces, described, series, start, reader)
 
 
-def _environments(pieces: Sequence[Piece], basis: Basis) -> Environments:
-    parts, offset = [], 0
-    for piece in pieces:
-        for rows in chunks(len(piece.frames), piece.frames.n_atoms, basis.settings.chunk):
-            part = describe_frames(piece.frames[rows], basis).environments
-            part.frame[...] += np.int32(offset)
-            parts.append(part)
-            offset = int(part.frame[-1]) + 1
-    return Environments.join(parts)
+# -- work that goes to other processes -------------------------------------------------------------------
+
+_READER: list[BalanceReader] = []
+_POLL_INTERVAL_S = 1.0
+
+
+def _begin(reader: BalanceReader) -> None:
+    _READER[:] = [reader]
+
+
+def _begin_process(reader: BalanceReader, parent: int) -> None:
+    threadpool_limits(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _begin(reader)
+
+
+def _end_with(parent: int) -> None:
+    """End this process once the job that started it is gone: nobody will read what it makes."""
+    while os.getppid() == parent:
+        time.sleep(_POLL_INTERVAL_S)
+    os._exit(1)
+
+
+def _described(frames: Frames) -> DescribedFrames:
+    return describe_frames(frames, _READER[0].basis)
+
+
+Submit = Callable[..., Callable[[], Any]]
+
+
+@contextlib.contextmanager
+def _workers(count: int, reader: BalanceReader) -> Iterator[Submit]:
+    """Give a function that takes on work and returns what waits for its result."""
+    if count < 2:
+        _begin(reader)
+        yield lambda work, *given: lambda: work(*given)
+        return
+    # A forked process has the modules and the basis already.
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(count, context, initializer=_begin_process, initargs=(reader, os.getpid())) as pool:
+
+        def submit(work: Callable[..., Any], *given: Any) -> Callable[[], Any]:
+            future: Future[Any] = pool.submit(work, *given)
+            return future.result
+
+        yield submit
+
+
+# -- putting together ------------------------------------------------------------------------------------
+
+
+def _gathered(parts: Sequence[DescribedFrames]) -> Environments:
+    environments, offset = [], 0
+    for part in parts:
+        part.environments.frame[...] += np.int32(offset)
+        environments.append(part.environments)
+        offset = int(part.environments.frame[-1]) + 1
+    return Environments.join(environments)
 
 
 def merge_chemistry(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

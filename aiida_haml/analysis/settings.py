@@ -63,6 +63,8 @@ class DescriptionSettings(Settings):
         few described frames.
     chunk : int
         Environments held at full dimension at a time (5 kB each).
+    n_workers : int
+        Processes that describe one candidate; they change no result.
     """
 
     elements: tuple[str, ...] = DEFAULT_ELEMENTS
@@ -82,13 +84,14 @@ class DescriptionSettings(Settings):
     transport_every_fs: float = 20.0
     instability_window_fs: float = 500.0
     chunk: int = 4096
+    n_workers: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
         self.need("elements", len(self.elements) > 0, "at least one chemical symbol")
         self.need("every_fs", self.every_fs >= 0, "a time in fs, or 0 for all frames")
         self.need("r_cut", self.r_cut > 1, "a cutoff above 1 Angstrom")
-        for name in ("n_max", "n_components", "chunk"):
+        for name in ("n_max", "n_components", "chunk", "n_workers"):
             self.need(name, getattr(self, name) >= 1, "a positive number")
         self.need("normal", self.normal in (None, 0, 1, 2), "0, 1 or 2, or nothing")
         self.need("hysteresis", 0 <= self.hysteresis < 0.2, "a share from 0 to below 0.2")

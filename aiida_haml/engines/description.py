@@ -40,7 +40,7 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     origin = Frames.load(inputs / "origin") if (inputs / "origin").is_dir() else None
     segments, previous = _load(inputs), _load(inputs / "previous")
     built = Frames.load(inputs / "built") if (inputs / "built").is_dir() else None
-    description = describe_batch(segments, basis, origin, previous, built)
+    description = describe_batch(segments, basis, origin, previous, built, basis.settings.n_workers)
     _save(folder / "environments", _environment_arrays(description, basis))
     _save(folder / "series", series_arrays(description, basis))
     ended = time.perf_counter()

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +17,7 @@ from aiida_haml.engines import description
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
 from tests.library import reference
+from tests.orphans import left_behind
 
 SMALL = {"elements": ["Cl", "Li", "P", "S"], "n_components": 16, "every_fs": 0}
 
@@ -203,6 +206,14 @@ def test_batches_joined_are_one_description_to_the_last_digit(reactive, tmp_path
             for name, expected in whole.items():
                 assert parts[name].dtype == expected.dtype, name
                 assert np.array_equal(parts[name], expected, equal_nan=expected.dtype.kind == "f"), name
+
+
+def test_processes_change_no_digit(reactive, tmp_path):
+    for k in (1, 2):
+        reactive.save(tmp_path / str(k) / "inputs" / "segment_000")
+        describe(tmp_path / str(k), SMALL | {"chunk": 300, "n_workers": k})
+    for path in sorted((tmp_path / "1").glob("*/*.npy")):
+        assert path.read_bytes() == (tmp_path / "2" / path.relative_to(tmp_path / "1")).read_bytes(), path.name
 
 
 def test_what_has_reacted_is_counted_from_the_cell_as_built(reactive, tmp_path):
@@ -402,3 +413,13 @@ def test_unknown_elements_and_settings_are_refused(tmp_path):
     walk(reference("LiF"), 2).save(tmp_path / "inputs" / "segment_000")
     assert "['F']" in refused(tmp_path)
     assert "stride is not a setting of DescriptionSettings" in refused(tmp_path, {"stride": 2})
+
+
+def test_workers_end_with_the_job_that_started_them():
+    """Killed from outside, so that nothing of the job can clean up: one is at work, one waits for some."""
+    text = (
+        "import time; from aiida_haml.analysis.description import _workers\n"
+        "with _workers(2, None) as submit: submit(time.sleep, 600); submit(time.sleep, 0)(); time.sleep(600)"
+    )
+    job = subprocess.Popen([sys.executable, "-c", text])
+    assert not left_behind(job, 2)

@@ -48,32 +48,13 @@ class Laid:
     verdicts: orm.Dict
 
 
-@pytest.fixture
-def ready(aiida_profile_clean, tmp_path):
-    run("setup")
-
-
-@pytest.fixture
-def started(monkeypatch):
-    """Builders that would have been started."""
-    builders = []
-    ended = orm.WorkChainNode()
-    ended.set_process_state("finished")
-    ended.set_exit_status(0)
-    ended.store()
-
-    def take(builder, in_process):
-        builders.append(builder)
-        return ended
-
-    for module in ("screen", "verbs"):  # the package has the command of that name
-        monkeypatch.setattr(import_module(f"aiida_haml.cli.{module}"), "start", take)
-    return builders
-
-
 def submitted(text=TWO, state="finished"):
     """Return the process of a screen as a submission leaves it, with all its inputs, and run nothing of it."""
-    builder = ScreenWorkChain.get_builder_from_spec(parse_spec(text))
+    return stored(ScreenWorkChain.get_builder_from_spec(parse_spec(text)), state)
+
+
+def stored(builder, state="finished"):
+    """Return the process of a screen with these inputs, which is not run."""
     screen = instantiate_process(get_manager().get_runner(), builder).node
     screen.set_process_state(state)
     if state == "finished":

@@ -12,6 +12,7 @@ from aiida_haml.cli.consent import agree_to_go_on
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import find_process, with_profile
 from aiida_haml.cli.screen import failure, run_or_submit
+from aiida_haml.cli.submission import refuse_starvation
 
 
 @click.group()
@@ -101,6 +102,8 @@ def produce(
         builder = ProductionWorkChain.get_builder_from_run(node, candidate, (*repeat, 1), 1000.0 * ps, temperature_k)
     except ValueError as error:
         raise Refusal(str(error)) from error
+    if not in_process:
+        refuse_starvation(builder.max_in_flight.value, 2 * builder.settings["cutouts"]["n_moments"])
     made = run_or_submit(builder, in_process)
     echo(f"production <{made.pk}> of {candidate}, {builder.structure.n_atoms} atoms, {ps:g} ps: {made.uuid}")
     if made.is_terminated and not made.is_finished_ok:

@@ -59,9 +59,8 @@ def submit(spec: Path, how: str | None, yes: bool) -> None:
     """
     checked = load_checked(spec)
     loaded = checked.spec
-    if how != "run":
-        refuse_starvation(loaded)
     if how == "dry-run":
+        refuse_starvation(loaded.max_in_flight, len(loaded.candidates()))
         print_candidates(checked)
         return
     need_consent(checked.shell_texts, yes)
@@ -101,10 +100,12 @@ def start(builder: Any, in_process: bool) -> Any:
     Raises
     ------
     Refusal
-        If there is nobody to take it; nothing is stored then.
+        If there is nobody to take it, or fewer slots than it would need; nothing is stored then.
     """
     from aiida_haml.groups import add_screen
 
+    if not in_process:
+        refuse_starvation(builder.max_in_flight.value, len(builder.candidates))
     specification = builder.specification.get_dict() if builder.specification is not None else {}
     node = run_or_submit(builder, in_process)
     add_screen(node, node.label or str(node.pk), specification)

@@ -9,6 +9,7 @@ import pytest
 from aiida import orm
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from aiida.manage.configuration import get_config
 
 from aiida_haml.calculations.rounds import port
 from aiida_haml.data.frames import FramesData
@@ -220,6 +221,23 @@ def test_what_a_screen_has_cannot_be_added(laid, started, tmp_path):
     (tmp_path / "same.yaml").write_text(SPEC.format(seeds="1"))
     assert "holds no candidate" in run("screen", "add", laid.screen.pk, tmp_path / "same.yaml", "--yes", code=1)
     assert started == []
+
+
+def test_more_at_a_time_than_the_daemon_has_slots_is_refused_of_all_that_goes_on(laid, tmp_path):
+    (tmp_path / "more.yaml").write_text(SPEC.format(seeds="1, 2, 3"))
+    commands = (
+        ("screen", "extend", laid.screen.pk, "--simulated-fs", 5000),
+        ("screen", "retry", laid.screen.pk),
+        ("screen", "rank-so-far", laid.screen.pk),
+        ("screen", "add", laid.screen.pk, tmp_path / "more.yaml"),
+        ("hybrid", "produce", laid.screen.pk, laid.slug, "--repeat", 2, 3),
+    )
+    get_config().set_option("daemon.worker_process_slots", 5)
+    try:
+        for command in commands:
+            assert "all would wait for ever" in run(*command, "--yes", code=1), command
+    finally:
+        get_config().unset_option("daemon.worker_process_slots")
 
 
 # -- the same specification once more ------------------------------------------------------------------------

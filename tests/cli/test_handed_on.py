@@ -55,7 +55,7 @@ def at_level(engine, theory, solver=({},)):
 
 def on_a_computer_that_is_not_mine():
     computer = orm.Computer(
-        label="theirs", hostname="localhost", transport_type="core.local", scheduler_type="core.direct", workdir="/tmp/x"
+        label="theirs", hostname="localhost", transport_type="core.local", scheduler_type="core.direct", workdir="/x"
     )
     there = orm.InstalledCode(label="haml-engine", computer=computer.store(), filepath_executable="/bin/true")
     return with_input("learn", "code", there.store())

@@ -95,21 +95,16 @@ def _builder(spec: ScreenSpec) -> Any:
 
 
 def start(builder: Any, in_process: bool) -> Any:
-    """Run or submit a screen and put it into the group of its owner and name.
+    """Run or submit a screen.
 
     Raises
     ------
     Refusal
         If there is nobody to take it, or fewer slots than it would need; nothing is stored then.
     """
-    from aiida_haml.groups import add_screen
-
     if not in_process:
         refuse_starvation(builder.max_in_flight.value, len(builder.candidates))
-    specification = builder.specification.get_dict() if builder.specification is not None else {}
-    node = run_or_submit(builder, in_process)
-    add_screen(node, node.label or str(node.pk), specification)
-    return node
+    return run_or_submit(builder, in_process)
 
 
 def run_or_submit(builder: Any, in_process: bool) -> Any:

@@ -15,6 +15,7 @@ from aiida_haml.calculations.rounds import port
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.groups import ScreenGroup
 from aiida_haml.spec import parse_spec
 from aiida_haml.workchains.screen import ScreenWorkChain
 from tests.cli.running import run
@@ -253,6 +254,18 @@ def test_an_unfinished_screen_of_the_same_content_is_taken_up(unfinished, starte
     told = run("screen", "submit", "--resume", "--yes", tmp_path / "spec.yaml")
     assert f"<{unfinished.pk}> 'tried' is unfinished and goes on" in told
     assert started == []
+
+
+def test_a_screen_joins_those_of_its_owner_and_name_as_it_starts(ready):
+    """However it was started: from Python, or by a worker that begins anew."""
+    builder = ScreenWorkChain.get_builder_from_spec(parse_spec(TWO))
+    process = instantiate_process(get_manager().get_runner(), builder)
+    for _ in range(2):
+        process.setup()
+    (group,) = ScreenGroup.collection.all()
+    assert group.label == f"{process.node.user.email}/tried"
+    assert [node.pk for node in group.nodes] == [process.node.pk]
+    assert group.base.extras.get("specification")["seeds"] == [1, 2]
 
 
 @pytest.mark.parametrize("changed", [SPEC.format(seeds="1"), TWO.replace("tried", "another")])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_haml.cli.consent import need_consent
+from aiida_haml.cli.control import play_all, unended
 from aiida_haml.cli.dry_run import print_candidates
 from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import find_node, profile_name, with_profile
@@ -66,6 +67,7 @@ def submit(spec: Path, how: str | None, yes: bool) -> None:
     need_consent(checked.shell_texts, yes)
     unfinished = _unfinished(loaded) if how == "resume" else None
     if unfinished is not None:
+        _take_up(unfinished)
         echo(f"screen <{unfinished.pk}> '{loaded.name}' is unfinished and goes on")
         return
     announce(start(_builder(loaded), in_process=how == "run"), f"with {len(loaded.candidates())} candidates")
@@ -83,6 +85,25 @@ def _unfinished(spec: ScreenSpec) -> WorkChainNode | None:
         if entry.is_own and "specification" in node.inputs and node.inputs.specification.get_dict() == wanted:
             return node
     return None
+
+
+def _take_up(node: WorkChainNode) -> None:
+    """See to it that an unfinished screen goes on: that somebody works at it, and that it is not paused.
+
+    Raises
+    ------
+    Refusal
+        If nobody does.
+    """
+    _require_daemon()
+    if not any(process.paused for process in unended(node)):
+        return
+    if not daemon_runs():  # a pause is lifted by the worker that holds the process, and by nobody else
+        remedy = f"start one with 'verdi -p {profile_name()} daemon start', and run this again."
+        raise Refusal(
+            f"Screen <{node.pk}> is paused, and no daemon runs on this machine that could let it go on; {remedy}"
+        )
+    play_all(node)
 
 
 def _builder(spec: ScreenSpec) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_haml.cli.consent import agree_to_go_on, need_consent
+from aiida_haml.cli.control import play_all, unended
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import with_profile
 from aiida_haml.cli.screen import announce, find_screen, screen, start
@@ -164,11 +165,6 @@ def _take_over(builder: Any, node: WorkChainNode, lines: TimeLines) -> set[str]:
 # -- processes ---------------------------------------------------------------------------------------------
 
 
-def _tree(node: WorkChainNode) -> list[Any]:
-    """Return a screen and all its processes that have not ended."""
-    return [p for p in (node, *node.called_descendants) if not p.is_terminated]
-
-
 @screen.command()
 @click.argument("screen", required=False)
 @with_profile
@@ -177,7 +173,7 @@ def pause(screen: str | None) -> None:
     from aiida.engine.processes.control import pause_processes
 
     node = find_screen(screen)
-    pause_processes(_tree(node), msg_text="Paused by aiida-haml screen pause")
+    pause_processes(unended(node), msg_text="Paused by aiida-haml screen pause")
     echo(f"screen <{node.pk}> is paused; 'aiida-haml screen play {node.pk}' goes on")
 
 
@@ -186,10 +182,8 @@ def pause(screen: str | None) -> None:
 @with_profile
 def play(screen: str | None) -> None:
     """Let a paused SCREEN go on."""
-    from aiida.engine.processes.control import play_processes
-
     node = find_screen(screen)
-    play_processes(_tree(node))
+    play_all(node)
     echo(f"screen <{node.pk}> goes on")
 
 

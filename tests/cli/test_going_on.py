@@ -4,6 +4,7 @@ import re
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
@@ -249,11 +250,44 @@ def unfinished(ready):
     return submitted(state="running")
 
 
-def test_an_unfinished_screen_of_the_same_content_is_taken_up(unfinished, started, tmp_path):
+@pytest.fixture
+def daemon(unfinished, aiida_profile, monkeypatch):
+    """The daemon of a profile with a broker that keeps messages."""
+    daemon = SimpleNamespace(is_daemon_running=True)
+    monkeypatch.setattr(type(aiida_profile), "process_control_backend", "core.rabbitmq")
+    monkeypatch.setattr("aiida.engine.daemon.client.get_daemon_client", lambda: daemon)
+    return daemon
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """Processes that were let go on."""
+    nodes = []
+    monkeypatch.setattr("aiida.engine.processes.control.play_processes", lambda given, **_: nodes.extend(given))
+    return nodes
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_unfinished_screen_of_the_same_content_is_taken_up(unfinished, daemon, played, started, tmp_path, paused):
     (tmp_path / "spec.yaml").write_text(f"# another comment\n{TWO}")
+    if paused:
+        unfinished.pause()
     told = run("screen", "submit", "--resume", "--yes", tmp_path / "spec.yaml")
     assert f"<{unfinished.pk}> 'tried' is unfinished and goes on" in told
+    assert [node.pk for node in played] == ([unfinished.pk] if paused else [])
     assert started == []
+
+
+def test_a_screen_that_nobody_takes_up_does_not_go_on(unfinished, daemon, played, tmp_path):
+    (tmp_path / "spec.yaml").write_text(TWO)
+    daemon.is_daemon_running = False
+    resume = ("screen", "submit", "--resume", "--yes", tmp_path / "spec.yaml")
+    assert "! no daemon of profile" in run(*resume), "that of another machine may"
+    unfinished.pause()
+    told = run(*resume, code=1)
+    assert f"Screen <{unfinished.pk}> is paused, and no daemon runs" in told
+    assert "goes on\n" not in told
+    assert played == []
 
 
 def test_a_screen_joins_those_of_its_owner_and_name_as_it_starts(ready):

@@ -34,6 +34,7 @@ overrides:
     learn: {{{{max_wallclock_seconds: {WALL_TIME}}}}}
 """
 TWO = SPEC.format(seeds="1, 2")
+RESERVED = TWO.replace("n_committee: 1", "n_committee: 1, elements: [Cl, Li, O, P, S]")
 
 
 @dataclass
@@ -66,10 +67,10 @@ def stored(builder, state="finished"):
 
 
 @pytest.fixture
-def laid(ready, aiida_localhost, tmp_path):
+def laid(request, ready, aiida_localhost, tmp_path):
     """A burst, a potential, a stretch and another burst, all of them accepted; the second candidate never started."""
     builder = Builder(aiida_localhost, tmp_path)
-    screen = submitted()
+    screen = submitted(getattr(request, "param", TWO))
     slug = min(screen.inputs.candidates)
     hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", {}, screen, "dynamics")
     last, pool, segments = frames("structure", n=1).store(), None, {}
@@ -223,6 +224,36 @@ def test_what_a_screen_has_cannot_be_added(laid, started, tmp_path):
     (tmp_path / "same.yaml").write_text(SPEC.format(seeds="1"))
     assert "holds no candidate" in run("screen", "add", laid.screen.pk, tmp_path / "same.yaml", "--yes", code=1)
     assert started == []
+
+
+@pytest.mark.parametrize("laid", [RESERVED], indirect=True)
+def test_an_element_that_was_reserved_joins_the_learner_with_its_potential(laid, started, tmp_path):
+    doped = RESERVED.replace("pristine", "pristine, {dopant: O, site: 16e, fraction: 0.25}")
+    (tmp_path / "more.yaml").write_text(doped)
+    run("screen", "add", laid.screen.pk, tmp_path / "more.yaml", "--yes")
+    (builder,) = started
+    assert len(handed_on(builder, laid)) == 4
+    assert builder.potential.uuid == laid.potential.uuid
+
+
+def test_another_person_adds_to_a_screen(laid, started, tmp_path, aiida_profile):
+    """What it taught is handed on, and used once they trust it; the new screen is theirs."""
+    owner = aiida_profile.default_user_email
+    orm.User(email="next@person").store()
+    get_manager().set_default_user_email(aiida_profile, "next@person")
+    try:
+        run("setup")
+        (tmp_path / "more.yaml").write_text(SPEC.format(seeds="1, 2, 3"))
+        run("screen", "add", f"{owner}/tried", tmp_path / "more.yaml", "--yes")
+        (builder,) = started
+        assert len(handed_on(builder, laid)) == 3
+        assert builder.potential.uuid == laid.potential.uuid
+        with pytest.raises(ValueError, match="was not trained here"):  # trust is each person's own
+            stored(builder)
+        laid.potential.trust()
+        assert stored(builder).user.email == "next@person"
+    finally:
+        get_manager().set_default_user_email(aiida_profile, owner)
 
 
 def test_more_at_a_time_than_the_daemon_has_slots_is_refused_of_all_that_goes_on(laid, tmp_path):

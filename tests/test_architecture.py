@@ -19,6 +19,7 @@ BRIDGE = (
     "consent",
     "codes",
     "scheduling",
+    "handover",
     "starts",
     "storage",
     "data",

@@ -13,6 +13,7 @@ from aiida_haml.calculations.cutouts import widen_cell
 from aiida_haml.calculations.learn import ignorance_of
 from aiida_haml.calculations.levels import theory_key
 from aiida_haml.calculations.rounds import port, read_calibration
+from aiida_haml.handover import given_options
 from aiida_haml.learning.cutouts import CutoutSettings, divisions
 from aiida_haml.learning.plan import WatchSettings, deviation_limit, thresholds
 from aiida_haml.learning.rounds import RoundSettings
@@ -74,12 +75,11 @@ def inputs_from_run(
 def _engines(process: orm.WorkChainNode) -> dict[str, Any]:
     """Return codes, level and scheduler options of a run; potentials are tested where they were trained."""
     inputs = process.base.links.get_incoming(link_type=LinkType.INPUT_WORK).nested()
-    metadata = process.get_metadata_inputs() or {}
+    options = given_options(process)
     engines: dict[str, Any] = {}
     for kind, source in _SOURCES.items():
         job = dict(inputs[source]["job"]) if kind == source else {"code": inputs[source]["job"]["code"]}
-        options = metadata.get(source, {}).get("job", {}).get("metadata", {}).get("options", {})
-        engines[kind] = {"job": {**job, "metadata": {"options": options}}}
+        engines[kind] = {"job": {**job, "metadata": {"options": options[source]}}}
     return engines
 
 

@@ -14,6 +14,7 @@ from aiida_haml.calculations.label_engines import label_engine
 from aiida_haml.calculations.levels import theory_key
 from aiida_haml.codes import find_code
 from aiida_haml.data.frames import FramesData
+from aiida_haml.groups import add_screen
 from aiida_haml.spec import ScreenSpec
 from aiida_haml.workchains.analysis import DescribeWorkChain, RankWorkChain
 from aiida_haml.workchains.hybrid import HybridWorkChain
@@ -145,7 +146,9 @@ class ScreenWorkChain(SideBySideWorkChain):
     # -- cells and dynamics --------------------------------------------------------------------------------
 
     def setup(self) -> None:
-        """Set the counters."""
+        """Join the screens of the same owner and name, and set the counters."""
+        specification = self.inputs.specification.get_dict() if "specification" in self.inputs else {}
+        add_screen(self.node, self.node.label or str(self.node.pk), specification)
         self.ctx.settings = self.inputs.settings.get_dict()
         self.prepare(sorted(self.inputs.candidates))
         self.ctx.structures = {}

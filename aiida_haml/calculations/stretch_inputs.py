@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from aiida_haml.engines.watch import Thresholds
 from aiida_haml.frames import Frames
 from aiida_haml.settings import require_integer
 
+#: Names of a model's file, which is a word of LAMMPS' deck: more than one word, or a line break, would be commands.
+_MODEL_FILE = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
 #: What `settings` may hold, and of which type.
 SETTINGS = {"cmdline": list, "additional_retrieve_list": list, "model_file": str, "precision": str}
 
@@ -51,6 +54,8 @@ def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
             return f"The setting {name} is {value!r}; it has to be a {SETTINGS[name].__name__}."
         if name == "precision" and value not in PRECISIONS:
             return f"The setting precision is {value!r}; it has to be one of {', '.join(PRECISIONS)}."
+        if name == "model_file" and not _MODEL_FILE.fullmatch(value):
+            return f"The setting model_file is {value!r}; it has to be the bare name of a file: letters, digits, . _ -"
     return None
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from aiida_haml.cli.messages import Refusal, confirm, echo
 
 if TYPE_CHECKING:
+    from aiida.orm import WorkChainNode
+
     from aiida_haml.consent import ShellText
 
 
@@ -35,3 +37,27 @@ def need_consent(texts: list[ShellText], yes: bool) -> None:
         raise Refusal("Nothing was run. Agree at a terminal, or with --yes in a script that knows what it submits.")
     for text in new:
         agree(text)
+
+
+def agree_to_go_on(process: WorkChainNode, yes: bool) -> None:
+    """Check what a screen or hybrid run, perhaps another person's, hands on; show what of it runs, and ask.
+
+    Parameters
+    ----------
+    process : WorkChainNode
+    yes : bool
+        As of `need_consent`.
+
+    Raises
+    ------
+    Refusal
+        If it is not to be gone on with, or the person does not agree.
+    """
+    from aiida_haml.handover import check_handed, handed_texts
+    from aiida_haml.spec.problems import SpecError
+
+    try:
+        check_handed(process)
+    except SpecError as error:
+        raise Refusal(str(error)) from error
+    need_consent(handed_texts(process), yes)

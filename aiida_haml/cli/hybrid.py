@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from aiida_haml.cli.consent import need_consent
+from aiida_haml.cli.consent import agree_to_go_on
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import find_process, with_profile
 from aiida_haml.cli.screen import failure, run_or_submit
+from aiida_haml.cli.submission import refuse_starvation
 
 
 @click.group()
@@ -91,18 +92,18 @@ def produce(
     The cell is that from which the candidate's time line starts, repeated along the interface. As it goes, small cells
     are cut out of it and labelled: where truth finds the potential wrong, the run ends.
     """
-    from aiida_haml.codes import what_runs
     from aiida_haml.workchains.production import ProductionWorkChain
 
     if not math.isfinite(ps):  # which click's range lets pass
         raise Refusal(f"--ps is {ps}; give the time to follow the cell, ps.")
     node = find_process(process)
+    agree_to_go_on(node, yes)
     try:
         builder = ProductionWorkChain.get_builder_from_run(node, candidate, (*repeat, 1), 1000.0 * ps, temperature_k)
     except ValueError as error:
         raise Refusal(str(error)) from error
-    codes = [builder[kind].job.code for kind in ("label", "md", "evaluate")]
-    need_consent([what_runs(code) for code in {code.pk: code for code in codes}.values()], yes)
+    if not in_process:
+        refuse_starvation(builder.max_in_flight.value, 2 * builder.settings["cutouts"]["n_moments"])
     made = run_or_submit(builder, in_process)
     echo(f"production <{made.pk}> of {candidate}, {builder.structure.n_atoms} atoms, {ps:g} ps: {made.uuid}")
     if made.is_terminated and not made.is_finished_ok:

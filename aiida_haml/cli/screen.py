@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_haml.cli.consent import need_consent
+from aiida_haml.cli.control import play_all, unended
 from aiida_haml.cli.dry_run import print_candidates
 from aiida_haml.cli.messages import Refusal, echo, visible
 from aiida_haml.cli.root import find_node, profile_name, with_profile
@@ -59,14 +60,14 @@ def submit(spec: Path, how: str | None, yes: bool) -> None:
     """
     checked = load_checked(spec)
     loaded = checked.spec
-    if how != "run":
-        refuse_starvation(loaded)
     if how == "dry-run":
+        refuse_starvation(loaded.max_in_flight, len(loaded.candidates()))
         print_candidates(checked)
         return
     need_consent(checked.shell_texts, yes)
     unfinished = _unfinished(loaded) if how == "resume" else None
     if unfinished is not None:
+        _take_up(unfinished)
         echo(f"screen <{unfinished.pk}> '{loaded.name}' is unfinished and goes on")
         return
     announce(start(_builder(loaded), in_process=how == "run"), f"with {len(loaded.candidates())} candidates")
@@ -86,6 +87,25 @@ def _unfinished(spec: ScreenSpec) -> WorkChainNode | None:
     return None
 
 
+def _take_up(node: WorkChainNode) -> None:
+    """See to it that an unfinished screen goes on: that somebody works at it, and that it is not paused.
+
+    Raises
+    ------
+    Refusal
+        If nobody does.
+    """
+    _require_daemon()
+    if not any(process.paused for process in unended(node)):
+        return
+    if not daemon_runs():  # a pause is lifted by the worker that holds the process, and by nobody else
+        remedy = f"start one with 'verdi -p {profile_name()} daemon start', and run this again."
+        raise Refusal(
+            f"Screen <{node.pk}> is paused, and no daemon runs on this machine that could let it go on; {remedy}"
+        )
+    play_all(node)
+
+
 def _builder(spec: ScreenSpec) -> Any:
     from aiida_haml.workchains.screen import ScreenWorkChain
 
@@ -96,19 +116,16 @@ def _builder(spec: ScreenSpec) -> Any:
 
 
 def start(builder: Any, in_process: bool) -> Any:
-    """Run or submit a screen and put it into the group of its owner and name.
+    """Run or submit a screen.
 
     Raises
     ------
     Refusal
-        If there is nobody to take it; nothing is stored then.
+        If there is nobody to take it, or fewer slots than it would need; nothing is stored then.
     """
-    from aiida_haml.groups import add_screen
-
-    specification = builder.specification.get_dict() if builder.specification is not None else {}
-    node = run_or_submit(builder, in_process)
-    add_screen(node, node.label or str(node.pk), specification)
-    return node
+    if not in_process:
+        refuse_starvation(builder.max_in_flight.value, len(builder.candidates))
+    return run_or_submit(builder, in_process)
 
 
 def run_or_submit(builder: Any, in_process: bool) -> Any:

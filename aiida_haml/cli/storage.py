@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+from pathlib import PurePosixPath
 from typing import Any
 
 import click
@@ -46,7 +48,8 @@ def prune(screen: str, yes: bool) -> None:
     """Empty the work folders that the jobs of SCREEN, which has ended, left on their computers.
 
     What the database holds stays, and with it every answer of audit and trace. Labels of a screen that goes on from
-    this one start their SCF anew, as the wave functions are gone.
+    this one start their SCF anew, as the wave functions are gone. Folders that came with an archive, or that do not
+    lie below your own work directory, are left.
     """
     from aiida_haml.queries.kept import folders
     from aiida_haml.queries.walks import pk_of
@@ -64,14 +67,28 @@ def prune(screen: str, yes: bool) -> None:
 
 
 def _clean(pk: int) -> bool:
-    """Empty a work folder; one whose computer is not yours, or not there, is told of and left."""
+    """Empty a work folder; one that is not yours to empty, or not to be reached, is told of and left."""
     from aiida.orm import load_node
 
     folder: Any = load_node(pk)
     try:
-        if not folder.is_empty:
-            folder._clean()
+        with folder.get_authinfo().get_transport() as transport:
+            _require_work_folder(folder, transport.whoami())
+            folder._clean(transport)
     except Exception as error:  # whatever a transport may say: the next folder lies elsewhere
         echo(f"! folder <{pk}> on {visible(folder.computer.label)} is left: {visible(error)}", err=True)
         return False
     return True
+
+
+def _require_work_folder(folder: Any, username: str) -> None:
+    """Refuse a path where this person's jobs do not run: what a node says of itself is no reason to remove it.
+
+    Raises
+    ------
+    ValueError
+    """
+    work = posixpath.normpath(folder.get_authinfo().get_workdir().format(username=username))
+    path = posixpath.normpath(folder.get_remote_path())
+    if PurePosixPath(work) not in PurePosixPath(path).parents:
+        raise ValueError(f"{path} does not lie below {work}, where your jobs run; remove it by hand")

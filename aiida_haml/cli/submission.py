@@ -77,10 +77,21 @@ def load_checked(path: Path) -> Checked:
     return Checked(spec, settings, n_atoms, runs)
 
 
-def refuse_starvation(spec: ScreenSpec) -> None:
+def refuse_starvation(max_in_flight: int, n_candidates: int) -> None:
     """Refuse more candidates at a time than the daemon has slots for.
 
     A WorkChain keeps its slot while it waits for its jobs: with too few, each waits for a job that finds none.
+
+    Parameters
+    ----------
+    max_in_flight : int
+        Jobs at a time.
+    n_candidates : int
+        Of the screen; of a production run, its cut-outs.
+
+    Raises
+    ------
+    Refusal
     """
     from aiida.engine.daemon.client import get_daemon_client
     from aiida.manage.configuration import get_config_option
@@ -90,11 +101,11 @@ def refuse_starvation(spec: ScreenSpec) -> None:
         daemon.get_number_of_workers() if daemon.is_daemon_running else get_config_option("daemon.default_workers")
     )
     of_each = get_config_option("daemon.worker_process_slots")
-    needed = min(_N_OF_A_JOB * spec.max_in_flight, _N_OF_A_CANDIDATE * len(spec.candidates())) + _N_ABOVE
+    needed = min(_N_OF_A_JOB * max_in_flight, _N_OF_A_CANDIDATE * n_candidates) + _N_ABOVE
     if needed > n_workers * of_each:
         most = (n_workers * of_each - _N_ABOVE) // _N_OF_A_JOB
         raise Refusal(
-            f"max_in_flight: {spec.max_in_flight} at a time are up to {needed} processes here, but the daemon of "
+            f"max_in_flight: {max_in_flight} at a time are up to {needed} processes here, but the daemon of "
             f"profile '{name}' has {n_workers * of_each} slots ({n_workers} x {of_each}): all would wait for ever. "
             f"Write {most} at most, start more workers with 'verdi -p {name} daemon incr', or raise the slots with "
             f"'verdi config set daemon.worker_process_slots {-(-needed // n_workers)}' and restart the daemon."

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_haml.cli.consent import need_consent
+from aiida_haml.cli.consent import agree_to_go_on, need_consent
+from aiida_haml.cli.control import play_all, unended
 from aiida_haml.cli.messages import Refusal, echo
 from aiida_haml.cli.root import with_profile
 from aiida_haml.cli.screen import announce, find_screen, screen, start
@@ -31,7 +32,7 @@ def extend(screen: str | None, simulated_fs: float, in_process: bool, yes: bool)
     if not math.isfinite(simulated_fs):  # which click's range lets pass
         raise Refusal(f"--simulated-fs is {simulated_fs}; give the time to reach in fs.")
     node = find_screen(screen)
-    _agree_to_codes(node, yes)
+    agree_to_go_on(node, yes)
     builder = _again(node, simulated_fs)
     announce(start(builder, in_process), f"goes on from <{node.pk}> to {simulated_fs:g} fs")
 
@@ -69,7 +70,7 @@ def add(screen: str, spec: Path, in_process: bool, yes: bool) -> None:
 def retry(screen: str | None, in_process: bool, yes: bool) -> None:
     """Go on with the candidates of SCREEN that failed or ended too soon; the others are ranked as they are."""
     node = find_screen(screen)
-    _agree_to_codes(node, yes)
+    agree_to_go_on(node, yes)
     builder = _again(node, node.inputs.settings["hybrid"]["simulated_fs"])
     announce(start(builder, in_process), f"tries again what <{node.pk}> did not bring to its end")
 
@@ -85,17 +86,9 @@ def rank_so_far(screen: str | None, in_process: bool, yes: bool) -> None:
     The ranking belongs to a screen of its own, which follows nothing any further.
     """
     node = find_screen(screen)
-    _agree_to_codes(node, yes)
+    agree_to_go_on(node, yes)
     builder = _again(node, None)
     announce(start(builder, in_process), f"ranks what <{node.pk}> has brought so far")
-
-
-def _agree_to_codes(node: WorkChainNode, yes: bool) -> None:
-    """Show what a screen that may be another person's runs on one's computers, unless it was agreed to before."""
-    from aiida_haml.codes import what_runs
-
-    codes = {node.inputs[kind].job.code.pk: node.inputs[kind].job.code for kind in ("label", "md", "learn", "analysis")}
-    need_consent([what_runs(code) for code in codes.values()], yes)
 
 
 def _again(node: WorkChainNode, simulated_fs: float | None) -> Any:
@@ -126,12 +119,14 @@ def _restart(node: WorkChainNode) -> Any:
     """
     from aiida.common.links import LinkType
 
+    from aiida_haml.handover import given_options
     from aiida_haml.workchains.job import fill
 
     builder: Any = node.process_class.get_builder()
     inputs = node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).nested()
     fill(builder, {name: value for name, value in inputs.items() if name not in ("segments", "plans", "verdicts")})
-    fill(builder, node.get_metadata_inputs() or {})
+    fill(builder, {kind: {"job": {"metadata": {"options": o}}} for kind, o in given_options(node).items()})
+    fill(builder.metadata, {"label": node.label, "description": node.description})
     return builder
 
 
@@ -170,11 +165,6 @@ def _take_over(builder: Any, node: WorkChainNode, lines: TimeLines) -> set[str]:
 # -- processes ---------------------------------------------------------------------------------------------
 
 
-def _tree(node: WorkChainNode) -> list[Any]:
-    """Return a screen and all its processes that have not ended."""
-    return [p for p in (node, *node.called_descendants) if not p.is_terminated]
-
-
 @screen.command()
 @click.argument("screen", required=False)
 @with_profile
@@ -183,7 +173,7 @@ def pause(screen: str | None) -> None:
     from aiida.engine.processes.control import pause_processes
 
     node = find_screen(screen)
-    pause_processes(_tree(node), msg_text="Paused by aiida-haml screen pause")
+    pause_processes(unended(node), msg_text="Paused by aiida-haml screen pause")
     echo(f"screen <{node.pk}> is paused; 'aiida-haml screen play {node.pk}' goes on")
 
 
@@ -192,10 +182,8 @@ def pause(screen: str | None) -> None:
 @with_profile
 def play(screen: str | None) -> None:
     """Let a paused SCREEN go on."""
-    from aiida.engine.processes.control import play_processes
-
     node = find_screen(screen)
-    play_processes(_tree(node))
+    play_all(node)
     echo(f"screen <{node.pk}> goes on")
 
 

@@ -28,6 +28,8 @@ FAILURES = "haml_failures"
 ENDED = ("finished", "excepted", "killed")
 #: Between a candidate and what is its own, in names of links: ``SLUG__burst_0003``.
 OF = "__"
+#: How the links of a process to its candidates begin.
+CANDIDATES = f"candidates{OF}"
 
 
 class Calls:
@@ -93,6 +95,5 @@ class Calls:
 
 
 def _slugs(processes: Iterable[int]) -> set[str]:
-    prefix = f"candidates{OF}"
-    labels = (link.label for link in links_into(processes, ["input_work"]))
-    return {label.removeprefix(prefix) for label in labels if label.startswith(prefix)}
+    links = links_into(processes, ["input_work"], prefix=CANDIDATES)
+    return {link.label.removeprefix(CANDIDATES) for link in links}

@@ -8,13 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from aiida_haml.queries.anatomy import OF, SCREEN
+from aiida_haml.queries.anatomy import CANDIDATES, SCREEN
 from aiida_haml.queries.people import emails
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.walks import links_into, links_out_of
 from aiida_haml.storage import read, tables
 
-_PORT = f"candidates{OF}"
 #: What a candidate is made of, apart from how and how often it is tried.
 _MATERIAL = ("host", "liquid", "doping", "compensation")
 
@@ -86,11 +85,13 @@ def find_candidates(dopant: str | None = None, owner: str | None = None) -> list
     query = sa.select(node.id, node.label, node.user_id).where(node.process_type == SCREEN)
     screens = {row.id: row for row in read(query)}
     people = emails(row.user_id for row in screens.values())
-    links = [link for link in links_into(screens, ["input_work"]) if link.label.startswith(_PORT)]
+    links = links_into(screens, ["input_work"], prefix=CANDIDATES)
     contents = {row.id: row for row in rows((link.source for link in links), content="attributes").values()}
     rankings = _rankings(screens)
     entries = [
-        _entry(screens[link.target], people, link.label.removeprefix(_PORT), contents[link.source].content, rankings)
+        _entry(
+            screens[link.target], people, link.label.removeprefix(CANDIDATES), contents[link.source].content, rankings
+        )
         for link in links
     ]
     chosen = [

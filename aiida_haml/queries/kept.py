@@ -13,6 +13,7 @@ from aiida import orm
 
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.queries.origin import is_foreign
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.stored import stored_bytes
 from aiida_haml.queries.walks import called_descendants, links_out_of
@@ -53,9 +54,14 @@ def kept(screens: Iterable[int]) -> dict[str, Kept]:
 
 
 def folders(screens: Iterable[int]) -> tuple[int, ...]:
-    """Return the work folders that the jobs of some processes left on their computers, and that were not cleaned."""
+    """Return the work folders that the jobs of some processes left on their computers, and that were not cleaned.
+
+    Folders that came with an archive are left out: they were another database's, and name whatever path they like.
+    """
     made = rows(_made(screens), node_type="node_type", cleaned="extras.cleaned")
-    return tuple(pk for pk, row in made.items() if row.node_type == _REMOTE and not row.cleaned)
+    found = [pk for pk, row in made.items() if row.node_type == _REMOTE and not row.cleaned]
+    came = is_foreign(found)
+    return tuple(pk for pk in found if pk not in came)
 
 
 def _made(processes: Iterable[int]) -> set[int]:

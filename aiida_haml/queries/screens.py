@@ -9,7 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from aiida.manage import get_manager
 
-from aiida_haml.queries.anatomy import ENDED, OF, SCREEN
+from aiida_haml.queries.anatomy import CANDIDATES, ENDED, SCREEN
 from aiida_haml.queries.people import emails
 from aiida_haml.queries.rows import column
 from aiida_haml.queries.walks import links_into, links_out_of
@@ -73,7 +73,7 @@ def find_screens(
     found = read(query if name is None else query.where(node.label == name))
     people = emails(row.user_id for row in found)
     pks = [row.id for row in found]
-    candidates = Counter(e.target for e in links_into(pks, ["input_work"]) if e.label.startswith(f"candidates{OF}"))
+    candidates = Counter(link.target for link in links_into(pks, ["input_work"], prefix=CANDIDATES))
     ranked = {link.source for link in links_out_of(pks, ["return"], ["ranking"])}
     profile = get_manager().get_profile()
     myself = profile.default_user_email if profile is not None else None

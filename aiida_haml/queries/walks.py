@@ -89,7 +89,9 @@ def feeds(pk: int | Iterable[int], port: str) -> set[int]:
     return _beyond(pk, _DOWN, _through(port))
 
 
-def links_into(pks: Iterable[int], types: Sequence[str] = (), labels: Sequence[str] = ()) -> list[Link]:
+def links_into(
+    pks: Iterable[int], types: Sequence[str] = (), labels: Sequence[str] = (), prefix: str = ""
+) -> list[Link]:
     """Return the links that end at one of the nodes, in the order of their making.
 
     Parameters
@@ -97,8 +99,10 @@ def links_into(pks: Iterable[int], types: Sequence[str] = (), labels: Sequence[s
     pks : iterable of int
     types, labels : sequence of str
         Only links of these types, of these labels; all where nothing is named.
+    prefix : str
+        Only links whose labels begin with it.
     """
-    return _links(tables().link.output_id, pks, types, labels)
+    return _links(tables().link.output_id, pks, types, labels, prefix)
 
 
 def links_out_of(pks: Iterable[int], types: Sequence[str] = (), labels: Sequence[str] = ()) -> list[Link]:
@@ -126,11 +130,14 @@ def _beyond(pk: int | Iterable[int], way: tuple[str, str], wanted: Any) -> set[i
     return {row.id for row in read(sa.select(reach.union(further).c.id))}
 
 
-def _links(end: Any, pks: Iterable[int], types: Sequence[str], labels: Sequence[str]) -> list[Link]:
+def _links(end: Any, pks: Iterable[int], types: Sequence[str], labels: Sequence[str], prefix: str = "") -> list[Link]:
     link = tables().link
     query = sa.select(link.input_id, link.output_id, link.type, link.label).where(among(end, pks)).order_by(link.id)
     if types:
         query = query.where(_of_types(types))
     if labels:
         query = query.where(unindexed(link.label).in_(labels))
-    return [Link(*row) for row in read(query)]
+    if prefix:
+        query = query.where(link.label.startswith(prefix, autoescape=True))
+    # SQLite takes small and capital letters for the same.
+    return [link for link in (Link(*row) for row in read(query)) if link.label.startswith(prefix)]

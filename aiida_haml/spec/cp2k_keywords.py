@@ -24,6 +24,8 @@ TOP = ("DFT", "STRESS_TENSOR")
 RECIPE = ("SCF_GUESS", "MAX_SCF", "DIAGONALIZATION", "MIXING", "OT", "OUTER_SCF")
 #: Files of CP2K's data folder: D3's parameters, the kernels of non-local correlation.
 DATA_FILES = ("PARAMETER_FILE_NAME", "KERNEL_FILE_NAME")
+#: Names of sections and keywords, and ``_`` for a section's own parameter; the preprocessor's begin with an ``@``.
+_KEY = re.compile(r"_|[A-Z][A-Z0-9_-]*", re.ASCII)
 _FILE = re.compile(r"[A-Za-z0-9][\w.-]*")
 #: What a value can be made of; a slash leads to a file, ``@`` and ``$`` to the preprocessor, ``&`` to another section.
 _WORDS = re.compile(r"[\w .,+*():^=\[\]-]{1,200}", re.ASCII)
@@ -44,11 +46,47 @@ def check_theory(theory: Mapping[Any, Any]) -> None:
     StructureError
         With the path of the keyword, its value and what to do.
     """
-    for key in theory:
-        if key not in TOP:
-            raise StructureError(str(key), theory[key], f"is no part of a level of theory; these are: {', '.join(TOP)}",
-                                 "Write keywords as they stand below CP2K's FORCE_EVAL, in capitals.")  # fmt: skip
+    _check_top(theory)
     _check_section(theory, _force_eval(), "")
+
+
+def check_harmless(content: Mapping[Any, Any]) -> None:
+    """Refuse what reaches beyond CP2K's FORCE_EVAL section, or reads or writes files, whether CP2K knows it or not.
+
+    For levels of theory that are in a database already, whose keywords may be another version's, and their recipes.
+
+    Parameters
+    ----------
+    content : mapping
+        As of `check_theory`; a section that is repeated is a list of mappings.
+
+    Raises
+    ------
+    StructureError
+        As of `check_theory`.
+    """
+    _check_top(content)
+    _check_lines(content, "")
+
+
+def _check_top(content: Mapping[Any, Any]) -> None:
+    for key, value in content.items():
+        if key not in TOP:
+            raise StructureError(str(key), value, f"is no part of a level of theory; these are: {', '.join(TOP)}",
+                                 "Write keywords as they stand below CP2K's FORCE_EVAL, in capitals.")  # fmt: skip
+
+
+def _check_lines(content: Mapping[Any, Any], path: str) -> None:
+    for key, value in content.items():
+        where = f"{path}{key}"
+        if not _KEY.fullmatch(str(key)):
+            raise StructureError(where, key, "is no name of a section or keyword", "Leave it out.")
+        _check_files(where, key, value)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Mapping):
+                _check_lines(one, f"{where}.")
+            else:
+                _check_plain(where, one)
 
 
 def _check_section(content: Mapping[Any, Any], section: ElementTree.Element, path: str) -> None:
@@ -74,6 +112,10 @@ def _check_name(where: str, key: Any, value: Any) -> None:
     if key in RECIPE:
         problem = "says how the SCF converges, and not what it converges to; the preset has its recipes"
         raise StructureError(where, value, problem, "Leave it out.")
+    _check_files(where, key, value)
+
+
+def _check_files(where: str, key: Any, value: Any) -> None:
     if key == "PRINT" or ("FILE" in str(key) and key not in DATA_FILES):
         raise StructureError(where, value, "reads or writes files of CP2K's own choice", "Leave it out.")
     if key in DATA_FILES and not (isinstance(value, str) and _FILE.fullmatch(value) and ".." not in value):
@@ -84,9 +126,7 @@ def _check_value(where: str, value: Any, keyword: ElementTree.Element | None) ->
     """Refuse a value that CP2K would refuse, or that is more than a value."""
     values = value if isinstance(value, list) else [value]
     for one in values:
-        if isinstance(one, Mapping) or one is None or not _is_plain(one):
-            raise StructureError(where, one, "is no number, switch or short word",
-                                 "Give what stands behind the keyword in CP2K's manual.")  # fmt: skip
+        _check_plain(where, one)
     if keyword is None:
         raise StructureError(where, value, "stands for a section's parameter, and this section has none", "Remove it.")
     data = keyword.find("DATA_TYPE")
@@ -97,6 +137,12 @@ def _check_value(where: str, value: Any, keyword: ElementTree.Element | None) ->
         raise StructureError(where, value, f"is none of {', '.join(known)}", nearest(str(value), known))
     if data.findtext("N_VAR") == "1" and (wanted := _wanted(data.get("kind"), value)):
         raise StructureError(where, value, f"is not {wanted}", f"Give {wanted}.")
+
+
+def _check_plain(where: str, value: Any) -> None:
+    if not _is_plain(value):
+        raise StructureError(where, value, "is no number, switch or short word",
+                             "Give what stands behind the keyword in CP2K's manual.")  # fmt: skip
 
 
 def _is_plain(value: Any) -> bool:

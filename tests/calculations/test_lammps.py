@@ -14,6 +14,7 @@ from aiida.engine import run_get_node
 from aiida.plugins import CalculationFactory
 from ase.build import bulk
 
+from aiida_haml.calculations.stretch_inputs import validate_settings
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.frames import Frames, maxwell_boltzmann
@@ -135,6 +136,15 @@ def test_bad_dynamics_are_refused(inputs, name, value, part):
 )
 def test_bad_watches_are_refused(inputs, watch, part):
     assert part in refuse({**inputs, "watch": orm.Dict(watch)})
+
+
+@pytest.mark.parametrize("name", ["x\nshell touch PWNED", "x y", "../x", "/tmp/x", "-x", "$x", "x&", ""])
+def test_a_models_file_is_one_word_of_the_deck(inputs, name):
+    assert f"The setting model_file is {name!r}" in refuse({**inputs, "settings": orm.Dict({"model_file": name})})
+
+
+def test_a_models_file_may_be_a_converted_one(aiida_profile):
+    assert validate_settings(orm.Dict({"model_file": "member_0.model-mliap_lammps.pt"}), None) is None
 
 
 def test_elements_unknown_to_the_potential_are_refused(inputs):

@@ -206,3 +206,31 @@ def test_codes_that_an_archive_did_not_bring_are_refused(builder, aiida_code_ins
         (f"{code.pk}={code.pk}", "ran none of the jobs"),
     ):
         assert told in run("adopt", "--code", pair, "--yes", code=1)
+
+
+# -- processes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verb", "reached"),
+    [("pause", {"screen", "hybrid", "job"}), ("play", {"screen", "hybrid", "job"}), ("kill", {"screen"})],
+)
+def test_what_has_not_ended_of_a_screen_is_reached_and_nothing_else(builder, monkeypatch, verb, reached):
+    """To kill a screen is to kill its children; of those that are paused, each has to be told."""
+    made = {"screen": builder.process(orm.WorkChainNode, "haml.screen", {}, state="running")}
+    made["hybrid"] = builder.process(orm.WorkChainNode, "haml.hybrid", {}, made["screen"], "dynamics", "waiting")
+    made["job"] = builder.process(orm.CalcJobNode, "haml.cp2k", {}, made["hybrid"], "waits", "waiting")
+    builder.process(orm.CalcJobNode, "haml.cp2k", {}, made["hybrid"], "ended")
+    builder.process(orm.WorkChainNode, "haml.screen", {}, state="running")
+    asked = []
+    monkeypatch.setattr(f"aiida.engine.processes.control.{verb}_processes", lambda given, **_: asked.extend(given))
+    run("screen", verb, made["screen"].pk, answer="y\n")
+    assert sorted(node.pk for node in asked) == sorted(made[name].pk for name in reached)
+
+
+def test_a_screen_is_ended_only_if_one_means_it(builder, monkeypatch):
+    screen = builder.process(orm.WorkChainNode, "haml.screen", {}, state="running")
+    asked = []
+    monkeypatch.setattr("aiida.engine.processes.control.kill_processes", lambda given, **_: asked.extend(given))
+    run("screen", "kill", screen.pk, code=1, answer="n\n")
+    assert asked == []

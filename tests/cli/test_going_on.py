@@ -4,16 +4,19 @@ import re
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from aiida.manage.configuration import get_config
 
 from aiida_haml.calculations.rounds import port
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.groups import ScreenGroup
 from aiida_haml.spec import parse_spec
 from aiida_haml.workchains.screen import ScreenWorkChain
 from tests.cli.running import run
@@ -31,6 +34,7 @@ overrides:
     learn: {{{{max_wallclock_seconds: {WALL_TIME}}}}}
 """
 TWO = SPEC.format(seeds="1, 2")
+RESERVED = TWO.replace("n_committee: 1", "n_committee: 1, elements: [Cl, Li, O, P, S]")
 
 
 @dataclass
@@ -48,32 +52,13 @@ class Laid:
     verdicts: orm.Dict
 
 
-@pytest.fixture
-def ready(aiida_profile_clean, tmp_path):
-    run("setup")
-
-
-@pytest.fixture
-def started(monkeypatch):
-    """Builders that would have been started."""
-    builders = []
-    ended = orm.WorkChainNode()
-    ended.set_process_state("finished")
-    ended.set_exit_status(0)
-    ended.store()
-
-    def take(builder, in_process):
-        builders.append(builder)
-        return ended
-
-    for module in ("screen", "verbs"):  # the package has the command of that name
-        monkeypatch.setattr(import_module(f"aiida_haml.cli.{module}"), "start", take)
-    return builders
-
-
 def submitted(text=TWO, state="finished"):
     """Return the process of a screen as a submission leaves it, with all its inputs, and run nothing of it."""
-    builder = ScreenWorkChain.get_builder_from_spec(parse_spec(text))
+    return stored(ScreenWorkChain.get_builder_from_spec(parse_spec(text)), state)
+
+
+def stored(builder, state="finished"):
+    """Return the process of a screen with these inputs, which is not run."""
     screen = instantiate_process(get_manager().get_runner(), builder).node
     screen.set_process_state(state)
     if state == "finished":
@@ -82,10 +67,10 @@ def submitted(text=TWO, state="finished"):
 
 
 @pytest.fixture
-def laid(ready, aiida_localhost, tmp_path):
+def laid(request, ready, aiida_localhost, tmp_path):
     """A burst, a potential, a stretch and another burst, all of them accepted; the second candidate never started."""
     builder = Builder(aiida_localhost, tmp_path)
-    screen = submitted()
+    screen = submitted(getattr(request, "param", TWO))
     slug = min(screen.inputs.candidates)
     hybrid = builder.process(orm.WorkChainNode, "haml.hybrid", {}, screen, "dynamics")
     last, pool, segments = frames("structure", n=1).store(), None, {}
@@ -241,6 +226,53 @@ def test_what_a_screen_has_cannot_be_added(laid, started, tmp_path):
     assert started == []
 
 
+@pytest.mark.parametrize("laid", [RESERVED], indirect=True)
+def test_an_element_that_was_reserved_joins_the_learner_with_its_potential(laid, started, tmp_path):
+    doped = RESERVED.replace("pristine", "pristine, {dopant: O, site: 16e, fraction: 0.25}")
+    (tmp_path / "more.yaml").write_text(doped)
+    run("screen", "add", laid.screen.pk, tmp_path / "more.yaml", "--yes")
+    (builder,) = started
+    assert len(handed_on(builder, laid)) == 4
+    assert builder.potential.uuid == laid.potential.uuid
+
+
+def test_another_person_adds_to_a_screen(laid, started, tmp_path, aiida_profile):
+    """What it taught is handed on, and used once they trust it; the new screen is theirs."""
+    owner = aiida_profile.default_user_email
+    orm.User(email="next@person").store()
+    get_manager().set_default_user_email(aiida_profile, "next@person")
+    try:
+        run("setup")
+        (tmp_path / "more.yaml").write_text(SPEC.format(seeds="1, 2, 3"))
+        run("screen", "add", f"{owner}/tried", tmp_path / "more.yaml", "--yes")
+        (builder,) = started
+        assert len(handed_on(builder, laid)) == 3
+        assert builder.potential.uuid == laid.potential.uuid
+        with pytest.raises(ValueError, match="was not trained here"):  # trust is each person's own
+            stored(builder)
+        laid.potential.trust()
+        assert stored(builder).user.email == "next@person"
+    finally:
+        get_manager().set_default_user_email(aiida_profile, owner)
+
+
+def test_more_at_a_time_than_the_daemon_has_slots_is_refused_of_all_that_goes_on(laid, tmp_path):
+    (tmp_path / "more.yaml").write_text(SPEC.format(seeds="1, 2, 3"))
+    commands = (
+        ("screen", "extend", laid.screen.pk, "--simulated-fs", 5000),
+        ("screen", "retry", laid.screen.pk),
+        ("screen", "rank-so-far", laid.screen.pk),
+        ("screen", "add", laid.screen.pk, tmp_path / "more.yaml"),
+        ("hybrid", "produce", laid.screen.pk, laid.slug, "--repeat", 2, 3),
+    )
+    get_config().set_option("daemon.worker_process_slots", 5)
+    try:
+        for command in commands:
+            assert "all would wait for ever" in run(*command, "--yes", code=1), command
+    finally:
+        get_config().unset_option("daemon.worker_process_slots")
+
+
 # -- the same specification once more ------------------------------------------------------------------------
 
 
@@ -249,11 +281,56 @@ def unfinished(ready):
     return submitted(state="running")
 
 
-def test_an_unfinished_screen_of_the_same_content_is_taken_up(unfinished, started, tmp_path):
+@pytest.fixture
+def daemon(unfinished, aiida_profile, monkeypatch):
+    """The daemon of a profile with a broker that keeps messages."""
+    daemon = SimpleNamespace(is_daemon_running=True)
+    monkeypatch.setattr(type(aiida_profile), "process_control_backend", "core.rabbitmq")
+    monkeypatch.setattr("aiida.engine.daemon.client.get_daemon_client", lambda: daemon)
+    return daemon
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """Processes that were let go on."""
+    nodes = []
+    monkeypatch.setattr("aiida.engine.processes.control.play_processes", lambda given, **_: nodes.extend(given))
+    return nodes
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_unfinished_screen_of_the_same_content_is_taken_up(unfinished, daemon, played, started, tmp_path, paused):
     (tmp_path / "spec.yaml").write_text(f"# another comment\n{TWO}")
+    if paused:
+        unfinished.pause()
     told = run("screen", "submit", "--resume", "--yes", tmp_path / "spec.yaml")
     assert f"<{unfinished.pk}> 'tried' is unfinished and goes on" in told
+    assert [node.pk for node in played] == ([unfinished.pk] if paused else [])
     assert started == []
+
+
+def test_a_screen_that_nobody_takes_up_does_not_go_on(unfinished, daemon, played, tmp_path):
+    (tmp_path / "spec.yaml").write_text(TWO)
+    daemon.is_daemon_running = False
+    resume = ("screen", "submit", "--resume", "--yes", tmp_path / "spec.yaml")
+    assert "! no daemon of profile" in run(*resume), "that of another machine may"
+    unfinished.pause()
+    told = run(*resume, code=1)
+    assert f"Screen <{unfinished.pk}> is paused, and no daemon runs" in told
+    assert "goes on\n" not in told
+    assert played == []
+
+
+def test_a_screen_joins_those_of_its_owner_and_name_as_it_starts(ready):
+    """However it was started: from Python, or by a worker that begins anew."""
+    builder = ScreenWorkChain.get_builder_from_spec(parse_spec(TWO))
+    process = instantiate_process(get_manager().get_runner(), builder)
+    for _ in range(2):
+        process.setup()
+    (group,) = ScreenGroup.collection.all()
+    assert group.label == f"{process.node.user.email}/tried"
+    assert [node.pk for node in group.nodes] == [process.node.pk]
+    assert group.base.extras.get("specification")["seeds"] == [1, 2]
 
 
 @pytest.mark.parametrize("changed", [SPEC.format(seeds="1"), TWO.replace("tried", "another")])

@@ -1,10 +1,16 @@
 """Walks over the graph: linear where paths are exponential, and one statement however many starts."""
 
+from types import SimpleNamespace
+
+import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.tools.graph.graph_traversers import traverse_graph
 
-from aiida_haml.queries import ancestors, called_descendants
+from aiida_haml.queries import ancestors, called_descendants, walks
+from aiida_haml.queries.anatomy import Calls
+from aiida_haml.queries.candidates import find_candidates
+from aiida_haml.queries.screens import find_screens
 from aiida_haml.queries.walks import callers, chain, links_into, links_out_of
 
 DATA = (LinkType.CREATE, LinkType.INPUT_CALC)
@@ -61,3 +67,42 @@ def test_walks_stay_linear_where_paths_are_exponential(builder, count_statements
     assert len(ancestors(layer["in_0"].pk)) == 6 + 9 * 7 + 1
     starts = [node.pk for node in layer.values()]
     assert count_statements(ancestors, [*starts, *range(10**7, 10**7 + 5000)]) == 1
+
+
+# -- links by the beginning of their labels --------------------------------------------------------------------
+
+
+def test_links_can_be_narrowed_to_the_beginning_of_their_labels(builder):
+    """Letter by letter: neither does an underscore stand for any, nor a small letter for a large one."""
+    labels = ("candidates__a", "candidates__b_c", "candidatesxxa", "Candidates__a", "segments__candidates__a")
+    screen = builder.process(orm.WorkChainNode, "haml.screen", {label: orm.Dict({}) for label in labels})
+    found = links_into([screen.pk], ["input_work"], prefix="candidates__")
+    assert {link.label for link in found} == {"candidates__a", "candidates__b_c"}
+    assert links_into([screen.pk], ["input_work"], prefix="candidates__z") == []
+    assert len(links_into([screen.pk], ["input_work"])) == len(labels)
+
+
+@pytest.mark.parametrize("ask", [find_screens, find_candidates, "calls"])
+def test_the_rows_that_are_read_do_not_grow_with_other_inputs(builder, monkeypatch, ask):
+    """A screen that goes on from a long one has a link to each of its segments."""
+    spec = orm.Dict({"label": "pristine", "temperature_K": 300.0, "seed": 1, "structure": {}})
+    counted = SimpleNamespace(rows=0)
+    read = walks.read
+
+    def count(statement):
+        found = read(statement)
+        counted.rows += len(found)
+        return found
+
+    monkeypatch.setattr(walks, "read", count)
+
+    def rows(n_segments):
+        segments = {f"segments__a__segment_{k:04d}": orm.Dict({}) for k in range(n_segments)}
+        screen = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__a": spec, **segments})
+        counted.rows = 0
+        found = Calls([screen.pk]).slugs if ask == "calls" else ask()
+        assert len(found) >= 1
+        return counted.rows
+
+    first, second, third = rows(0), rows(0), rows(30)
+    assert third - second == second - first, "one more screen costs what one more screen costs"

@@ -55,6 +55,16 @@ def test_a_gpu_that_is_too_small_gets_smaller_batches(training, engine_code):
     assert not node.base.caching.is_valid_cache
 
 
+@pytest.mark.parametrize("status", [300, 310])
+def test_a_training_that_was_killed_is_started_anew_as_it_was(training, engine_code, status):
+    node = job("haml.learn", engine_code.computer, status)
+    inspect(training, node)
+    assert not training.ctx.is_finished
+    assert training.ctx.tries == 1
+    assert settings(training) == SETTINGS
+    assert not node.base.caching.is_valid_cache, "or the failure would be the answer"
+
+
 def test_a_training_that_never_works_is_given_up(training, engine_code):
     statuses = [inspect(training, job("haml.learn", engine_code.computer, 330)).status for _ in range(MAX_TRIES + 1)]
     assert statuses == [*[0] * MAX_TRIES, 403]

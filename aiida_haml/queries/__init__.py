@@ -6,6 +6,7 @@ returns plain, documented values.
 
 from aiida_haml.queries.audit import AuditReport, CutNode, UntracedFrames, audit
 from aiida_haml.queries.candidates import CandidateEntry, Kin, candidates_like, find_candidates
+from aiida_haml.queries.cards import ScreenCard, screen_cards
 from aiida_haml.queries.catalogue import (
     LabelEntry,
     LevelEntry,
@@ -18,6 +19,7 @@ from aiida_haml.queries.cost import CostReport, Work, cost
 from aiida_haml.queries.doubts import Doubt
 from aiida_haml.queries.estimates import Estimate, Past, Spread, estimate, history
 from aiida_haml.queries.failures import Failure, Outcome, failures
+from aiida_haml.queries.screens import ScreenEntry, find_screens
 from aiida_haml.queries.story import LabelStory, Purpose, Score, label_story
 from aiida_haml.queries.teachers import Pupil, Teacher, candidates_taught_by, labels_behind
 from aiida_haml.queries.trace import trace
@@ -42,6 +44,8 @@ __all__ = [
     "Pupil",
     "Purpose",
     "Score",
+    "ScreenCard",
+    "ScreenEntry",
     "Spread",
     "Teacher",
     "TrainingStep",
@@ -60,9 +64,11 @@ __all__ = [
     "find_labels",
     "find_levels",
     "find_potentials",
+    "find_screens",
     "history",
     "label_story",
     "labels_behind",
+    "screen_cards",
     "trace",
     "training_steps",
 ]

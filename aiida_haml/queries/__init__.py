@@ -19,6 +19,9 @@ from aiida_haml.queries.cost import CostReport, Work, cost
 from aiida_haml.queries.doubts import Doubt
 from aiida_haml.queries.estimates import Estimate, Past, Spread, estimate, history
 from aiida_haml.queries.failures import Failure, Outcome, failures
+from aiida_haml.queries.kept import Kept, kept
+from aiida_haml.queries.progress import Progress, progress
+from aiida_haml.queries.reason import Reason, deepest_reason
 from aiida_haml.queries.screens import ScreenEntry, find_screens
 from aiida_haml.queries.story import LabelStory, Purpose, Score, label_story
 from aiida_haml.queries.teachers import Pupil, Teacher, candidates_taught_by, labels_behind
@@ -34,6 +37,7 @@ __all__ = [
     "Doubt",
     "Estimate",
     "Failure",
+    "Kept",
     "Kin",
     "LabelEntry",
     "LabelStory",
@@ -41,8 +45,10 @@ __all__ = [
     "Outcome",
     "Past",
     "PotentialEntry",
+    "Progress",
     "Pupil",
     "Purpose",
+    "Reason",
     "Score",
     "ScreenCard",
     "ScreenEntry",
@@ -57,6 +63,7 @@ __all__ = [
     "candidates_like",
     "candidates_taught_by",
     "cost",
+    "deepest_reason",
     "descendants",
     "estimate",
     "failures",
@@ -66,8 +73,10 @@ __all__ = [
     "find_potentials",
     "find_screens",
     "history",
+    "kept",
     "label_story",
     "labels_behind",
+    "progress",
     "screen_cards",
     "trace",
     "training_steps",

@@ -12,7 +12,9 @@ from aiida.common import exceptions
 
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.data.trust import note_start
 from aiida_haml.engines import quietly
+from aiida_haml.engines.start_numbers import facts
 from aiida_haml.queries.catalogue import find_potentials
 
 #: What a specification says for the newest committee of this database that fits, or none where there is none yet.
@@ -82,9 +84,6 @@ def start_potential() -> PotentialData:
 
     Its files are built here from the package's numbers, so that they are trusted like the package itself.
     """
-    with quietly():
-        from aiida_haml.engines.mace_start import facts, write_models  # torch loads for seconds
-
     told = facts()
     query = orm.QueryBuilder().append(PotentialData, filters={"attributes.level_of_theory": told["level_of_theory"]})
     for (node,) in query.order_by({PotentialData: {"id": "desc"}}).all():
@@ -92,7 +91,10 @@ def start_potential() -> PotentialData:
             return node
     names = ("elements", "cutoff", "precision", "level_of_theory")
     with quietly(), tempfile.TemporaryDirectory() as folder:
+        from aiida_haml.engines.mace_start import write_models  # torch loads for seconds
+
         node = PotentialData.from_files(write_models(Path(folder)), **{name: told[name] for name in names})
+    note_start(node.sha256)
     node.trust()
     return node
 

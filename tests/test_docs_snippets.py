@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
+from aiida_haml import queries
 from aiida_haml.scheduling import option_problems
 from aiida_haml.workchains.lattices import lattice_complaint
 from aiida_haml.workchains.protocols import protocol_settings
+from tests.graphs import Builder, lay_screen
 
 ROOT = Path(__file__).parents[1]
 SNIPPET = re.compile(r"^<!-- runnable -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+QUESTIONS = re.compile(
+    r"^<!-- runnable on a screen -->\n```python\n(.*?)^```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
@@ -41,6 +46,23 @@ def test_runnable_snippet_runs(language, text):
     for command in commands:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def test_questions_are_answered_as_the_pages_say(aiida_profile_clean, aiida_localhost, tmp_path, capsys):
+    """They are asked of a small screen, laid by hand."""
+    lay_screen(Builder(aiida_localhost, tmp_path)).made["screen"].label = "dopings"
+    asked = [match for page in PAGES for match in QUESTIONS.findall(page.read_text())]
+    assert asked
+    for code, answers in asked:
+        exec(code, {})
+        assert capsys.readouterr().out == answers
+
+
+def test_every_question_stands_in_the_reference():
+    reference = (ROOT / "docs" / "reference" / "python.md").read_text()
+    documented = set(re.findall(r"automodule:: (aiida_haml\.queries\.\w+)", reference))
+    asked = {getattr(queries, name).__module__ for name in queries.__all__}
+    assert asked == documented
 
 
 def test_there_are_runnable_snippets_in_readme_and_docs():

@@ -12,6 +12,7 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.seeds import derive
 from aiida_haml.settings import require_integer, require_number
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs
+from aiida_haml.workchains.names import reading
 from aiida_haml.workchains.once import OnceWorkChain
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
 
@@ -122,7 +123,8 @@ class EquilibrateWorkChain(OnceWorkChain):
         inputs["job"] |= {"initial": self.ctx.last, **run}
         if (remote := self.ctx.get("remote")) is not None:
             inputs["job"]["parent_folder"] = remote
-        return self.submit(LabelWorkChain, **{**inputs, "metadata": {"call_link_label": name}})
+        label = f"{reading(name)} in {self.node.label}" if self.node.label else reading(name)
+        return self.submit(LabelWorkChain, **{**inputs, "metadata": {"call_link_label": name, "label": label}})
 
     def inspect_relaxation(self) -> Any:
         """Go on from the last frame; a relaxation out of steps is one that helped."""

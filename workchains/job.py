@@ -44,6 +44,8 @@ class JobWorkChain(OnceWorkChain, BaseRestartWorkChain):
         """Prepare the inputs of the first run."""
         super().setup()
         self.ctx.inputs = self.job_inputs()
+        metadata = self.ctx.inputs["metadata"]
+        metadata["label"] = metadata.get("label") or self.node.label
         self.ctx.tries = 0
 
     def job_inputs(self) -> dict[str, Any]:

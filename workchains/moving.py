@@ -15,6 +15,7 @@ from aiida_haml.learning.seeds import derive
 from aiida_haml.workchains import timeline
 from aiida_haml.workchains.label import LabelWorkChain
 from aiida_haml.workchains.md import MdWorkChain
+from aiida_haml.workchains.names import labelled, reading
 from aiida_haml.workchains.protocols import md_settings
 from aiida_haml.workchains.side_by_side import SideBySideWorkChain
 
@@ -41,7 +42,12 @@ class MovingWorkChain(SideBySideWorkChain):
         return {"stretch": self._stretch, "burst": self._burst, "probes": self._probes}[kind](slug)
 
     def named(self, what: str, number: int | None = None) -> dict[str, str]:
-        return {"call_link_label": f"{what}_{self.ctx.round if number is None else number:04d}"}
+        """Return what a calculation for all is called: by what it does, and the number of the round."""
+        name = f"{what}_{self.ctx.round if number is None else number:04d}"
+        return {"call_link_label": name, "label": reading(name)}
+
+    def _labelled(self, what: str, slug: str) -> dict[str, Any]:
+        return labelled(reading(port(slug, self.numbered(what))))
 
     def _seed(self, slug: str, role: str) -> int:
         """Return the seed of a draw; a run that goes on draws otherwise than the one before did in its rounds."""
@@ -85,9 +91,9 @@ class MovingWorkChain(SideBySideWorkChain):
                 self._note_stretch(slug, child, now, hot)
             elif self.ctx.potential is None:
                 settings, seed = orm.Dict(self.ctx.settings["distortions"]), orm.Int(self._seed(slug, "distortions"))
-                now |= distort_start(now["start"], settings, seed, **hot)
+                now |= distort_start(now["start"], settings, seed, **hot, **self._labelled("distortion", slug))
             elif hot:
-                now |= take_hot(**hot)
+                now |= take_hot(**hot, **self._labelled("hot_frames", slug))
 
     def _note_stretch(self, slug: str, child: orm.ProcessNode, now: dict[str, Any], hot: dict[str, FramesData]) -> None:
         self.ctx.records[port(slug, self.numbered("stretch"))] = child.outputs.output_parameters
@@ -97,6 +103,7 @@ class MovingWorkChain(SideBySideWorkChain):
         if frames:
             more = hot | ({"pool": self.ctx.pool} if self.ctx.pool is not None else {})
             settings = orm.Dict(self.ctx.settings["probes"])
+            more |= self._labelled("selection", slug)
             now |= select_probes(settings=settings, candidate=orm.Str(slug), **frames, **more)
 
     def queue_labels(self) -> None:

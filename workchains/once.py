@@ -9,6 +9,8 @@ from aiida.common.links import LinkType
 from aiida.engine import ProcessState, WorkChain
 from plumpy import PersistenceError
 
+from aiida_haml.workchains.names import reading
+
 #: What the node of a process says of itself that its worker left in the middle.
 LEFT_BEHIND = "Its worker died before it was saved: what started it was run again."
 
@@ -22,13 +24,20 @@ class OnceWorkChain(WorkChain):
     """
 
     def submit(self, process: Any, inputs: dict[str, Any] | None = None, **kwargs: Any) -> orm.ProcessNode:
-        """Return the child of this name that the same step started before; submit it where there is none."""
-        label = (inputs or kwargs).get("metadata", {}).get("call_link_label")
-        started = self._orphan(label) if label else None
+        """Return the child of this name that the same step started before; submit it where there is none.
+
+        A child that has no label is labelled by its name.
+        """
+        given = dict(inputs or kwargs)
+        metadata = given.get("metadata", {})
+        name = metadata.get("call_link_label")
+        started = self._orphan(name) if name else None
         if started is None:
-            return super().submit(process, inputs, **kwargs)
+            if name and not metadata.get("label"):
+                given["metadata"] = {**metadata, "label": reading(name)}
+            return super().submit(process, given)
         self.report(
-            f"{started.process_label}<{started.pk}> was started as {label} by this step before; it is waited for."
+            f"{started.process_label}<{started.pk}> was started as {name} by this step before; it is waited for."
         )
         return started
 

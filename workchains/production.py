@@ -195,7 +195,7 @@ class ProductionWorkChain(SideBySideWorkChain):
             "md": orm.Dict(md | {"save_every": settings["dynamics"]["save_every"]}),
             "watch": orm.Dict(what_is_watched(self.inputs, self.ctx.calibration)),
         }
-        inputs["metadata"] = {"call_link_label": port(SLUG, self.numbered("stretch")), "label": f"stretch of {SLUG}"}
+        inputs["metadata"] = {"call_link_label": port(SLUG, self.numbered("stretch"))}
         return ToContext(moved=self.submit(MdWorkChain, **inputs))
 
     def inspect_stretch(self) -> None:

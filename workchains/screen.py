@@ -22,6 +22,7 @@ from aiida_haml.workchains.inputs import SECTIONS, engine_inputs
 from aiida_haml.workchains.job import fill
 from aiida_haml.workchains.label import level_inputs
 from aiida_haml.workchains.lattices import LatticesWorkChain, asks_for_relaxation
+from aiida_haml.workchains.names import labelled
 from aiida_haml.workchains.protocols import protocol_settings
 from aiida_haml.workchains.screen_settings import screen_settings, screen_starts, validate_screen_settings
 from aiida_haml.workchains.side_by_side import SideBySideWorkChain, why
@@ -185,7 +186,8 @@ class ScreenWorkChain(SideBySideWorkChain):
     def build(self) -> Any:
         """Build all cells before they are followed; one that cannot be built is a failed candidate."""
         for slug in list(self.ctx.active):
-            built, node = build_candidate.run_get_node(self.ctx.specifications[slug])
+            given = self.ctx.specifications[slug]
+            built, node = build_candidate.run_get_node(given, **labelled(f"cell of {slug}"))
             if built is not None and node.is_finished_ok:
                 self.ctx.structures[slug] = built["structure"]
                 continue

@@ -41,7 +41,7 @@ class SideBySideWorkChain(OnceWorkChain):
         children = {}
         for kind, slug in batch:
             process, inputs = self.job(kind, slug)
-            inputs["metadata"] = {"call_link_label": port(slug, self.numbered(kind)), "label": f"{kind} of {slug}"}
+            inputs["metadata"] = {"call_link_label": port(slug, self.numbered(kind))}
             children[f"{kind}_{slug}"] = self.submit(process, **inputs)
         return ToContext(**children)
 

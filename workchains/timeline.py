@@ -10,6 +10,7 @@ from aiida import orm
 from aiida_haml.calculations.rounds import flat, port
 from aiida_haml.calculations.trajectory import cut_stretch, revoke
 from aiida_haml.data.frames import FramesData
+from aiida_haml.workchains.names import reading
 
 
 def begin(slug: str, structure: FramesData, segments: Mapping[str, FramesData]) -> dict[str, Any]:
@@ -64,5 +65,5 @@ def append(trajectory: dict[str, Any], segment: FramesData) -> None:
 
 
 def called(name: str) -> dict[str, Any]:
-    """Return what names a calcfunction among those that were called: a query finds it by that."""
-    return {"metadata": {"call_link_label": name}}
+    """Return what names a calcfunction among those that were called: a query finds it by that, and a person too."""
+    return {"metadata": {"call_link_label": name, "label": reading(name)}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,19 @@ def _find(pk: str) -> PotentialData:
 @click.option("--element", "elements", multiple=True, metavar="SYMBOL", help="That know this element; may be repeated.")
 @click.option("--max-error", type=float, metavar="EV_PER_A", help="Largest force error on held-out labels, eV/A.")
 @click.option("--user", metavar="EMAIL", help="Only those of this person.")
+@click.option("--since", type=click.DateTime(), help="Made since then, in this machine's time.")
 @with_profile
-def list_(level_of_theory: str | None, elements: tuple[str, ...], max_error: float | None, user: str | None) -> None:
+def list_(
+    level_of_theory: str | None,
+    elements: tuple[str, ...],
+    max_error: float | None,
+    user: str | None,
+    since: datetime | None,
+) -> None:
     """List potentials, the smallest error first."""
     from aiida_haml.queries import find_potentials
 
-    found = find_potentials(level_of_theory, elements, max_error, user)
+    found = find_potentials(level_of_theory, elements, max_error, user, None if since is None else since.astimezone())
     for entry in found:
         error = "error unknown" if entry.force_rmse is None else f"{1000 * entry.force_rmse:.0f} meV/A"
         made = "brought in" if entry.training is None else f"trained by <{entry.training}>"
@@ -53,7 +61,8 @@ def list_(level_of_theory: str | None, elements: tuple[str, ...], max_error: flo
         trust = "trusted" if entry.is_trusted else "NOT TRUSTED"
         echo(f"<{entry.pk}>  {level}  {error}, {known}, {made}, {trust}, {visible(entry.owner)}")
     if not found:
-        echo("no potentials yet" if not (level_of_theory or elements or max_error or user) else "no such potentials")
+        is_any = not (level_of_theory or elements or max_error or user or since)
+        echo("no potentials yet" if is_any else "no such potentials")
 
 
 @potential.command()

@@ -143,17 +143,22 @@ def _wanted_code(role: str, computer: Computer, path: Path) -> InstalledCode:
         computer=computer,
         filepath_executable=str(path),
         default_calc_job_plugin=CODES[role].plugin,
-        prepend_text=_prepend_text(),
+        prepend_text=_prepend_text(computer),
         with_mpi=False,
     )
 
 
-def _prepend_text() -> str:
+def _prepend_text(computer: Computer) -> str:
     """Return the shell lines before a job: one thread, as two jobs a machine beat two threads a job."""
     lines = ["export OMP_NUM_THREADS=1"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # Open MPI refuses to run as root, even serially
+    if _may_be_root(computer):  # Open MPI refuses to run as root, even serially; to anybody else these say nothing
         lines += ["export OMPI_ALLOW_RUN_AS_ROOT=1", "export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"]
     return "\n".join(lines)
+
+
+def _may_be_root(computer: Computer) -> bool:
+    """Whether jobs may run as root: who one is here says nothing of who one is on another machine."""
+    return computer.transport_type != "core.local" or (hasattr(os, "geteuid") and os.geteuid() == 0)
 
 
 def _own_code(role: str, wanted: InstalledCode) -> tuple[InstalledCode, str]:

@@ -11,8 +11,9 @@ from aiida import orm
 from aiida.common.exceptions import ValidationError
 from aiida.orm.pydantic import OrmMetadataField
 
-from aiida_haml.data.trust import distrust, is_trusted, trust, trust_for_all
+from aiida_haml.data.trust import distrust, is_known_start, is_trusted, trust, trust_for_all
 from aiida_haml.engines import quietly
+from aiida_haml.engines.start_numbers import digest, facts
 from aiida_haml.learning.errors import DRIVER
 
 #: Precisions a model's parameters can have.
@@ -189,11 +190,23 @@ class PotentialData(orm.Data):
 
     @property
     def is_start(self) -> bool:
-        """Whether it holds the models that come with the package, number by number, whatever it says of itself."""
+        """Whether it holds the models that come with the package, number by number, whatever it says of itself.
+
+        No model is read where this database built the files, nor where the level of theory is another one.
+        """
+        if is_known_start(self._stored_hashes()):
+            return True
+        if self.level_of_theory != facts()["level_of_theory"]:
+            return False
         with quietly():
-            from aiida_haml.engines.mace_start import digest, digests  # torch loads for seconds
+            from aiida_haml.engines.mace_start import digests  # torch loads for seconds
 
             return tuple(digest(self.read_member(i)) for i in range(self.n_members)) == digests()
+
+    def _stored_hashes(self) -> list[str]:
+        """Return the SHA-256 of the members, under which the repository keeps them, whatever the attributes say."""
+        files = self.base.repository.metadata.get("o", {})
+        return [files.get(f"member_{i}.model", {}).get("k", "") for i in range(len(files))]
 
     def trust(self) -> None:
         """Load the models in one's own name from now on. Loading one runs it: know where it comes from."""

@@ -1,8 +1,8 @@
-"""Which model files may be loaded: what this database saw trained, and what a person said of a file."""
+"""Which model files may be loaded: what this database saw trained or built, and what a person said of a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,8 @@ from aiida_haml.storage import among, patiently, read, tables
 
 #: Settings of the storage, which no archive carries: what this database saw trained, and what a person said.
 _TRAINED, _SAID = "haml|trusted|{sha256}", "haml|trusted|{sha256}|{email}"
+#: Likewise, of the files of a committee that was built from the numbers of the package.
+_START = "haml|start|{hashes}"
 
 
 def trust(sha256: str) -> None:
@@ -65,13 +67,28 @@ def trusted(hashes: Iterable[str]) -> set[str]:
     }
 
 
+def note_start(hashes: Sequence[str]) -> None:
+    """Record that the model files with these hashes are the start potential, member by member."""
+    description = "Whether model files of these hashes are the start potential"
+    _write(_START.format(hashes="|".join(hashes)), True, description)
+
+
+def is_known_start(hashes: Sequence[str]) -> bool:
+    """Whether it was recorded that the model files with these hashes are the start potential."""
+    setting = tables().setting
+    key = _START.format(hashes="|".join(hashes))
+    return any(row.val for row in read(sa.select(setting.val).where(setting.key == key)))
+
+
 def _record(key: str, sha256: str, trusted: bool) -> None:
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ValueError(f"sha256 is {sha256!r}; give the 64 lower-case hexadecimal digits of a model file's hash.")
+    _write(key.format(sha256=sha256, email=_email()), trusted, "Whether a model file of this hash may be loaded")
+
+
+def _write(key: str, value: bool, description: str) -> None:
     storage: Any = get_manager().get_profile_storage()
-    name = key.format(sha256=sha256, email=_email())
-    description = "Whether a model file of this hash may be loaded"
-    patiently(storage.set_global_variable, name, trusted, description=description)
+    patiently(storage.set_global_variable, key, value, description=description)
 
 
 def _email() -> str:

@@ -6,6 +6,7 @@ returns plain, documented values.
 
 from aiida_haml.queries.audit import AuditReport, CutNode, UntracedFrames, audit
 from aiida_haml.queries.candidates import CandidateEntry, Kin, candidates_like, find_candidates
+from aiida_haml.queries.cards import ScreenCard, screen_cards
 from aiida_haml.queries.catalogue import (
     LabelEntry,
     LevelEntry,
@@ -17,7 +18,10 @@ from aiida_haml.queries.catalogue import (
 from aiida_haml.queries.cost import CostReport, Work, cost
 from aiida_haml.queries.doubts import Doubt
 from aiida_haml.queries.estimates import Estimate, Past, Spread, estimate, history
-from aiida_haml.queries.failures import Failure, Outcome, failures
+from aiida_haml.queries.failures import Failure, Outcome, cause, failures
+from aiida_haml.queries.kept import Kept, kept
+from aiida_haml.queries.progress import Progress, progress
+from aiida_haml.queries.screens import ScreenEntry, find_screens
 from aiida_haml.queries.story import LabelStory, Purpose, Score, label_story
 from aiida_haml.queries.teachers import Pupil, Teacher, candidates_taught_by, labels_behind
 from aiida_haml.queries.trace import trace
@@ -32,6 +36,7 @@ __all__ = [
     "Doubt",
     "Estimate",
     "Failure",
+    "Kept",
     "Kin",
     "LabelEntry",
     "LabelStory",
@@ -39,9 +44,12 @@ __all__ = [
     "Outcome",
     "Past",
     "PotentialEntry",
+    "Progress",
     "Pupil",
     "Purpose",
     "Score",
+    "ScreenCard",
+    "ScreenEntry",
     "Spread",
     "Teacher",
     "TrainingStep",
@@ -52,6 +60,7 @@ __all__ = [
     "called_descendants",
     "candidates_like",
     "candidates_taught_by",
+    "cause",
     "cost",
     "estimate",
     "failures",
@@ -59,9 +68,13 @@ __all__ = [
     "find_labels",
     "find_levels",
     "find_potentials",
+    "find_screens",
     "history",
+    "kept",
     "label_story",
     "labels_behind",
+    "progress",
+    "screen_cards",
     "trace",
     "training_steps",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from aiida_haml.queries.anatomy import CANDIDATES, SCREEN
 from aiida_haml.queries.people import emails
 from aiida_haml.queries.rows import rows
 from aiida_haml.queries.walks import links_into, links_out_of
-from aiida_haml.storage import read, tables
+from aiida_haml.storage import among, read, tables
 
 #: What a candidate is made of, apart from how and how often it is tried.
 _MATERIAL = ("host", "liquid", "doping", "compensation")
@@ -55,6 +55,11 @@ class CandidateEntry:
         structure = self.content.get("structure") or {}
         return {name: structure.get(name) for name in _MATERIAL if structure.get(name)}
 
+    @property
+    def dopants(self) -> set[str]:
+        """Elements that it is doped with."""
+        return {doping.get("dopant", "") for doping in self.material.get("doping") or []}
+
 
 @dataclass(frozen=True)
 class Kin:
@@ -71,7 +76,9 @@ class Kin:
     differs: tuple[str, ...]
 
 
-def find_candidates(dopant: str | None = None, owner: str | None = None) -> list[CandidateEntry]:
+def find_candidates(
+    dopant: str | None = None, owner: str | None = None, screens: Iterable[int] | None = None
+) -> list[CandidateEntry]:
     """Return the candidates of all screens, those of the newest first.
 
     Parameters
@@ -80,25 +87,21 @@ def find_candidates(dopant: str | None = None, owner: str | None = None) -> list
         Only those that hold this element as a dopant.
     owner : str, optional
         Only those of screens of this e-mail address.
+    screens : iterable of int, optional
+        Only those of these screens.
     """
     node = tables().node
     query = sa.select(node.id, node.label, node.user_id).where(node.process_type == SCREEN)
-    screens = {row.id: row for row in read(query)}
-    people = emails(row.user_id for row in screens.values())
-    links = links_into(screens, ["input_work"], prefix=CANDIDATES)
+    asked = {row.id: row for row in read(query if screens is None else query.where(among(node.id, screens)))}
+    people = emails(row.user_id for row in asked.values())
+    links = links_into(asked, ["input_work"], prefix=CANDIDATES)
     contents = {row.id: row for row in rows((link.source for link in links), content="attributes").values()}
-    rankings = _rankings(screens)
+    rankings = _rankings(asked)
     entries = [
-        _entry(
-            screens[link.target], people, link.label.removeprefix(CANDIDATES), contents[link.source].content, rankings
-        )
+        _entry(asked[link.target], people, link.label.removeprefix(CANDIDATES), contents[link.source].content, rankings)
         for link in links
     ]
-    chosen = [
-        entry
-        for entry in entries
-        if owner in (None, entry.owner) and (dopant is None or dopant in set(_dopants(entry.material)))
-    ]
+    chosen = [e for e in entries if owner in (None, e.owner) and (dopant is None or dopant in e.dopants)]
     return sorted(chosen, key=lambda entry: (-entry.screen, entry.slug))
 
 
@@ -145,11 +148,6 @@ def _entry(
 def _ranked(candidates: list[dict[str, Any]] | None, label: str) -> dict[str, Any]:
     """Return a candidate's line of a ranking, which is that of all its seeds."""
     return next((line for line in candidates or [] if line.get("label") == label), {})
-
-
-def _dopants(material: Mapping[str, Any]) -> Iterator[str]:
-    for doping in material.get("doping") or []:
-        yield doping.get("dopant", "")
 
 
 def _differences(one: CandidateEntry, other: CandidateEntry) -> Iterator[str]:

@@ -5,6 +5,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.tools.archive import create_archive, import_archive
 
+from aiida_haml.calculations.levels import theory_key
 from aiida_haml.cli import follow
 from aiida_haml.cli.screen import NO_DAEMON, _unfinished
 from aiida_haml.groups import LabelGroup, add_labels, add_screen
@@ -45,6 +46,58 @@ def test_screens_are_listed_with_whose_they_are(builder):
     assert lines[1].endswith(f"of {OTHER}")
     assert run("screen", "list", "--user", OTHER).startswith(f"<{theirs.pk}>")
     assert run("screen", "list", "--unfinished").strip() == "no screens"
+
+
+def test_screens_are_listed_by_what_they_are_made_of(builder):
+    """One screen is built at a level of theory, another one of an oxygen doping waits to be built."""
+    level = {"name": "mine", "engine": "cp2k", "theory": {"DFT": {}}}
+    built = lay_screen(builder, label__job__level=orm.Dict(level)).made["screen"]
+    doping = {"dopant": "O", "site": "16e", "fraction": 0.25}
+    content = {"label": "O", "structure": {"doping": [doping]}, "temperature_K": 300.0, "seed": 1}
+    doped = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__o": orm.Dict(content)}, state="running")
+
+    def listed(*options):
+        return [line.partition("  ")[0] for line in run("screen", "list", *options).splitlines()]
+
+    newest_first = [f"<{doped.pk}>", f"<{built.pk}>"]
+    assert listed("--element", "Li") == [f"<{built.pk}>"]
+    assert listed("--element", "Li", "--element", "S") == ["no screens"]
+    assert listed("--dopant", "O") == [f"<{doped.pk}>"]
+    assert listed("--dopant", "O", "--dopant", "Se") == ["no screens"]
+    assert listed("--level-of-theory", theory_key(level)) == [f"<{built.pk}>"]
+    assert listed("--level-of-theory", f"{theory_key(level)}@cp2k-2025.1") == [f"<{built.pk}>"]
+    assert listed("--level-of-theory", "other") == ["no screens"]
+    assert listed("--since", "2999-01-01") == ["no screens"]
+    assert listed("--since", "2001-01-01") == newest_first
+
+
+def test_a_screen_is_shown_with_what_was_asked_for_and_what_became_of_it(builder):
+    level = {"name": "mine", "engine": "cp2k", "theory": {"DFT": {}}}
+    specification = {"name": "dopings", "protocol": "precise", "dopings": ["pristine"], "cells": [], "labels": None}
+    given = {"specification": orm.Dict(specification), "label__job__level": orm.Dict(level)}
+    screen = lay_screen(builder, **given).made["screen"]
+    screen.label = "dopings"
+    add_screen(screen, "dopings", specification)
+    told = run("screen", "show", "dopings").splitlines()
+    assert told == run("screen", "show", screen.pk).splitlines()
+    assert told[0] == f"screen <{screen.pk}> 'dopings' of {screen.user.email}: finished"
+    assert "protocol: precise" in told
+    assert f"level of theory: {theory_key(level)}" in told
+    assert "elements: Li" in told
+    assert f"in group: haml.screen {screen.user.email}/dopings" in told
+    (candidate,) = [line for line in told if line.startswith("  c000")]
+    assert candidate == "  c000  pristine: rank 1, score 0.5, passivates: the late rate is 0.1 of the early one"
+    assert told[told.index("specification:") + 1 :] == [
+        '  name: "dopings"', '  protocol: "precise"', '  dopings: ["pristine"]'
+    ]  # fmt: skip
+
+
+def test_a_screen_without_a_specification_or_a_cell_is_shown(builder):
+    made = builder.process(orm.WorkChainNode, "haml.screen", {"candidates__a": orm.Dict({})}, state="running")
+    told = run("screen", "show", made.pk)
+    assert "specification: none" in told
+    assert "no cell is built yet" in told
+    assert "  a  a: no rank" in told
 
 
 def test_of_two_screens_of_one_name_ones_own_is_meant(builder):
@@ -110,6 +163,8 @@ def test_potentials_are_filtered(builder):
     assert f"<{potential.pk}>" in run("potential", "list", "--element", "Li")
     assert run("potential", "list", "--max-error", "0.1").strip() == "no such potentials"
     assert "brought in, NOT TRUSTED" in run("potential", "list")
+    assert f"<{potential.pk}>" in run("potential", "list", "--since", "2001-01-01")
+    assert run("potential", "list", "--since", "2999-01-01").strip() == "no such potentials"
 
 
 def test_only_ones_own_unfinished_screen_of_the_same_content_is_taken_up_again(builder, tmp_path):

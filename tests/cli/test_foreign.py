@@ -117,6 +117,23 @@ def test_a_code_that_differs_in_any_point_is_not_taken(changes):
     assert (twin.label, twin.is_hidden) == ("haml-engine", False)
 
 
+@pytest.mark.parametrize(("transport", "n_prepared_for_root"), [("core.local", 1), ("core.ssh", 2)])
+def test_the_local_user_says_nothing_of_another_machine(monkeypatch, transport, n_prepared_for_root):
+    """Jobs there may run as root whoever submits them, and two people's codes there are the same."""
+    computer = orm.Computer(
+        label="cluster", hostname="cluster", transport_type=transport, scheduler_type="core.slurm", workdir="/tmp/there"
+    ).store()  # fmt: skip
+    computer.configure(safe_interval=0)
+    texts = []
+    for uid in (0, 1000):
+        monkeypatch.setattr("os.geteuid", lambda uid=uid: uid)
+        run("setup", "--computer", "cluster", "--engine", sys.executable, "--lammps", sys.executable, "--yes")
+        texts.append(find_code("engine", None).prepend_text)
+    assert all("OMP_NUM_THREADS=1" in text for text in texts)
+    assert sum("OMPI_ALLOW_RUN_AS_ROOT" in text for text in texts) == n_prepared_for_root
+    assert (texts[0] == texts[1]) == (transport == "core.ssh")
+
+
 def test_codes_of_another_person_keep_their_names():
     run("setup")
     first = find_code("engine", None)

@@ -190,6 +190,15 @@ CASES = [
     (("trace", "FRAMES", "--frame", "x"), 2, "not a valid int"),
     (("cost", "FRAMES"), 1, "not a process"),
     (("screen", "rank", "FRAMES"), 1, "not a screen"),
+    *[
+        (("screen", "show", identifier), 1, word)
+        for identifier, word in {
+            "": "is empty", "999999": "There is no node", "FRAMES": "not a screen", ESC: "There is no node",
+            "'; DROP TABLE db_dbnode; --": "There is no node",
+        }.items()
+    ],
+    (("screen", "list", "--since", "yesterday"), 2, "does not match"),
+    (("potential", "list", "--since", "0000-01-01"), 2, "does not match"),
     (("screen", "like", "PK", "nonsense"), 1, "has no candidate"),
     (("screen", "report", "PK", "-o", "no/such/x.html"), 1, "no folder"),
     (("screen", "status", ""), 1, "name is empty"),

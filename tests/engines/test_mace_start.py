@@ -13,7 +13,8 @@ from ase.io import read
 from aiida_haml.engines.mace_batches import predict
 from aiida_haml.engines.mace_hot_runs import hot_run
 from aiida_haml.engines.mace_network import network
-from aiida_haml.engines.mace_start import FILE, facts, pack, write_models
+from aiida_haml.engines.mace_start import pack, write_models
+from aiida_haml.engines.start_numbers import FILE, facts
 from aiida_haml.frames import Frames
 from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.structures import candidates

@@ -5,7 +5,8 @@ import pytest
 from aiida import orm
 
 from aiida_haml.data.frames import FramesData
-from aiida_haml.engines.mace_start import facts
+from aiida_haml.data.potential import PotentialData
+from aiida_haml.engines.start_numbers import facts
 from aiida_haml.frames import concatenate
 from aiida_haml.queries import audit
 from aiida_haml.queries.training import training_steps
@@ -173,6 +174,24 @@ def test_what_comes_with_the_package_is_known(builder):
     pretends.base.attributes.set("level_of_theory", facts()["level_of_theory"])
     screen = builder.process(orm.WorkChainNode, "haml.screen", {"foundation": pretends.store()})
     assert "was trained elsewhere" in str(only(audit(screen)))
+
+
+def test_no_model_is_read_where_the_hashes_are_known(builder, monkeypatch):
+    """Of what was built here, and of what is of another level of theory; files of others under its hashes are read."""
+    begun = builder.process(orm.WorkChainNode, "haml.screen", {"foundation": start_potential().store()})
+    foreign = builder.process(orm.WorkChainNode, "haml.screen", {"foundation": builder.potential().store()})
+    pretends = builder.potential()
+    pretends.store()
+    says = {"level_of_theory": facts()["level_of_theory"], "sha256": start_potential().sha256}
+    pretends.base.attributes._backend_node.set_attribute_many(says)  # as an archive may bring it
+    forged = builder.process(orm.WorkChainNode, "haml.screen", {"foundation": pretends})
+    read, read_member = [], PotentialData.read_member
+    monkeypatch.setattr(PotentialData, "read_member", lambda node, i: read.append(node.pk) or read_member(node, i))
+    assert audit(begun).ok
+    assert "was trained elsewhere" in str(only(audit(foreign)))
+    assert read == []
+    assert "was trained elsewhere" in str(only(audit(forged)))
+    assert set(read) == {pretends.pk}
 
 
 def test_a_potential_that_no_training_made_is_named(builder):

@@ -5,7 +5,7 @@ import copy
 import pytest
 from aiida import orm
 
-from aiida_haml.queries import candidates_like, find_candidates
+from aiida_haml.queries import candidates_like, find_candidates, screen_cards
 from tests.graphs import RANKING, Builder
 
 OXYGEN = {
@@ -76,3 +76,13 @@ def test_the_number_of_statements_does_not_grow(lay, count_statements):
         lay(ranked="Li6PS4OCl", o=OXYGEN, hot=changed(temperature_K=500.0))
         counts.append(count_statements(find_candidates))
     assert len(set(counts)) == 1, counts
+
+
+def test_the_number_of_statements_of_cards_does_not_grow(lay, count_statements):
+    screens, counts = [], []
+    for _ in range(3):
+        screens.append(lay(ranked="Li6PS4OCl", o=OXYGEN, hot=changed(temperature_K=500.0)).pk)
+        counts.append(count_statements(screen_cards, list(screens)))
+    assert len(set(counts)) == 1, counts
+    cards = screen_cards(screens)
+    assert [[c.slug for c in cards[pk].candidates] for pk in screens] == [["hot", "o"]] * 3

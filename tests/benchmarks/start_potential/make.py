@@ -8,7 +8,7 @@ them. The last training is from scratch, of each member on all labels.
     python -m tests.benchmarks.start_potential.make FOLDER --teacher teacher/bin/python [--model 7net-0]
 
 FOLDER keeps all labels; run again, it goes on after the last round that is complete. What it makes, and what
-`mace_start.FILE` of the package is, is ``FOLDER/start_potential.npz``.
+`start_numbers.FILE` of the package is, is ``FOLDER/start_potential.npz``.
 """
 
 from __future__ import annotations

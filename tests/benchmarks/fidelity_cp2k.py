@@ -6,6 +6,7 @@ The cell is the pristine one of examples/quick_screen.yaml, relaxed by the level
     python tests/benchmarks/fidelity_cp2k.py direct SEED     one burst of CP2K: half an hour of one core
     python tests/benchmarks/fidelity_cp2k.py haml SEED       in rounds, from the start potential
     python tests/benchmarks/fidelity_cp2k.py truth SEED      CP2K's energies of the frames that this run left
+    python tests/benchmarks/fidelity_cp2k.py onwards SEED    uninterrupted AIMD from a frame in the middle of this run
     python tests/benchmarks/fidelity_cp2k.py compare [--figure FILE]
 
 Runs leave ``data/fidelity_cp2k_SEED_HOW.npz``, and are compared as those of `fidelity.py` are. Of a single picosecond
@@ -19,6 +20,7 @@ import argparse
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,12 @@ import numpy as np
 from ase.io import write
 from fidelity import DATA, DENSE, SPARSE, TEMPERATURE, Run, compared, draw, finish, sampled, start, store, stories
 
-from aiida_haml.frames import Frames
+from aiida_haml.frames import Frames, maxwell_boltzmann
 from aiida_haml.structures.candidates import build
 
 NAME, LEVEL, PS = "cp2k", "gfn1-xtb", 1.0
+#: Of `onwards`: where it starts (fs), how many steps it takes, and temperature (K) and seed of its velocities.
+MIDDLE, ONWARDS, WARMTH, FRESH = 500, 250, 290.0, 5
 CELL = {
     "host": "Li6PS5Cl",
     "interface": {"metal": "Li", "facet": [1, 0, 0], "layers": 2, "max_strain": 0.03},
@@ -88,22 +92,44 @@ def direct(seed: int) -> Run:
     return sampled([run["frames"]]) | {"told": run["told"] | {"labels": steps, "steps": len(run["frames"]) - 1}}
 
 
-def truth(seed: int) -> Run:
-    """Label the frames that a hybrid run left; return the run with their energies."""
+def left_by(seed: int) -> tuple[Path, Run, Frames]:
+    """Return where a hybrid run is stored, what is stored of it, and its frames."""
     path = DATA / f"fidelity_{NAME}_{seed}_haml.npz"
     with np.load(path) as file:
         run: Run = dict(file)
     first = start(NAME, seed)
-    frames = Frames(
-        first.numbers, run["positions"].astype(float), np.repeat(first.cells, len(run["positions"]), axis=0), first.pbc
-    )
+    positions = run["positions"].astype(float)
+    return path, run, Frames(first.numbers, positions, np.repeat(first.cells, len(positions), axis=0), first.pbc)
+
+
+def truth(seed: int) -> Run:
+    """Label the frames that a hybrid run left, and store their energies beside the potential's."""
+    path, run, frames = left_by(seed)
     labelled = labels(frames, seed, instead={})["frames"]
     if not np.allclose(labelled.positions, frames.positions, atol=1e-5):
         raise RuntimeError("the labels are of other frames")
     run["true_energies"] = labelled.energies
     np.savez_compressed(path, **run)
-    errors = 1e3 * (run["energies"][:: SPARSE // DENSE] - labelled.energies) / len(first.numbers)
-    return {"told": {"potential_minus_truth_meV_per_atom": np.round(errors, 1).tolist()}}
+    errors = 1e3 * (run["energies"][:: SPARSE // DENSE] - labelled.energies) / frames.n_atoms
+    return {"potential_minus_truth_meV_per_atom": np.round(errors, 1).tolist()}
+
+
+def onwards(seed: int) -> Run:
+    """Run AIMD from the middle of a hybrid run, with velocities of its own: does it stay where the potential does?"""
+    path, run, frames = left_by(seed)
+    own = replace(frames[MIDDLE // SPARSE], velocities=maxwell_boltzmann(frames.masses, WARMTH, FRESH)[None])
+    followed = labels(own, FRESH, ONWARDS)["frames"]
+    assert followed.energies is not None
+    run["onwards_energies"] = followed.energies[::DENSE]
+    np.savez_compressed(path, **run)
+    return told_onwards(run, frames.n_atoms)
+
+
+def told_onwards(run: Run, n_atoms: int) -> Run:
+    """Return energies along AIMD from the middle of a hybrid run, and along the run itself, meV/atom from its start."""
+    own = run["energies"][MIDDLE // DENSE :][: len(run["onwards_energies"])]
+    found = {"aimd": run["onwards_energies"], "haml": own}
+    return {name: np.round(1e3 * (e - run["energies"][0]) / n_atoms, 1).tolist() for name, e in found.items()}
 
 
 def compare(figure: Path | None) -> int:
@@ -120,7 +146,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("cell")
-    for how in ("direct", "haml", "truth"):
+    for how in ("direct", "haml", "truth", "onwards"):
         commands.add_parser(how).add_argument("seed", type=int)
     commands.add_parser("compare").add_argument("--figure", type=Path)
     given = parser.parse_args()
@@ -129,8 +155,8 @@ def main() -> int:
         return compare(given.figure)
     if given.command == "cell":
         return finish(cell()["told"], [])
-    if given.command == "truth":
-        return finish(truth(given.seed)["told"], [])
+    if given.command in ("truth", "onwards"):
+        return finish({"truth": truth, "onwards": onwards}[given.command](given.seed), [])
     if given.command == "direct":
         run = direct(given.seed)
     else:

@@ -3,9 +3,8 @@
 A hybrid run is late where the potential that begins it finds the reaction less downhill than it is: its own frames,
 which are all that is labelled later, show nothing of that. The cell, the level and the uninterrupted runs are those of
 `fidelity.py` (CHGNet, pristine). The labels are what round 0 of a run has, by kind: a burst of 20 steps, shaken copies,
-pairs pushed together; beside them *torn* copies, with one bond of each P at 1.2 to 2.1 of its length, which no run has.
-Each *explored* adds what the potential so far comes to in its exploration, of which another training learns. First
-trainings begin with the start potential (one member, 800 steps).
+pairs pushed together. Each *explored* adds what the potential so far comes to in its exploration, of which another
+training learns. First trainings begin with the start potential (one member, 800 steps).
 
     python tests/benchmarks/first_labels.py [--sets burst burst+pushed+explored ...] [--seeds 0 1]
 
@@ -34,7 +33,7 @@ import numpy as np
 from _lessons import Taken, finish, learn_from, scratch
 from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
-from fidelity import BOND, DATA, DENSE, RELAXATION_FS, SPARSE, TEMPERATURE, bonds, start
+from fidelity import DATA, DENSE, RELAXATION_FS, SPARSE, TEMPERATURE, bonds, start
 from numpy.typing import NDArray
 
 from aiida_haml.frames import Frames
@@ -43,13 +42,11 @@ from aiida_haml.learning.runs import load_runs
 
 SEEDS, HORIZON_FS = (1, 2, 3), 1000
 BURST_STEPS = 20
-#: Lengths of a torn bond in units of its own; the rest of the copy is shaken a little, Angstrom.
-TORN, SHAKEN = (1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 2.1), 0.05
 #: In the name of a set: another training learns what the potential so far came to.
 EXPLORED = "explored"
 ROUND_0 = "burst+shaken+pushed"
 TODAY = f"{ROUND_0}+explored+explored"
-SETS = ("burst", ROUND_0, f"{ROUND_0}+torn", f"{ROUND_0}+explored", TODAY, "burst+pushed+explored+explored")
+SETS = ("burst", ROUND_0, f"{ROUND_0}+explored", TODAY, "burst+pushed+explored+explored")
 SHARE_AIM = 0.9
 #: Of the `fast` protocol.
 TRAINING = {"num_channels": 16, "max_L": 0, "correlation": 2, "max_ell": 2, "steps_first": 800, "batch_size": 2}
@@ -86,22 +83,6 @@ def burst(first: Frames, calculator: Any) -> list[Atoms]:
     for _ in range(BURST_STEPS):
         dynamics.run(1)
         images.append(atoms.copy())
-    return images
-
-
-def torn(first: Frames) -> list[Atoms]:
-    """Return copies in which one neighbour of each phosphorus is drawn away from it."""
-    atoms = first.to_ase()[0]
-    distances = atoms.get_all_distances(mic=True)
-    rng = np.random.default_rng(0)
-    images = []
-    for copy, length in enumerate(TORN):
-        image = atoms.copy()
-        image.rattle(SHAKEN, seed=copy)
-        for p in np.flatnonzero(atoms.numbers == 15):
-            corner = rng.choice(np.flatnonzero((distances[p] < BOND) & (atoms.numbers != 15)))
-            image.positions[corner] += (length - 1) * image.get_distance(p, corner, mic=True, vector=True)
-        images.append(image)
     return images
 
 
@@ -206,7 +187,6 @@ def main() -> int:
         "burst": burst(first, calculator),
         "shaken": copies.to_ase()[:n_shaken],
         "pushed": copies.to_ase()[n_shaken:],
-        "torn": torn(first),
     }
     labels = {kind: labelled(images, calculator) for kind, images in kinds.items()}
     runs = courses(first, calculator)

@@ -211,29 +211,21 @@ def test_candidates_of_the_same_elements_join_the_learner(laid, started, tmp_pat
     assert builder.potential.uuid == laid.potential.uuid
 
 
-def test_a_new_element_gets_a_new_potential_from_all_labels(laid, started, tmp_path):
-    doped = TWO.replace("pristine", "pristine, {dopant: O, site: 16e, fraction: 0.25}")
+@pytest.mark.parametrize(("laid", "keeps"), [(TWO, False), (RESERVED, True)], indirect=["laid"])
+def test_a_new_element_keeps_the_potential_only_if_it_was_reserved(laid, started, tmp_path, keeps):
+    """All labels are handed on either way."""
+    doped = (RESERVED if keeps else TWO).replace("pristine", "pristine, {dopant: O, site: 16e, fraction: 0.25}")
     (tmp_path / "more.yaml").write_text(doped)
     run("screen", "add", laid.screen.pk, tmp_path / "more.yaml", "--yes")
     (builder,) = started
     assert len(handed_on(builder, laid)) == 4
-    assert builder.potential is None
+    assert (builder.potential.uuid if keeps else builder.potential) == (laid.potential.uuid if keeps else None)
 
 
 def test_what_a_screen_has_cannot_be_added(laid, started, tmp_path):
     (tmp_path / "same.yaml").write_text(SPEC.format(seeds="1"))
     assert "holds no candidate" in run("screen", "add", laid.screen.pk, tmp_path / "same.yaml", "--yes", code=1)
     assert started == []
-
-
-@pytest.mark.parametrize("laid", [RESERVED], indirect=True)
-def test_an_element_that_was_reserved_joins_the_learner_with_its_potential(laid, started, tmp_path):
-    doped = RESERVED.replace("pristine", "pristine, {dopant: O, site: 16e, fraction: 0.25}")
-    (tmp_path / "more.yaml").write_text(doped)
-    run("screen", "add", laid.screen.pk, tmp_path / "more.yaml", "--yes")
-    (builder,) = started
-    assert len(handed_on(builder, laid)) == 4
-    assert builder.potential.uuid == laid.potential.uuid
 
 
 def test_another_person_adds_to_a_screen(laid, started, tmp_path, aiida_profile):

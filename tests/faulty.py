@@ -55,3 +55,19 @@ class SlowIons(ToyIons):
     def calculate(self, *args, **kwargs):
         time.sleep(self.seconds)
         super().calculate(*args, **kwargs)
+
+
+class Coarse(EMT):
+    """Forces with the ripple of a coarse grid: on each atom another error (root mean square of a component, eV/Å)."""
+
+    def __init__(self, ripple: float):
+        super().__init__()
+        self.ripple = ripple
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        places = np.asarray(self.atoms.positions)
+        seed = int(abs(places).sum() * 1e9) % 2**32
+        self.results["forces"] = self.results["forces"] + self.ripple * np.random.default_rng(seed).normal(
+            size=places.shape
+        )

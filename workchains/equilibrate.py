@@ -9,6 +9,7 @@ from aiida.engine import ToContext, if_, while_
 
 from aiida_haml.calculations.trajectory import describe_equilibration, take_last_frame
 from aiida_haml.data.frames import FramesData
+from aiida_haml.learning.noise import noise_complaint
 from aiida_haml.learning.seeds import derive
 from aiida_haml.settings import require_integer, require_number
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs
@@ -54,6 +55,7 @@ class EquilibrateWorkChain(OnceWorkChain):
             message="Stage {stage} of warming up ended after {done} of {steps} steps, "
             "the last part of it after {last}; give its jobs more wall time, or look at their reports.",
         )
+        spec.exit_code(413, "ERROR_NOISY_FORCES", message="{message}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -131,8 +133,7 @@ class EquilibrateWorkChain(OnceWorkChain):
         child = self.ctx.relaxation
         if not child.is_finished_ok:
             return self.exit_codes.ERROR_RELAXATION_FAILED.format(message=child.exit_message)
-        self._append("relaxation", child)
-        return None
+        return self._append("relaxation", child)
 
     def is_colder(self) -> bool:
         """Whether a stage of warming up is left."""
@@ -157,7 +158,8 @@ class EquilibrateWorkChain(OnceWorkChain):
         child, stage = self.ctx.stage_run, self.ctx.stage
         if not child.is_finished_ok:
             return self.exit_codes.ERROR_WARM_UP_FAILED.format(stage=stage, message=child.exit_message)
-        self._append(self._stage_name(), child)
+        if refused := self._append(self._stage_name(), child):
+            return refused
         last, steps = len(child.outputs.frames) - 1, self.ctx.recipe["warm_up_steps"]
         self.ctx.left -= last
         if self.ctx.left > 0 and last < _LEAST_SHARE * steps:
@@ -170,9 +172,11 @@ class EquilibrateWorkChain(OnceWorkChain):
         name = f"warm_up_{self.ctx.stage:02d}"
         return name if self.ctx.part == 1 else f"{name}_part_{self.ctx.part:02d}"
 
-    def _append(self, name: str, child: orm.ProcessNode) -> None:
+    def _append(self, name: str, child: orm.ProcessNode) -> Any:
         self.ctx.labels[name] = self.ctx.last = child.outputs.frames
         self.ctx.remote = child.outputs.remote_folder if "remote_folder" in child.outputs else None
+        complaint = noise_complaint(self.ctx.last.force_noise)
+        return self.exit_codes.ERROR_NOISY_FORCES.format(message=complaint) if complaint else None
 
     def finish(self) -> None:
         """Return the equilibrated frame, what led there, and how calm it is."""

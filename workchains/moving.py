@@ -9,6 +9,7 @@ from aiida import orm
 from aiida_haml.calculations.probes import distort_start, select_probes, take_hot
 from aiida_haml.calculations.rounds import flat, port
 from aiida_haml.data.frames import FramesData
+from aiida_haml.learning.noise import noise_complaint
 from aiida_haml.learning.plan import Plan, burst_steps
 from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.learning.seeds import derive
@@ -146,6 +147,9 @@ class MovingWorkChain(SideBySideWorkChain):
                 self.fail(slug, "its burst gave no labels.")
                 continue
             trajectory["round"]["burst"] = burst.outputs.frames
+            if complaint := noise_complaint(burst.outputs.frames.force_noise):
+                self.fail(slug, complaint)
+                continue
             trajectory["remote"] = burst.outputs.remote_folder if "remote_folder" in burst.outputs else None
             if probes is not None:
                 trajectory["round"] |= {"probes": probes.outputs.frames, "parameters": probes.outputs.output_parameters}

@@ -17,6 +17,7 @@ from ase.formula import Formula
 from pydantic import ConfigDict
 
 from aiida_haml.frames import PER_FRAME, Frames
+from aiida_haml.learning.noise import force_noise
 from aiida_haml.precision import ENDS, reduced, restored
 
 #: What a node of frames can be. A `burst` holds labels on the time line, `probes` labels off it (single points),
@@ -87,6 +88,11 @@ class FramesData(orm.ArrayData):
             description="Time of the last frame, fs",
             orm_to_model=lambda node: node.base.attributes.get("time_end", None),
         )
+        force_noise: float | None = OrmMetadataField(
+            None,
+            description="Error of the forces as their sum shows it, eV / Angstrom",
+            orm_to_model=lambda node: node.base.attributes.get("force_noise", None),
+        )
 
     def __init__(
         self,
@@ -115,6 +121,7 @@ class FramesData(orm.ArrayData):
                 "formula": Formula.from_list(frames.symbols).format("hill"),
                 "time_start": None if frames.times is None else float(frames.times[0]),
                 "time_end": None if frames.times is None else float(frames.times[-1]),
+                "force_noise": force_noise(frames),
             }
         )
 
@@ -144,6 +151,11 @@ class FramesData(orm.ArrayData):
     def has_labels(self) -> bool:
         """Whether energies and forces are there, and a level of theory vouches for them."""
         return self.level_of_theory is not None and {"energies", "forces"} <= set(self.get_arraynames())
+
+    @property
+    def force_noise(self) -> float | None:
+        """Error of the forces as their sum shows it, eV / Angstrom; None of what was stored without it."""
+        return self.base.attributes.get("force_noise", None)
 
     def __len__(self) -> int:
         return self.base.attributes.get("n_frames")

@@ -117,3 +117,15 @@ def test_cp2k_relaxes_and_every_step_is_a_label(aiida_profile, cp2k_code):
     # To what the preset's threshold of the SCF leaves: some meV an atom.
     assert np.allclose(probes.energies, frames.energies, rtol=0, atol=0.03)
     assert np.allclose(probes.forces, frames.forces, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize(("ripple", "status"), [(0.01, 0), (0.3, 413)])
+def test_forces_that_are_errors_end_it_after_the_relaxation(aiida_profile, engine_code, shaken, ripple, status):
+    coarse = {"level": teacher("tests.faulty:Coarse", {"ripple": ripple})}
+    outputs, node = equilibrate(engine_code, shaken, coarse, relax_steps=5, warm_up_steps=4)
+    assert node.exit_status == status, node.exit_message
+    if status:
+        assert "no potential can learn" in node.exit_message
+        assert [child.process_label for child in node.called].count("LabelWorkChain") == 1
+    else:
+        assert outputs["labels"]["relaxation"].force_noise == pytest.approx(ripple, rel=0.5)

@@ -15,6 +15,7 @@ from aiida_haml.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode
+    from ase import Atoms
 
     from aiida_haml.consent import ShellText
     from aiida_haml.spec import Problem, ScreenSpec
@@ -58,6 +59,7 @@ def load_checked(path: Path) -> Checked:
     from aiida_haml.scheduling import shell_texts
     from aiida_haml.spec import SpecError, load_spec
     from aiida_haml.spec.consistency import consistency_warnings
+    from aiida_haml.workchains.protocols import level_of_theory
 
     try:
         spec = load_spec(path)
@@ -65,16 +67,17 @@ def load_checked(path: Path) -> Checked:
         settings, more = _settings(spec, codes)
         problems += more
         if not problems:
-            n_atoms, problems = _cells(spec, settings)
+            cells, problems = _cells(spec, settings)
         if problems:
             raise SpecError(str(path), problems)
     except SpecError as error:
         raise Refusal(str(error)) from error
     _check_starts(spec, codes)
-    for warning in (*consistency_warnings(spec, settings), *_caching_warnings()):
+    theory = level_of_theory(spec.level_name, spec.theory)["theory"]
+    for warning in (*consistency_warnings(spec, settings, theory, cells), *_caching_warnings()):
         echo(f"! {warning}", err=True)
     runs = [*map(what_runs, codes.values()), *shell_texts(settings["options"], str(path))]
-    return Checked(spec, settings, n_atoms, runs)
+    return Checked(spec, settings, {label: len(cell) for label, cell in cells.items()}, runs)
 
 
 def refuse_starvation(max_in_flight: int, n_candidates: int) -> None:
@@ -162,13 +165,12 @@ def _check_starts(spec: ScreenSpec, codes: Mapping[str, AbstractCode]) -> None:
         raise Refusal(f"the specification is refused: {error}") from error
 
 
-def _cells(spec: ScreenSpec, settings: Mapping[str, Any]) -> tuple[dict[str, int], list[Problem]]:
-    """Build every cell; return how many atoms each has, and what is wrong."""
+def _cells(spec: ScreenSpec, settings: Mapping[str, Any]) -> tuple[dict[str, Atoms], list[Problem]]:
+    """Build every cell; return them by label, and what is wrong."""
     from aiida_haml.spec.consistency import build_cells
 
     with waiting("building the cells") as say:
-        cells, problems = build_cells(spec, settings["learning"]["r_max"], say)
-    return {label: len(cell) for label, cell in cells.items()}, problems
+        return build_cells(spec, settings["learning"]["r_max"], say)
 
 
 def _codes(spec: ScreenSpec) -> tuple[dict[str, AbstractCode], list[Problem]]:

@@ -20,6 +20,9 @@ LONGEST_STEP_FS = 4.0
 LONGEST_STEP_WITH_H_FS = 0.5
 #: Least wall time of a job, s: starting Python, MACE and LAMMPS takes up to a minute of it on a busy machine.
 SHORTEST_WALL_TIME_S = 120
+#: Least width of a cell with metal for the Gamma point alone, Angstrom: the next ones are then 0.4 / Angstrom apart,
+#: where bulk lithium is customarily sampled at 0.2 to 0.3. Our choice.
+NARROW_AT_GAMMA = 15.0
 
 
 def consistency_problems(
@@ -101,13 +104,43 @@ def _learning_problems(spec: ScreenSpec, settings: Mapping[str, Any]) -> Iterato
         )  # fmt: skip
 
 
-def consistency_warnings(spec: ScreenSpec, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Say what may be meant, and mostly is not."""
+def consistency_warnings(
+    spec: ScreenSpec, settings: Mapping[str, Any], theory: Mapping[str, Any], cells: Mapping[str, Atoms]
+) -> Iterator[str]:
+    """Say what may be meant, and mostly is not.
+
+    Parameters
+    ----------
+    spec : ScreenSpec
+    settings : mapping
+        The protocol's settings with the overrides merged into them.
+    theory : mapping
+        Keywords of the level of theory; of CP2K, below its FORCE_EVAL.
+    cells : mapping
+        Label to Atoms.
+    """
+    yield from _narrow_at_gamma(theory, cells)
     step = settings["dynamics"]["timestep_fs"]
     if "H" in spec.elements() and step > LONGEST_STEP_WITH_H_FS:
         yield (
             f"dynamics.timestep_fs is {step:g}, and there is hydrogen, which wants {LONGEST_STEP_WITH_H_FS:g} or less: "
             f"overrides: {{dynamics: {{timestep_fs: {LONGEST_STEP_WITH_H_FS:g}}}}}"
+        )
+
+
+def _narrow_at_gamma(theory: Mapping[str, Any], cells: Mapping[str, Atoms]) -> Iterator[str]:
+    """Warn of a metal whose bands are sampled at one point of a wide Brillouin zone."""
+    from aiida_haml.structures.geometry import cell_heights
+
+    dft = theory.get("DFT", {})
+    is_sampled = "KPOINTS" in dft or dft.get("QS", {}).get("METHOD", "GPW") in ("XTB", "DFTB")
+    widths = {label: round(float(cell_heights(cell)[:2].min()), 1) for label, cell in cells.items()}
+    narrow = min(widths, key=lambda label: widths[label], default=None)
+    if dft and not is_sampled and narrow is not None and widths[narrow] < NARROW_AT_GAMMA:
+        yield (
+            f"the cell of {narrow} is {widths[narrow]:g} Å wide, and its metal is sampled at the Γ point alone: give "
+            "level_of_theory.theory: {DFT: {KPOINTS: {SCHEME: MONKHORST-PACK 2 2 1}}} or a wider interface.repeat, and "
+            "see docs/howto/converge.md"
         )
 
 

@@ -149,6 +149,21 @@ def test_hydrogen_at_a_long_step_is_warned_of(submit):
     assert "hydrogen" not in output
 
 
+@pytest.mark.parametrize(
+    ("level", "is_warned_of"),
+    [
+        ("pbe-dzvp", True),
+        ("{preset: pbe-dzvp, theory: {DFT: {KPOINTS: {SCHEME: MONKHORST-PACK 2 2 1}}}}", False),
+        ("gfn1-xtb", False),
+        ("teacher", False),
+    ],
+)
+def test_a_narrow_metal_at_the_gamma_point_is_warned_of(submit, level, is_warned_of):
+    code, output = submit(SOLID + f"level_of_theory: {level}\n")
+    assert code == 0, output
+    assert ("Å wide, and its metal is sampled at the Γ point alone" in output) is is_warned_of
+
+
 def test_all_that_is_wrong_is_told_at_once(submit):
     code, output = submit(
         SOLID + "codes: {engine: nobody@nowhere}\noverrides: {dynamics: {timestep_fs: 9}, options: {md: {queue: x}}}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
@@ -192,15 +193,15 @@ class LabelWorkChain(ContinuedWorkChain):
         return self.again(node, f"its {done} steps are kept, {settings['steps']} are left")
 
 
-def level_inputs(level: orm.Dict | str, theory: dict[str, Any] | None = None) -> dict[str, Any]:
+def level_inputs(level: orm.Dict | str, *own: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the inputs that say the level of theory: `level` and, for DFT, `basissets` and `pseudos`.
 
     Parameters
     ----------
     level : Dict or str
         Whole, or the name of a preset.
-    theory : dict, optional
-        As `aiida_haml.workchains.protocols.level_of_theory` takes it.
+    *own
+        Theory and gaussians, as `aiida_haml.workchains.protocols.level_of_theory` takes them.
 
     Raises
     ------
@@ -209,7 +210,7 @@ def level_inputs(level: orm.Dict | str, theory: dict[str, Any] | None = None) ->
     """
     if isinstance(level, orm.Dict):
         return {"level": level}
-    pinned, gaussians = pin(level_of_theory(level, theory))
+    pinned, gaussians = pin(level_of_theory(level, *own))
     return {"level": orm.Dict(pinned), **gaussians}
 
 

@@ -117,7 +117,7 @@ class ScreenWorkChain(SideBySideWorkChain):
         LookupError
             If a code is not set up.
         """
-        level = level_inputs(spec.level_name, spec.theory)
+        level = level_inputs(spec.level_name, spec.theory, spec.gaussians)
         roles = {"label": label_engine(level["level"]["engine"]).role, "engine": "engine", "lammps": "lammps"}
         codes = {port: find_code(role, getattr(spec.codes, role)) for port, role in roles.items()}
         settings = screen_settings(spec)

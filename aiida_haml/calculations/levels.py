@@ -91,7 +91,8 @@ def pin(
     ----------
     level : mapping
         ``kinds`` names ``basis`` and ``pseudo`` of each element, ``basis_file`` and ``pseudo_file`` the files of
-        CP2K's data folder that hold them. A level without ``kinds`` needs none.
+        CP2K's data folder that hold them, or ``basis_group`` and ``pseudo_group`` groups of the database, of which
+        those are taken that are there. A level without ``kinds`` needs none.
     data_folder : Path
 
     Returns
@@ -104,7 +105,7 @@ def pin(
     Raises
     ------
     ValueError
-        If a file is missing or lacks an entry.
+        If a file is missing or lacks an entry, or a group holds nothing.
     """
     read = _read_gaussians(level, data_folder)
     nodes = {port: {element: _once(node) for element, node in by.items()} for port, by in read.items()}
@@ -129,13 +130,39 @@ def _read_gaussians(level: Mapping[str, Any], data_folder: Path) -> dict[str, di
     """Return the basis sets and pseudopotentials of a level by port and element, read anew and not stored."""
     if "kinds" not in level:
         return {}
-    return {
-        port: {
-            element: _read_gaussian(entry_point, element, names[kind], data_folder / level[file])
-            for element, names in sorted(level["kinds"].items())
-        }
-        for port, (kind, entry_point, file) in GAUSSIAN_PORTS.items()
-    }
+    read: dict[str, dict[str, orm.Data]] = {}
+    for port, (kind, entry_point, file) in GAUSSIAN_PORTS.items():
+        names = {element: of[kind] for element, of in sorted(level["kinds"].items()) if of.get(kind)}
+        if (group := level.get(f"{kind}_group")) is not None:
+            read[port] = _read_group(entry_point, names, group)
+        else:
+            path = data_folder / level[file]
+            read[port] = {element: _read_gaussian(entry_point, element, name, path) for element, name in names.items()}
+    return read
+
+
+def elements_of_level(level: Mapping[str, Any], data_folder: Path = CP2K_DATA) -> tuple[str, ...] | None:
+    """Return the elements that have a basis set and a pseudopotential at a level; None for one that needs none.
+
+    Raises
+    ------
+    ValueError
+        As of `pin`.
+    """
+    read = _read_gaussians(level, data_folder)
+    return tuple(sorted(set.intersection(*map(set, read.values())))) if read else None
+
+
+def _read_group(entry_point: str, names: Mapping[str, str], label: str) -> dict[str, orm.Data]:
+    """Return what a group of the database holds of the wanted names, by element; the last version of each."""
+    cls: Any = DataFactory(entry_point)
+    query = orm.QueryBuilder().append(orm.Group, filters={"label": label}, tag="group").append(cls, with_group="group")
+    nodes = sorted(query.all(flat=True), key=lambda node: int(node.version))
+    if not nodes:
+        raise ValueError(
+            f"No group {label!r} holds any; fill one by 'verdi data {entry_point} import FILE -G {label}'."
+        )
+    return {node.element: node for node in nodes if names.get(node.element) in node.aliases}
 
 
 def _read_gaussian(entry_point: str, element: str, name: str, path: Path) -> orm.Data:

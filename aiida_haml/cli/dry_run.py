@@ -46,7 +46,7 @@ def _price(checked: Checked, sizes: list[int]) -> Iterator[str]:
 
     spec, settings = checked.spec, checked.settings
     simulated_fs = settings["hybrid"]["simulated_fs"]
-    past = history(level_of_theory(spec.level_name, spec.theory))
+    past = history(level_of_theory(spec.level_name, spec.theory, spec.gaussians))
     cores = {kind: _cores(options) for kind, options in settings["options"].items()}
     guess = estimate(past, sizes, simulated_fs, spec.max_in_flight, cores)
     if guess is None:

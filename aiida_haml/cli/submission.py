@@ -73,7 +73,7 @@ def load_checked(path: Path) -> Checked:
     except SpecError as error:
         raise Refusal(str(error)) from error
     _check_starts(spec, codes)
-    theory = level_of_theory(spec.level_name, spec.theory)["theory"]
+    theory = level_of_theory(spec.level_name, spec.theory, spec.gaussians)["theory"]
     for warning in (*consistency_warnings(spec, settings, theory, cells), *_caching_warnings()):
         echo(f"! {warning}", err=True)
     runs = [*map(what_runs, codes.values()), *shell_texts(settings["options"], str(path))]
@@ -130,10 +130,11 @@ def _caching_warnings() -> Iterator[str]:
 
 def _settings(spec: ScreenSpec, codes: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Return the protocol's settings with the overrides merged in, and what is wrong with them."""
+    from aiida_haml.calculations.levels import elements_of_level
     from aiida_haml.scheduling import option_problems
     from aiida_haml.spec import Problem
     from aiida_haml.spec.consistency import consistency_problems
-    from aiida_haml.workchains.protocols import bases, protocol_settings
+    from aiida_haml.workchains.protocols import bases, level_of_theory, protocol_settings
     from aiida_haml.workchains.screen_settings import screen_settings
 
     settings: dict[str, Any] = {}
@@ -141,7 +142,11 @@ def _settings(spec: ScreenSpec, codes: dict[str, Any]) -> tuple[dict[str, Any], 
         settings = protocol_settings(spec.protocol, spec.overrides)
         kinds = tuple(protocol_settings()["options"])
         problems = [*option_problems(settings["options"], kinds, _codes_of_jobs(spec, codes))]
-        problems += consistency_problems(spec, settings, bases())
+        known = bases()
+        if spec.gaussians:
+            level = level_of_theory(spec.level_name, spec.theory, spec.gaussians)
+            known[spec.level_name] = elements_of_level(level)
+        problems += consistency_problems(spec, settings, known)
         screen_settings(spec)
     except ValueError as error:
         reason, _, hint = str(error).partition("; ")
@@ -160,7 +165,9 @@ def _check_starts(spec: ScreenSpec, codes: Mapping[str, AbstractCode]) -> None:
         return
     code = codes[engine_of_level(spec.level_name).role]
     try:
-        screen_starts(spec, screen_settings(spec), theory_of(level_of_theory(spec.level_name, spec.theory)), code)
+        screen_starts(
+            spec, screen_settings(spec), theory_of(level_of_theory(spec.level_name, spec.theory, spec.gaussians)), code
+        )
     except ValueError as error:
         raise Refusal(f"the specification is refused: {error}") from error
 
@@ -201,7 +208,7 @@ def _calculator_problems(spec: ScreenSpec, code: AbstractCode) -> Iterator[Probl
     from aiida_haml.spec import Problem
     from aiida_haml.workchains.protocols import level_of_theory
 
-    calculator = level_of_theory(spec.level_name, spec.theory)["theory"].get("calculator")
+    calculator = level_of_theory(spec.level_name, spec.theory, spec.gaussians)["theory"].get("calculator")
     program = Path(getattr(code, "filepath_executable", ""))
     if calculator is None or program.parent != Path(sys.executable).parent:
         return

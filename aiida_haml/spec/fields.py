@@ -206,6 +206,11 @@ class ScreenSpec(Settings):
             return level.teacher.model_dump()
         return Teacher(calculator=MOLECULES_TEACHER).model_dump() if level == "teacher" and self.is_liquid else None
 
+    @property
+    def gaussians(self) -> dict[str, Any]:
+        """What the screen's level says of basis sets and pseudopotentials beside its preset."""
+        return self.level_of_theory.gaussians if isinstance(self.level_of_theory, OwnLevel) else {}
+
     def advice(self) -> list[str]:
         """Return what a person should know before results are taken from the screen."""
         told = []

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag, field_validator
+from ase.data import atomic_numbers
+from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
 
 from aiida_haml.engines.calculators import complaint
 from aiida_haml.spec.cp2k_keywords import check_theory
@@ -54,13 +55,21 @@ class TeacherLevel(Settings):
     teacher: Teacher = Field(description="The calculator and its parameters.")
 
 
+class Kind(Settings):
+    """Basis set and pseudopotential of an element, by their names."""
+
+    basis: str | None = Field(default=None, description="Such as TZVP-MOLOPT-GTH; the preset's where left out.")
+    pseudo: str | None = Field(default=None, description="Such as GTH-PBE-q3; the preset's where left out.")
+
+
 class OwnLevel(Settings):
-    """A preset of CP2K with keywords of one's own: cutoffs, k-points, dispersion, spin."""
+    """A preset of CP2K with keywords of one's own: cutoffs, k-points, dispersion, spin, basis sets."""
 
     preset: Literal["gfn1-xtb", "pbe-szv", "pbe-dzvp"] = Field(description="What it starts from.")
     theory: dict[str, Any] = Field(
+        default={},
         description="Keywords below CP2K's FORCE_EVAL, merged over the preset's and hashed with them: "
-        "`{DFT: {MGRID: {CUTOFF: 600}, KPOINTS: {SCHEME: MONKHORST-PACK 2 2 1}, UKS: true}}`."
+        "`{DFT: {MGRID: {CUTOFF: 600}, KPOINTS: {SCHEME: MONKHORST-PACK 2 2 1}, UKS: true}}`.",
     )
 
     @field_validator("theory")
@@ -68,6 +77,37 @@ class OwnLevel(Settings):
     def _known_and_harmless(cls, value: dict[str, Any]) -> dict[str, Any]:
         check_theory(value)
         return value
+
+    kinds: dict[str, Kind] = Field(
+        default={},
+        description="By element, merged over the preset's and hashed by content: `{S: {basis: TZVP-MOLOPT-GTH}}`.",
+    )
+    basis_group: str | None = Field(
+        default=None,
+        description="Group of basis sets in the database, of `verdi data gaussian.basisset import FILE -G LABEL`; "
+        "those of CP2K's data folder where left out.",
+    )
+    pseudo_group: str | None = Field(
+        default=None, description="The same of pseudopotentials, of `verdi data gaussian.pseudo import`."
+    )
+
+    @field_validator("kinds")
+    @classmethod
+    def _elements(cls, value: dict[str, Kind]) -> dict[str, Kind]:
+        if unknown := [symbol for symbol in value if symbol not in atomic_numbers or symbol == "X"]:
+            raise ValueError(f"names {unknown[0]!r}, which is no element; give chemical symbols, such as Li")
+        return value
+
+    @model_validator(mode="after")
+    def _has_basis_sets(self) -> OwnLevel:
+        if self.preset == "gfn1-xtb" and self.gaussians:
+            raise ValueError(f"has no basis sets, so that {next(iter(self.gaussians))} says nothing of it")
+        return self
+
+    @property
+    def gaussians(self) -> dict[str, Any]:
+        """What is said of basis sets and pseudopotentials."""
+        return self.model_dump(include={"kinds", "basis_group", "pseudo_group"}, exclude_defaults=True)
 
 
 def _level_tag(value: Any) -> str:

@@ -73,7 +73,9 @@ def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] 
     return merge(settings, overrides or {})
 
 
-def level_of_theory(name: str, theory: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def level_of_theory(
+    name: str, theory: Mapping[str, Any] | None = None, gaussians: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return a preset level of theory, with its name.
 
     Parameters
@@ -83,6 +85,9 @@ def level_of_theory(name: str, theory: Mapping[str, Any] | None = None) -> dict[
     theory : mapping, optional
         Of a teacher ``calculator`` (module:Class) and ``parameters``, in place of the preset's; of CP2K keywords below
         FORCE_EVAL, merged over the preset's.
+    gaussians : mapping, optional
+        Of CP2K ``kinds`` (by element ``basis`` and ``pseudo``), merged over the preset's, and the groups of the
+        database that hold them, ``basis_group`` and ``pseudo_group``.
 
     Raises
     ------
@@ -97,6 +102,8 @@ def level_of_theory(name: str, theory: Mapping[str, Any] | None = None) -> dict[
         level["theory"] = dict(theory)
     elif theory is not None:
         merge_dict(level["theory"], copy.deepcopy(dict(theory)))
+    if gaussians:
+        merge_dict(level, copy.deepcopy(dict(gaussians)))
     return level
 
 

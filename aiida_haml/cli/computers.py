@@ -1,10 +1,12 @@
-"""The computer that a person's codes run on: this machine, or one of the profile that they name."""
+"""The computer that a person's codes run on: this machine, one behind ssh, or one of the profile that they name."""
 
 from __future__ import annotations
 
 import getpass
 import itertools
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +20,25 @@ if TYPE_CHECKING:
 
 #: AiiDA's schedulers, without their prefix.
 SCHEDULERS = ("direct", "slurm", "pbspro", "torque", "sge", "lsf")
+#: Least time between two logins on another machine, s: many clusters shut out who comes more often.
+_BETWEEN_LOGINS_S = 5
+#: Time that a host is given to answer, s.
+_PATIENCE_S = 15
 
 
-def _wanted_computer(label: str, scheduler: str, workdir: str | None) -> Computer:
-    """Return this machine as a computer, not stored: with neither argument, that of `verdi presto`."""
+#: Characters that labels of computers and hosts of ssh share; a host is looked up, and never part of a command line.
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def _wanted_computer(label: str, scheduler: str, workdir: str | None, host: str | None) -> Computer:
+    """Return a computer, not stored: with neither scheduler, folder nor host that of `verdi presto`."""
     from aiida.manage.configuration import get_config
     from aiida.orm import Computer
 
     computer = Computer(
         label=label,
-        hostname="localhost",
-        transport_type="core.local",
+        hostname=host or "localhost",
+        transport_type="core.ssh_async" if host else "core.local",
         scheduler_type=f"core.{scheduler}",
         workdir=workdir or str(Path(get_config().dirpath) / "scratch" / profile_name()),
     )
@@ -36,8 +46,8 @@ def _wanted_computer(label: str, scheduler: str, workdir: str | None) -> Compute
     return computer
 
 
-def own_computer(scheduler: str, workdir: str | None) -> Computer:
-    """Return this machine: a computer that is there and is in every point what would be made, or a new one.
+def own_computer(scheduler: str, workdir: str | None, host: str | None = None) -> Computer:
+    """Return a computer that is there and is in every point what would be made, or a new one.
 
     Parameters
     ----------
@@ -45,6 +55,13 @@ def own_computer(scheduler: str, workdir: str | None) -> Computer:
         One of `SCHEDULERS`.
     workdir : str or None
         Where jobs run, ``{username}`` for their owner; None for a folder beside the person's AiiDA.
+    host : str or None
+        As `ssh` knows it; None for this machine.
+
+    Raises
+    ------
+    Refusal
+        If a folder cannot be one.
     """
     from aiida.common.exceptions import NotExistent
     from aiida.orm import Computer
@@ -53,8 +70,9 @@ def own_computer(scheduler: str, workdir: str | None) -> Computer:
 
     if workdir is not None and not workdir.startswith("/"):
         raise Refusal(f"--workdir is '{workdir}'; give a whole path, such as /scratch/{{username}}/aiida.")
-    for label in names_for("localhost" if scheduler == "direct" else f"localhost-{scheduler}"):
-        wanted = _wanted_computer(label, scheduler, workdir)
+    name = host or "localhost"
+    for label in names_for(name if scheduler == "direct" else f"{name}-{scheduler}"):
+        wanted = _wanted_computer(label, scheduler, workdir, host)
         try:
             computer = Computer.collection.get(label=label)
         except NotExistent:
@@ -63,10 +81,44 @@ def own_computer(scheduler: str, workdir: str | None) -> Computer:
             say_left_alone(f"Computer '{label}'", differences)
             continue
         if not computer.is_configured or not _serves_codes(computer):
-            computer.configure(safe_interval=0, use_login_shell=False)  # a login shell costs a second a command
-        computer.set_minimum_job_poll_interval(1)
+            _configure(computer)
         return computer
     raise AssertionError("names do not end")
+
+
+def _configure(computer: Computer) -> None:
+    """Say how a person reaches a computer; a login shell costs a second a command, and codes have whole paths."""
+    if computer.transport_type == "core.local":
+        computer.configure(safe_interval=0, use_login_shell=False)
+        computer.set_minimum_job_poll_interval(1)
+    else:
+        computer.configure(host=computer.hostname, use_login_shell=False, safe_interval=_BETWEEN_LOGINS_S)
+
+
+def require_there(host: str, paths: Mapping[str, str]) -> None:
+    """Refuse a host that ssh does not reach without a password, or that lacks one of the programs, by their option.
+
+    AiiDA's own transport would ask for a running broker, which a profile that is being set up may lack.
+
+    Raises
+    ------
+    Refusal
+    """
+    if not _HOST.fullmatch(host):
+        raise Refusal(f"--host is '{visible(host)}'; give a name of your ~/.ssh/config, or of a machine.")
+    looks = [f"test -x {shlex.quote(path)} || echo {shlex.quote(option)}" for option, path in paths.items()]
+    command = ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_PATIENCE_S}", host]
+    try:
+        done = subprocess.run([*command, "; ".join(["true", *looks])], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise Refusal(f"'ssh' cannot be run: {error}; install it.") from error
+    if done.returncode:
+        raise Refusal(
+            f"'{host}' cannot be reached: {visible(done.stderr.strip())}. 'ssh {host} true' has to work without a "
+            "password; keys and names stand in ~/.ssh/config, and a first login makes a host known."
+        )
+    if missing := [f"--{option} {paths[option]}" for option in done.stdout.split() if option in paths]:
+        raise Refusal(f"Nothing that could be run is there on '{host}': {', '.join(missing)}.")
 
 
 def _serves_codes(computer: Computer) -> bool:

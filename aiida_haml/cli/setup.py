@@ -18,6 +18,7 @@ from aiida_haml.cli.computers import (
     differences_of,
     names_for,
     own_computer,
+    require_there,
     say_left_alone,
 )
 from aiida_haml.cli.messages import Refusal, echo
@@ -64,29 +65,48 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--computer", metavar="LABEL", help="A computer of the profile that is configured for you, for these codes."
 )
-@click.option("--scheduler", type=click.Choice(SCHEDULERS), help="What queues jobs on this machine.")
+@click.option("--host", metavar="HOST", help="Another machine, as ssh knows it without a password; wants --workdir.")
+@click.option("--scheduler", type=click.Choice(SCHEDULERS), help="What queues jobs there; none otherwise.")
 @click.option(
     "--workdir",
     metavar="FOLDER",
-    help="Where jobs on this machine run; with {username} in it, several people can share the computer.",
+    help="Where jobs run; with {username} in it, several people can share the computer.",
+)
+@click.option(
+    "--prepend", metavar="LINE", multiple=True, help="Shell line before each job, such as 'module load cp2k'."
 )
 @click.option("--yes", is_flag=True, help="Agree to what the computer of --computer runs, without being asked.")
 @with_profile
-def setup(computer: str | None, scheduler: str | None, workdir: str | None, yes: bool, **given: Path | None) -> None:
-    """Register this machine and its codes for you, and set the daemon's options. May be run again at any time.
+def setup(
+    computer: str | None,
+    host: str | None,
+    scheduler: str | None,
+    workdir: str | None,
+    prepend: tuple[str, ...],
+    yes: bool,
+    **given: Path | None,
+) -> None:
+    """Register a machine and its codes for you, and set the daemon's options. May be run again at any time.
+
+    The machine is this one, another one behind ssh (--host), or a computer of the profile (--computer).
 
     Computers and codes that came with an archive, or belong to somebody else, are left alone: what is not in every
     point what would be made here is not used, and yours get another name.
     """
     from aiida_haml.codes import ROLES
 
-    for path in given.values() if computer is None else ():
+    for path in given.values() if computer is None and host is None else ():
         if path is not None and not path.is_file():
             raise Refusal(f"{path} is no file; name the executable.")
-    if computer is not None and (scheduler or workdir):
-        raise Refusal(f"Computer '{computer}' has its scheduler and its folder; leave --scheduler and --workdir out.")
+    if computer is not None and (scheduler or workdir or host):
+        raise Refusal(f"Computer '{computer}' has its scheduler, folder and host; leave --scheduler, --workdir and "
+                      "--host out.")  # fmt: skip
+    if host is not None:
+        if workdir is None:
+            raise Refusal("--host wants --workdir, where jobs run there, such as /scratch/{username}/aiida.")
+        require_there(host, {role: str(path) for role, path in given.items() if path is not None})
     _set_options()
-    place = own_computer(scheduler or "direct", workdir) if computer is None else chosen_computer(computer, yes)
+    place = own_computer(scheduler or "direct", workdir, host) if computer is None else chosen_computer(computer, yes)
     missing = 0
     for role, choice in CODES.items():
         path = _executable(given[role], choice, place)
@@ -94,7 +114,7 @@ def setup(computer: str | None, scheduler: str | None, workdir: str | None, yes:
             missing += 1
             echo(f"{ROLES[role]}@{place.label}: not found. {choice.missing}", err=True)
         else:
-            code, done = _own_code(role, _wanted_code(role, place, path))
+            code, done = _own_code(role, _wanted_code(role, place, path, prepend))
             echo(f"{code.full_label}: {done} <{code.pk}> ({path})")
     echo(f"Profile '{profile_name()}' is ready." if not missing else f"{missing} of {len(CODES)} codes missing.")
 
@@ -132,7 +152,7 @@ def _find(names: tuple[str, ...]) -> Path | None:
     return None
 
 
-def _wanted_code(role: str, computer: Computer, path: Path) -> InstalledCode:
+def _wanted_code(role: str, computer: Computer, path: Path, prepend: tuple[str, ...] = ()) -> InstalledCode:
     """Return the code of a role as it would be registered, not stored."""
     from aiida.orm import InstalledCode
 
@@ -143,7 +163,7 @@ def _wanted_code(role: str, computer: Computer, path: Path) -> InstalledCode:
         computer=computer,
         filepath_executable=str(path),
         default_calc_job_plugin=CODES[role].plugin,
-        prepend_text=_prepend_text(computer),
+        prepend_text="\n".join([_prepend_text(computer), *prepend]),
         with_mpi=False,
     )
 

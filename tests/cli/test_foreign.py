@@ -185,7 +185,9 @@ def test_the_same_place_and_programs_are_one_installation_for_all(tmp_path):
 def test_a_place_that_cannot_be_is_refused(tmp_path):
     assert "give a whole path" in run("setup", "--workdir", "work", code=1)
     hostile_computer("cluster")
-    assert "leave --scheduler and --workdir out" in run("setup", "--computer", "cluster", "--workdir", tmp_path, code=1)
+    assert "leave --scheduler, --workdir and --host out" in run(
+        "setup", "--computer", "cluster", "--workdir", tmp_path, code=1
+    )
 
 
 def test_a_computer_that_is_named_is_shown_and_confirmed():

@@ -130,6 +130,8 @@ CASES = [
     (("storage", "prune", "FRAMES"), 1, "not a screen"),
     (("setup", "--workdir", "relative"), 1, "whole path"),
     (("setup", "--scheduler", "cron"), 2, "Invalid value"),
+    (("setup", "--host", "-oProxyCommand=touch PWNED", "--workdir", "/tmp/x"), 1, "give a name of your"),
+    (("setup", "--host", "cluster"), 1, "wants --workdir"),
     (("structure", "build", "bomb.yaml"), 1, "problem"),
     (("structure", "build", "good.yaml", "-o", "good.xyz"), 2, "is a file"),
     (("structure", "build", "good.yaml", "-o", "good.xyz/x"), 1, "cannot be made"),

@@ -38,7 +38,7 @@ class Cp2kLabelCalculation(Cp2kCalculation):
     and come back as one node of labelled frames in ASE's units.
     """
 
-    CACHE_VERSION = 3
+    CACHE_VERSION = 4
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:

@@ -158,7 +158,7 @@ def accepted_evaluations(energies: np.ndarray, evaluations: list[Evaluation]) ->
         return []
     found, remaining = [evaluations[0]], iter(evaluations[1:])
     for energy in energies:
-        step = next((e for e in remaining if abs(e.energy - energy) < 3e-7), None)
+        step = next((e for e in remaining if abs(e.printed - energy) < 3e-7), None)
         if step is None or not step.converged:
             break
         found.append(step)

@@ -10,7 +10,7 @@ from ase import units
 from aiida_haml.data.frames import FramesData
 from aiida_haml.frames import Frames
 from aiida_haml.parsers.cp2k_harvest import accepted_evaluations, first_jump
-from aiida_haml.parsers.cp2k_output import Evaluation
+from aiida_haml.parsers.cp2k_output import Evaluation, read_output
 from tests.parsers.jobs import parse_cp2k
 
 STEPS = 4
@@ -209,7 +209,7 @@ def test_the_noise_of_a_run_is_its_measure():
 
 def test_frames_of_a_relaxation_are_its_steps_up_to_the_first_that_did_not_converge():
     def made(*states):
-        return [Evaluation(energy * units.Hartree, converged, 9, None) for energy, converged in states]
+        return [Evaluation(e * units.Hartree, e * units.Hartree, converged, 9, None) for e, converged in states]
 
     start, left, one, two = (-1.0, True), (-0.5, True), (-1.1, True), (-1.2, True)
     steps = np.array([-1.1, -1.2]) * units.Hartree
@@ -220,3 +220,37 @@ def test_frames_of_a_relaxation_are_its_steps_up_to_the_first_that_did_not_conve
     assert len(accepted_evaluations(steps, made(start, (-1.1, False), two))) == 1
     assert accepted_evaluations(steps, made((-1.0, False), one, two)) == []
     assert accepted_evaluations(np.array([]), []) == []
+
+
+#: What CP2K 2023.1 prints of GFN1-xTB with smearing, on 68 atoms of Li | Li6PS5Cl at the first two steps of dynamics.
+XTB = """
+  *** SCF run converged in    44 steps ***
+
+
+  Core Hamiltonian energy:                                   -120.04148424355127
+  Repulsive potential energy:                                   0.33410286147331
+  Electronic energy:                                            0.26850286304565
+  DFTB3 3rd order energy:                                      -0.05139664864036
+  Dispersion energy:                                           -0.33362113455567
+  Correction for halogen bonding:                               0.00000000000000
+  Electronic entropic energy:                                  {entropic}
+  Fermi energy:                                                -0.25791779031246
+
+  Total energy:                                              {total}
+
+ ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:             {total}
+"""
+
+
+@pytest.mark.parametrize(
+    ("entropic", "total", "left_out"),
+    [
+        ("-0.00728457735359", "-119.82389630222833", -0.00728457735359),
+        ("-0.00728457735359", "-119.83118087958192", 0.0),  # as a version may print it that has it in
+        ("-0.00000000000004", "-119.82389630222833", 0.0),
+    ],
+)
+def test_the_energy_is_the_one_whose_slope_the_forces_are(entropic, total, left_out):
+    (found,) = read_output(XTB.format(entropic=entropic, total=total)).evaluations
+    assert found.printed == pytest.approx(float(total) * units.Hartree, rel=1e-14)
+    assert found.energy - found.printed == pytest.approx(left_out * units.Hartree, abs=1e-9)

@@ -11,9 +11,9 @@ import numpy as np
 from aiida_haml.analysis.balance.areal import Balance, balance, ladder_elements
 from aiida_haml.analysis.balance.inventory import BIN
 from aiida_haml.analysis.balance.states import LADDER, STATES
-from aiida_haml.analysis.chemistry.bonds import cutoff
 from aiida_haml.analysis.chemistry.surroundings import BIN as SHELL
 from aiida_haml.analysis.chemistry.surroundings import REGIONS, distribution
+from aiida_haml.structures.bonds import cutoff
 
 #: Windows of time that profiles are averaged over.
 PROFILE_WINDOWS = 12

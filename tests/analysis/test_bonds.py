@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from aiida_haml.analysis.chemistry.bonds import CUTOFFS, BondTracker, cutoff
+from aiida_haml.analysis.chemistry.bonds import BondTracker
 from aiida_haml.analysis.chemistry.coordination import bond_series, compositions
 from aiida_haml.frames import Frames
 from aiida_haml.structures import crystals
+from aiida_haml.structures.bonds import CUTOFFS, cutoff
 from aiida_haml.structures.doping import dope, read_doping
 from tests.analysis.motion import pair, run, vibrations, walk
 from tests.library import reference

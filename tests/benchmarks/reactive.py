@@ -43,7 +43,6 @@ from numpy.typing import NDArray
 
 from aiida_haml.analysis.balance.areal import NMOL_CM2, Balance, balance
 from aiida_haml.analysis.balance.states import LADDER, PRODUCT, STATES
-from aiida_haml.analysis.chemistry.bonds import cutoff
 from aiida_haml.analysis.chemistry.surroundings import BIN, INTERPHASE, REGIONS, distribution
 from aiida_haml.analysis.description import describe_batch
 from aiida_haml.analysis.environments.basis import make_basis
@@ -51,6 +50,7 @@ from aiida_haml.analysis.joining import join_descriptions
 from aiida_haml.analysis.settings import DescriptionSettings
 from aiida_haml.engines.description import series_arrays
 from aiida_haml.frames import Frames
+from aiida_haml.structures.bonds import cutoff
 
 DATA = Path(__file__).parent / "data"
 CELLS, SEEDS = ("pristine", "O", "Se", "F"), 3

@@ -2,9 +2,7 @@
 
 A bond forms when a pair comes nearer than its cutoff less a margin and breaks when it goes farther than its
 cutoff plus the margin; between the two it stays what it was (hysteresis), so that a bond that vibrates about
-its cutoff does not flicker. The cutoff is the first minimum of the pair distribution of crystals and melts,
-between the bond and the next shell. Bonds of reference: P-S 2.02-2.05, P-O 1.54, P-Se 2.20, P-P 2.25,
-P-Cl 2.04, P-F 1.57, Li-S 2.48, Li-O 2.00, Li-Se 2.60, Li-Cl 2.57, Li-F 2.02, Li-P 2.46-2.7, S-S 2.05 Angstrom.
+its cutoff does not flicker. Cutoffs are those of `aiida_haml.structures.bonds`.
 
 Cost: pairs near enough to matter are listed once for a run of frames, until an atom has moved so far that
 another pair could have come near (Verlet, Phys. Rev. 159, 98 (1967)); distances and states of the whole run
@@ -17,25 +15,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols, covalent_radii
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from vesin import NeighborList
 
 from aiida_haml.frames import Frames
+from aiida_haml.structures.bonds import cutoff
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-
-#: Bond cutoffs, Angstrom.
-CUTOFFS: dict[frozenset[str], float] = {
-    frozenset(pair.split("-")): cutoff
-    for pair, cutoff in {
-        "P-S": 2.6, "P-O": 2.0, "P-Se": 2.8, "P-P": 2.6, "P-Cl": 2.5, "P-F": 2.0,
-        "Li-S": 3.2, "Li-O": 2.7, "Li-Se": 3.35, "Li-Cl": 3.3, "Li-F": 2.6, "Li-P": 3.2,
-        # Not by radii: the two S of bis(fluorosulfonyl)imide are 2.7-2.8 apart and not bonded.
-        "S-S": 2.4, "S-Se": 2.55, "Se-Se": 2.7,
-    }.items()
-}  # fmt: skip
 
 CHALCOGENS = ("S", "O", "Se")
 HALOGENS = ("F", "Cl", "Br", "I")
@@ -53,14 +41,6 @@ SKIN = 1.2
 BLOCK_SIZE = 500_000
 
 LITHIUM = 3
-
-
-def cutoff(first: str, second: str) -> float:
-    """Return the bond cutoff of a pair, Angstrom: 1.3 times the covalent radii where `CUTOFFS` lacks it."""
-    known = CUTOFFS.get(frozenset((first, second)))
-    if known is not None:
-        return known
-    return float(1.3 * (covalent_radii[atomic_numbers[first]] + covalent_radii[atomic_numbers[second]]))
 
 
 # -- following bonds -------------------------------------------------------------------------------------

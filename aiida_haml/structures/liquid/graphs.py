@@ -7,21 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols, covalent_radii
 from ase.formula import Formula
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from aiida_haml.structures.bonds import cutoff
 from aiida_haml.structures.findings import Finding
 from aiida_haml.structures.geometry import pairs_within
-
-#: Two atoms of a molecule are bonded below this multiple of the sum of their covalent radii.
-BOND_FACTOR = 1.3
-
-#: Longest bonds where the multiple would reach the next shell, Angstrom. S...S across the nitrogen of FSI and TFSI is
-#: 2.7-2.8, at the multiple's 2.73; S-S bonds are 2.05.
-BOND_LIMITS = {frozenset({"S"}): 2.45}
 
 #: Ions and metal: near everything and bonded to nothing, in the sense of a molecule.
 UNBONDED = ("Li",)
@@ -31,8 +24,7 @@ def bond_limit(first: str, second: str) -> float:
     """Return the longest bond of two elements, Angstrom; 0 where they make none within a molecule."""
     if first in UNBONDED or second in UNBONDED:
         return 0.0
-    radii = covalent_radii[[chemical_symbols.index(first), chemical_symbols.index(second)]]
-    return BOND_LIMITS.get(frozenset({first, second}), float(BOND_FACTOR * radii.sum()))
+    return cutoff(first, second)
 
 
 def bonds(atoms: Atoms) -> NDArray[np.int64]:

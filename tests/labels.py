@@ -53,5 +53,6 @@ LEARN = {
     "steps_per_round": 60,
     "batch_size": 2,
     "gate_steps": 20,
+    "n_explored": 0,
     "device": "cpu",
 }

@@ -134,12 +134,12 @@ class HybridWorkChain(LearningWorkChain):
         self.prepare(sorted(self.inputs.structures))
         given = self.inputs.get("segments", {})
         self.ctx.trajectories = {s: timeline.begin(s, node, given) for s, node in self.inputs.structures.items()}
-        self.ctx.labels, self.ctx.records = {}, {}  # labels are gathered at the end of the round
-        self.ctx.explorations, self.ctx.explored_fs = 0, {}
+        self.ctx.labels = {}  # gathered at the end of the round
+        self.ctx.records = {}
+        self.ctx.explorations, self.ctx.is_exploring = 0, False
         for name in ("pool", "potential", "calibration"):
             self.ctx[name] = self.inputs.get(name, None)
         self.ctx.plans = self.ctx.verdicts = self.ctx.challenger = self.ctx.error = None
-        self.ctx.has_driven = self.ctx.potential is not None
 
     def start(self) -> ToContext:
         """Have atoms labelled, and every cell that has not been followed yet relaxed and warmed up."""
@@ -197,7 +197,8 @@ class HybridWorkChain(LearningWorkChain):
             self.ctx.trajectories[slug]["hot"] = hot.get(slug)
         self.ctx.records[f"learning_{self.ctx.round:04d}"] = child.outputs.errors
         learned = child.outputs.errors.get_dict()
-        self.note_exploration(learned.get("explored", {}))
+        self.ctx.is_exploring = "explored" in learned
+        self.ctx.explorations += self.ctx.is_exploring
         self.report(f"round {self.ctx.round}: {learned.get('reason', 'trained')}")
         return None
 
@@ -239,7 +240,6 @@ class HybridWorkChain(LearningWorkChain):
             "timestep_fs": settings["dynamics"]["timestep_fs"],
             "simulated_fs": settings["hybrid"]["simulated_fs"],
             "n_committee": settings["learning"]["n_committee"],
-            "has_driven": self.ctx.has_driven,
         }
         nodes = {"previous": self.ctx.plans, "verdicts": self.ctx.verdicts, "calibration": self.ctx.calibration}
         nodes |= {"learning": self.ctx.records.get(f"learning_{self.ctx.round:04d}")}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
 from aiida.engine import ToContext
 
 from aiida_haml.calculations.pool import gather
-from aiida_haml.calculations.rounds import end_of, port
+from aiida_haml.calculations.rounds import port
 from aiida_haml.groups import add_labels
 from aiida_haml.learning.judge import false_states
 from aiida_haml.learning.learner import LearnerSettings
@@ -66,34 +65,17 @@ class LearningWorkChain(MovingWorkChain):
         } | self._exploration()
 
     def _exploration(self) -> dict[str, Any]:
-        """Return from where a potential explores: from everywhere before one has driven, then ahead of where it drives.
+        """Return how the first potentials of a run, which know hardly more than its start, explore before they drive.
 
-        A first one knows hardly more than the start. It has not driven, and few labels are unseen yet: the challenger,
-        which learned from where it came to, need not be better on them.
+        One that explored has not driven, and few labels are unseen yet: the challenger, which learned from where it
+        came to, need not be better on them.
         """
         settings = LearnerSettings.from_dict(self.ctx.settings["learning"])
-        rounds = RoundSettings.from_dict(self.ctx.settings["rounds"])
-        if self.ctx.has_driven:
-            return {
-                "explore_from": self._grown(rounds.exploration_growth),
-                "n_explored": max(settings.n_explored // 2, 1),
-            }
-        allowed = {"min_gain": max(1 - settings.max_regression, -0.5)} if self.ctx.explorations else {}
-        is_wanted = self.ctx.explorations < rounds.n_explorations
-        return allowed | ({"explore_from": list(self.ctx.active)} if is_wanted else {})
-
-    def _grown(self, growth: float | None) -> list[str]:
-        """Return the trajectories that are so many times as long as where they were explored from."""
-        if growth is None:
-            return []
-        times = {slug: end_of(self.ctx.trajectories[slug]["round"]["burst"]) for slug in self.ctx.active}
-        return [slug for slug, time in times.items() if time >= growth * self.ctx.explored_fs.get(slug, 0.0)]
-
-    def note_exploration(self, explored: Mapping[str, int]) -> None:
-        """Keep from where there was an exploration."""
-        self.ctx.explorations += bool(explored)
-        ends = {slug: end_of(self.ctx.trajectories[slug]["round"]["burst"]) for slug in explored}
-        self.ctx.explored_fs = {**self.ctx.explored_fs, **ends}
+        wanted = RoundSettings.from_dict(self.ctx.settings["rounds"]).n_explorations
+        has_driven = self.ctx.potential is not None and not self.ctx.is_exploring
+        is_wanted = self.ctx.explorations < wanted and not has_driven
+        allowed = {"min_gain": max(1 - settings.max_regression, -0.5)} if self.ctx.is_exploring else {}
+        return allowed | ({} if is_wanted else {"n_explored": 0})
 
     def _elements(self) -> list[str]:
         present = {symbol for node in self.inputs.structures.values() for symbol in node.elements}

@@ -66,7 +66,6 @@ class MovingWorkChain(SideBySideWorkChain):
             timeline.begin_round(self.ctx.trajectories[slug])
         if self.ctx.potential is not None:
             self.ctx.waiting = [("stretch", slug) for slug in self.ctx.active if self.ctx.plans[slug]["n_stretch"]]
-            self.ctx.has_driven |= bool(self.ctx.waiting)
 
     def _stretch(self, slug: str) -> tuple[Any, dict[str, Any]]:
         plan = self.ctx.plans[slug]

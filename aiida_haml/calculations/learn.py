@@ -227,8 +227,6 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         return None
     settings = LearnerSettings.from_dict(inputs["settings"].get_dict())
     elements = sorted(settings.elements or inputs["isolated_atoms"])
-    if unknown := sorted(set(settings.explore_from) - set(inputs.get("starts", {}))):
-        return f"`settings` name `explore_from: {unknown[0]}`, which is none of the `starts`."
     return _fault_of_levels(inputs) or _fault_of_elements(inputs, elements)
 
 

@@ -31,16 +31,15 @@ def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Di
     Parameters
     ----------
     settings : Dict
-        ``rounds`` (`RoundSettings`), ``watch`` (`WatchSettings`), ``timestep_fs``, ``simulated_fs``, ``n_committee``,
-        and whether a potential ``has_driven``.
+        ``rounds`` (`RoundSettings`), ``watch`` (`WatchSettings`), ``timestep_fs``, ``simulated_fs``, ``n_committee``.
     candidates : Dict
         By slug ``temperature_K``, ``n_atoms``, and ``reached_fs`` where the time line goes on from an earlier run.
     **nodes
         After a round of the run ``verdicts``, ``calibration``, ``learning`` (what the learner found), ``previous`` (the
         plan before) and ``wall_time_s`` (only where there is a budget of it, as it makes every run different). A
-        first potential that explored does not drive before that is labelled. Before the first round, of a candidate
-        that is gone on with, plan and verdicts of its last round in an earlier run, as ``SLUG__plan`` and
-        ``SLUG__verdicts``: its stretches are as long as they were, and its budgets begin anew.
+        potential that explored does not drive before that is labelled. Before the first one, of a candidate that is
+        gone on with, plan and verdicts of its last round in an earlier run, as ``SLUG__plan`` and ``SLUG__verdicts``:
+        its stretches are as long as they were, and its budgets begin anew.
 
     Returns
     -------
@@ -68,7 +67,7 @@ def plan_round(settings: orm.Dict, candidates: orm.Dict, **nodes: Any) -> orm.Di
             continue
         else:
             plan = first_plan(rounds, remaining)
-        if not plan.ends and slug in explored and not content["has_driven"]:
+        if not plan.ends and slug in explored:
             plan = replace(plan, n_stretch=0, reason="A new potential: labels of its exploration before it drives.")
         normal, n_atoms = candidate["temperature_K"], candidate["n_atoms"]
         heated = hottest(watch, normal, n_atoms)

@@ -1,5 +1,5 @@
 """Hot dynamics from every start: the gate, which a potential with a hole or a false slope does not survive, and an
-exploration, which finds what is worth a label beside and ahead of the path of a potential.
+exploration, which finds what is worth a label beside the path of a first potential.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ase.data import covalent_radii
 from aiida_haml.engines.mace_batches import atomic_energies, evaluate, make_samples
 from aiida_haml.engines.mace_forces import Graph
 from aiida_haml.frames import FloatArray, Frames, maxwell_boltzmann
-from aiida_haml.learning.learner import LearnerSettings
 
 #: Temperature at which a run has failed, in units of the one that it begins at. Reactions heat; holes explode.
 MAX_HEATING = 3.0
@@ -200,17 +199,8 @@ def gate(module: Any, starts: Mapping[str, Frames], **run: Any) -> dict[str, Hot
     return {name: hot_run(module, start, **run) for name, start in sorted(starts.items())}
 
 
-def explorations(
-    module: Any, starts: Mapping[str, Frames], settings: LearnerSettings, seed: int, deadline: float = math.inf
-) -> dict[str, Frames]:
-    """Return the frames, not labelled, of the exploration of every start that led anywhere; see `explore`.
-
-    A potential says of what it has not seen what follows from what it has: a reaction ahead is less downhill to it than
-    it is, and late. Labels along its ways at the wanted temperature do not tell, as it does not react there.
-    """
-    temperature = max(settings.explore_temperature_K, settings.gate_temperature_K)
-    run: dict[str, Any] = {"n_frames": settings.n_explored, "steps": settings.explore_steps, "seed": seed}
-    run |= {"temperature": temperature, "timestep": settings.gate_timestep_fs, "deadline": deadline}
+def explorations(module: Any, starts: Mapping[str, Frames], **run: Any) -> dict[str, Frames]:
+    """Return the frames, not labelled, of the exploration of every start that led anywhere; see `explore`."""
     ways = {name: explore(module, start, **run) for name, start in sorted(starts.items())}
     return {name: along(starts[name], way) for name, way in ways.items() if way}
 

@@ -100,9 +100,6 @@ def run(folder: Path, task: dict[str, Any]) -> None:
         }
         results |= _judge(folder, settings, champion, labels, start + _GATE_SHARE * limit)
         results["comparison_time_s"] = time.perf_counter() - trained
-    if settings.explore_from:
-        winner = _winner(folder, results, champion)
-        results |= _explore(folder, settings, winner, len(labels), start + _GATE_SHARE * limit)
     write_results(folder, results)
     print(results["reason"], results.get("verdict", {}).get("reason", ""), flush=True)
 
@@ -217,6 +214,8 @@ def _judge(
     }
     if verdict.winner == "challenger" and settings.gate_steps:
         verdict, results["gate"] = _gated(folder, settings, challenger[0], champion, verdict, deadline)
+    if verdict.winner == "challenger" and settings.n_explored:
+        results["explored"] = _explore(folder, settings, challenger[0], settings.seed + len(labels), deadline)
     for name, these in examined.items():
         results[name] = report_by_candidate(these, groups, found[name])
     winner = examined[verdict.winner] if verdict.winner in examined else examined["challenger"]
@@ -258,21 +257,19 @@ def _gated(
     return replace(verdict, winner="champion" if champion else "none", reason=reason), told
 
 
-def _winner(folder: Path, results: Mapping[str, Any], champion: list[Any]) -> Any:
-    """Return the first member of the potential that will drive; None where there is none."""
-    if results.get("verdict", {}).get("winner") != "challenger":
-        return champion[0] if champion else None
-    return load_potential(folder, results["sha256"], results["elements"])[0].module
+def _explore(folder: Path, settings: LearnerSettings, potential: Any, seed: int, deadline: float) -> dict[str, int]:
+    """Keep where a potential comes to from each start when it is hot enough for bonds to break; return how many frames.
 
-
-def _explore(folder: Path, settings: LearnerSettings, potential: Any, n_labels: int, deadline: float) -> dict[str, Any]:
-    """Keep where the winner explores to, and say how many frames; a way out of a hot run teaches more."""
-    if potential is None or (folder / "hot.npz").exists():
-        return {}
-    starts = {name: start for name, start in load_runs(folder / "starts.npz").items() if name in settings.explore_from}
-    found = explorations(potential, starts, settings, settings.seed + n_labels, deadline)
+    One that has seen hardly more than its start says of all else what follows from that: a reaction is less downhill to
+    it than it is, and late. Labels along its ways at the wanted temperature do not tell, as it does not react there.
+    """
+    found = explorations(
+        potential, load_runs(folder / "starts.npz"), n_frames=settings.n_explored, steps=settings.explore_steps,
+        temperature=max(settings.explore_temperature_K, settings.gate_temperature_K),
+        timestep=settings.gate_timestep_fs, seed=seed, deadline=deadline,
+    )  # fmt: skip
     save_runs(folder / "hot.npz", found)
-    return {"explored": {name: len(frames) for name, frames in found.items()}}
+    return {name: len(frames) for name, frames in found.items()}
 
 
 def _parity(module: Any, frame: Frames) -> dict[str, float]:

@@ -68,10 +68,9 @@ class LearnerSettings(Settings):
         Steps of the hot run that a challenger has to survive from every start; 0 for none.
     gate_temperature_K, gate_timestep_fs : float
         Of these runs: half as hot again as the dynamics that are wanted, and their time step.
-    explore_from : tuple of str
-        Names of the starts from which the potential that will drive explores; none by itself.
     n_explored, explore_steps, explore_temperature_K : int, int, float
-        Frames of an exploration that are to be labelled, its steps, and its temperature: so hot that bonds break.
+        Frames of a challenger's exploration, from every start, that are to be labelled before it drives; 0 for none,
+        without one. It is so hot that bonds break.
     n_parallel : int or None
         Members trained side by side on CPUs; None for as many as there are cores.
     """
@@ -109,14 +108,12 @@ class LearnerSettings(Settings):
     gate_steps: int = 200
     gate_temperature_K: float = 450.0
     gate_timestep_fs: float = 1.0
-    explore_from: tuple[str, ...] = ()
     n_explored: int = 8
     explore_steps: int = 400
     explore_temperature_K: float = 1000.0
     n_parallel: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "explore_from", tuple(self.explore_from))
         if self.elements is not None:
             object.__setattr__(self, "elements", tuple(self.elements))
             for symbol in self.elements or ("",):
@@ -128,10 +125,9 @@ class LearnerSettings(Settings):
         require_choice("precision", self.precision, ("float64", "float32"))
         require_choice("device", self.device, ("auto", "cpu", "cuda"))
         positive = ["n_committee", "num_channels", "num_interactions", "correlation", "num_radial_basis"]
-        positive += ["steps_first", "steps_per_round", "batch_size", "n_examined", "n_explored", "explore_steps"]
-        for name in positive:
+        for name in [*positive, "steps_first", "steps_per_round", "batch_size", "n_examined", "explore_steps"]:
             require_integer(name, getattr(self, name), 1)
-        for name in ("n_replay", "gate_steps"):
+        for name in ("n_replay", "gate_steps", "n_explored"):
             require_integer(name, getattr(self, name), 0)
         if self.n_parallel is not None:
             require_integer("n_parallel", self.n_parallel, 1)

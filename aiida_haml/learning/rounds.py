@@ -28,9 +28,6 @@ class RoundSettings(Settings):
         The same of the energy, eV / atom.
     n_explorations : int
         Potentials of a run that explore before they drive, if it begins without one: the first ones.
-    exploration_growth : float or None
-        Factor by which a time line has grown since it was explored from, when its potential explores again, for half
-        as many labels, while it drives; None for never.
     max_fruitless : int
         Rounds in a row whose stretch brought nothing, after which a candidate ends with what it has.
     max_labels : int or None
@@ -50,7 +47,6 @@ class RoundSettings(Settings):
     max_force_error: float = 1.0
     max_energy_error: float = 0.05
     n_explorations: int = 2
-    exploration_growth: float | None = 2.0
     max_fruitless: int = 5
     max_labels: int | None = None
     max_wall_time_s: float | None = None
@@ -64,8 +60,6 @@ class RoundSettings(Settings):
             require_integer(first, getattr(self, first), getattr(self, low), getattr(self, high))
         require_number("growth", self.growth, 1.0)
         require_integer("n_explorations", self.n_explorations, 0)
-        if self.exploration_growth is not None:
-            require_number("exploration_growth", self.exploration_growth, 1.0)
         require_integer("max_fruitless", self.max_fruitless, 1)
         for name in ("force_rmse_tolerance", "max_force_error", "max_energy_error"):
             require_number(name, getattr(self, name))

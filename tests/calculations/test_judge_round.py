@@ -70,7 +70,7 @@ def test_a_hot_frame_teaches_and_decides_nothing(aiida_profile_clean):
     assert found == pytest.approx(met, rel=1e-6)
 
 
-def round_with_a_burst_at(temperature, thrown=None, learned=None, has_driven=False):
+def round_with_a_burst_at(temperature, thrown=None, learned=None):
     """Plan and judge a first round, and plan the next one; the last frame's first atom has a kinetic energy, eV."""
     run = emt_frames(4)
     velocities = np.array([maxwell_boltzmann(run.masses, temperature, seed) for seed in range(len(run))])
@@ -81,11 +81,10 @@ def round_with_a_burst_at(temperature, thrown=None, learned=None, has_driven=Fal
         dataclasses.replace(run, velocities=velocities), kind="burst", level_of_theory="emt-0123456789ab@ase-3"
     )
     told = {"rounds": RoundSettings().to_dict(), "watch": WatchSettings().to_dict()}
-    told |= {"timestep_fs": 1.0, "simulated_fs": 1000.0, "n_committee": 2, "has_driven": has_driven}
-    settings = orm.Dict(told)
+    settings = orm.Dict(told | {"timestep_fs": 1.0, "simulated_fs": 1000.0, "n_committee": 2})
     candidates = orm.Dict({"a": {"temperature_K": 300.0, "n_atoms": 68}})
     first = plan_round(settings, candidates)
-    judged = judge_round(orm.Dict(RoundSettings().to_dict()), plan=first, a__start=FramesData(run[0]), a__burst=burst)
+    judged = judge_round(orm.Dict(told["rounds"]), plan=first, a__start=FramesData(run[0]), a__burst=burst)
     learning = {} if learned is None else {"learning": orm.Dict(learned)}
     second = plan_round(settings, candidates, previous=first, **judged, **learning)
     return judged["verdicts"]["a"], first["a"], second["a"]
@@ -98,10 +97,6 @@ def test_a_first_potential_does_not_drive_before_its_exploration_is_labelled(aii
     assert "exploration" in after["reason"]
     for learned in ({"explored": {"b": 8}}, {}):
         assert round_with_a_burst_at(300.0, learned=learned)[2]["n_stretch"] > 0
-
-
-def test_a_potential_that_has_driven_goes_on_while_its_exploration_is_labelled(aiida_profile_clean):
-    assert round_with_a_burst_at(300.0, learned={"explored": {"a": 4}}, has_driven=True)[2]["n_stretch"] > 0
 
 
 def test_a_reaction_may_heat_a_burst_and_what_follows_it(aiida_profile_clean):

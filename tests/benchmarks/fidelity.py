@@ -242,12 +242,20 @@ def story(name: str, path: Path) -> Run:
         "temperatures": temperatures,
         "temperature_K": float(temperatures[half:].mean()),
         "temperature_std_K": float(temperatures[half:].std()),
+        "temperature_std_chance_K": chance(temperatures[half:]),
         "temperature_max_K": float(temperatures.max()),
         "bonds": np.array([bonds(frame) for frame in frames], dtype=float),
         "energy_per_atom": energies / len(atoms),
         "gr": pair_distributions(frames[len(frames) // 2 :]),
         "told": told,
     }
+
+
+def chance(temperatures: FloatArray, n_blocks: int = 10) -> float:
+    """Return the standard error of the standard deviation of a run's temperatures, by a jackknife over blocks, K."""
+    blocks = np.array_split(temperatures, n_blocks)
+    without = np.array([np.concatenate(blocks[:i] + blocks[i + 1 :]).std() for i in range(n_blocks)])
+    return float(np.sqrt((n_blocks - 1) * without.var()))
 
 
 def stories(name: str, how: str) -> dict[str, Run]:
@@ -325,6 +333,7 @@ def compared(name: str, runs: dict[str, dict[str, Run]]) -> tuple[dict[str, Any]
         told = run["told"]
         share = told["labels"] / told["steps"]
         rows[seed] = {"nearest": nearest, "label_share": share, "hottest_K": run["temperature_max_K"], **_short(told)}
+        rows[seed]["temperature_std_chance_K"] = [one["temperature_std_chance_K"] for one in (run, *direct_runs)]
         beyond = [key for key, value in nearest.items() if scatter and value > scatter[key]]
         missed += [f"{name} {seed}: {key} {nearest[key]:.3g} away, seeds {scatter[key]:.3g}" for key in beyond]
         if not scatter:

@@ -7,7 +7,8 @@ jobs one after another, and the wall time in which none ran.
 
     python tests/benchmarks/speedup.py [--level gfn1-xtb] [--ps 1 2 5] [--foundation start] [--only pristine] [--quick]
 
-``data/speedup_gfn1-xtb.jsonl`` is a run to 1 and 5 ps from the start potential, beside two other studies on two cores.
+``data/speedup_gfn1-xtb.jsonl`` is a run to 1 and 5 ps from the start potential, beside two other studies on two cores,
+``data/speedup_pbe-szv.jsonl`` one of ``--only pristine --relax-steps 12``, beside as much.
 One line of JSON for each time, and one at the end; the exit code is 1 where an aim is missed.
 """
 

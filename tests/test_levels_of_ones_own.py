@@ -172,7 +172,7 @@ def test_what_a_group_lacks_is_told_before_anything_is_submitted(groups, tmp_pat
     before = orm.QueryBuilder().append(orm.Node).count()
     for text, told in (
         ("basis_group: mine", "Cl has no basis at the level of theory pbe-dzvp"),
-        ("basis_group: nobodys", "No group 'nobodys' holds any"),
+        ("basis_group: nobodys", "level_of_theory: 'pbe-dzvp' is refused: No group 'nobodys' holds any"),
     ):
         (tmp_path / "spec.yaml").write_text(OWN.format(text))
         result = CliRunner().invoke(haml, ["screen", "submit", "--dry-run", str(tmp_path / "spec.yaml")])

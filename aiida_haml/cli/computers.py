@@ -24,9 +24,7 @@ SCHEDULERS = ("direct", "slurm", "pbspro", "torque", "sge", "lsf")
 _BETWEEN_LOGINS_S = 5
 #: Time that a host is given to answer, s.
 _PATIENCE_S = 15
-
-
-#: Characters that labels of computers and hosts of ssh share; a host is looked up, and never part of a command line.
+#: Characters that labels of computers and hosts of ssh share; what begins with a dash would be an option of ssh.
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -82,6 +80,8 @@ def own_computer(scheduler: str, workdir: str | None, host: str | None = None) -
             continue
         if not computer.is_configured or not _serves_codes(computer):
             _configure(computer)
+        if host is None:
+            computer.set_minimum_job_poll_interval(1)
         return computer
     raise AssertionError("names do not end")
 
@@ -90,7 +90,6 @@ def _configure(computer: Computer) -> None:
     """Say how a person reaches a computer; a login shell costs a second a command, and codes have whole paths."""
     if computer.transport_type == "core.local":
         computer.configure(safe_interval=0, use_login_shell=False)
-        computer.set_minimum_job_poll_interval(1)
     else:
         computer.configure(host=computer.hostname, use_login_shell=False, safe_interval=_BETWEEN_LOGINS_S)
 

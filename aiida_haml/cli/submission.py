@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,29 +130,43 @@ def _caching_warnings() -> Iterator[str]:
 
 def _settings(spec: ScreenSpec, codes: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Return the protocol's settings with the overrides merged in, and what is wrong with them."""
-    from aiida_haml.calculations.levels import elements_of_level
     from aiida_haml.scheduling import option_problems
     from aiida_haml.spec import Problem
     from aiida_haml.spec.consistency import consistency_problems
-    from aiida_haml.workchains.protocols import bases, level_of_theory, protocol_settings
+    from aiida_haml.workchains.protocols import protocol_settings
     from aiida_haml.workchains.screen_settings import screen_settings
 
     settings: dict[str, Any] = {}
+    known, lacking = _bases(spec)
     try:
         settings = protocol_settings(spec.protocol, spec.overrides)
         kinds = tuple(protocol_settings()["options"])
         problems = [*option_problems(settings["options"], kinds, _codes_of_jobs(spec, codes))]
-        known = bases()
-        if spec.gaussians:
-            level = level_of_theory(spec.level_name, spec.theory, spec.gaussians)
-            known[spec.level_name] = elements_of_level(level)
         problems += consistency_problems(spec, settings, known)
         screen_settings(spec)
     except ValueError as error:
         reason, _, hint = str(error).partition("; ")
         remedy = hint[:1].upper() + hint[1:] or "See the protocol's file for the keys."
         problems = [Problem("overrides", "a setting", f"is refused: {reason}", remedy)]
-    return settings, problems
+    return settings, [*lacking, *problems]
+
+
+def _bases(spec: ScreenSpec) -> tuple[dict[str, Collection[str] | None], list[Problem]]:
+    """Return the elements that each level has a basis for, with the screen's own, and what is wrong there."""
+    from aiida_haml.calculations.levels import elements_of_level
+    from aiida_haml.spec import Problem
+    from aiida_haml.workchains.protocols import bases, level_of_theory
+
+    known: dict[str, Collection[str] | None] = {**bases()}
+    if not spec.gaussians:
+        return known, []
+    try:
+        known[spec.level_name] = elements_of_level(level_of_theory(spec.level_name, spec.theory, spec.gaussians))
+    except ValueError as error:
+        reason, _, hint = str(error).partition("; ")
+        remedy = f"{hint[:1].upper()}{hint[1:]}" or "See the level's names of basis sets and pseudopotentials."
+        return known, [Problem("level_of_theory", f"'{spec.level_name}'", f"is refused: {reason}", remedy)]
+    return known, []
 
 
 def _check_starts(spec: ScreenSpec, codes: Mapping[str, AbstractCode]) -> None:

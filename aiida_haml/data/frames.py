@@ -121,9 +121,10 @@ class FramesData(orm.ArrayData):
                 "formula": Formula.from_list(frames.symbols).format("hill"),
                 "time_start": None if frames.times is None else float(frames.times[0]),
                 "time_end": None if frames.times is None else float(frames.times[-1]),
-                "force_noise": force_noise(frames),
             }
         )
+        if (noise := force_noise(frames)) is not None:  # a structure's hash stays what it was
+            self.base.attributes.set("force_noise", noise)
 
     # -- what a query sees ---------------------------------------------------------------------------------
 

@@ -72,12 +72,6 @@ class OwnLevel(Settings):
         "`{DFT: {MGRID: {CUTOFF: 600}, KPOINTS: {SCHEME: MONKHORST-PACK 2 2 1}, UKS: true}}`.",
     )
 
-    @field_validator("theory")
-    @classmethod
-    def _known_and_harmless(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_theory(value)
-        return value
-
     kinds: dict[str, Kind] = Field(
         default={},
         description="By element, merged over the preset's and hashed by content: `{S: {basis: TZVP-MOLOPT-GTH}}`.",
@@ -90,6 +84,12 @@ class OwnLevel(Settings):
     pseudo_group: str | None = Field(
         default=None, description="The same of pseudopotentials, of `verdi data gaussian.pseudo import`."
     )
+
+    @field_validator("theory")
+    @classmethod
+    def _known_and_harmless(cls, value: dict[str, Any]) -> dict[str, Any]:
+        check_theory(value)
+        return value
 
     @field_validator("kinds")
     @classmethod

@@ -155,7 +155,7 @@ def taught(
     """Return the potential of a set of labels, and how many they are."""
     kinds = name.split("+")
     images = [image for kind in kinds if kind != EXPLORED for image in labels[kind]]
-    settings = TRAINING | {"seed": seed, "explore_from": ["all"]}
+    settings = TRAINING | {"seed": seed}
     validates, known, champion = {BURST_STEPS // 2}, 0, []
     for turn in range(1 + kinds.count(EXPLORED)):
         frames, where = Frames.from_ase(images), folder / str(turn)

@@ -12,6 +12,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, ExitCode, Process
 
 from aiida_haml.data.potential import PotentialData
+from aiida_haml.settings import Settings
 
 #: Share of the wall time after which an engine has to stop by itself and write what it has.
 USABLE_WALL_TIME = 0.9
@@ -57,21 +58,19 @@ class EngineCalculation(CalcJob):
         spec.exit_code(
             300,
             "ERROR_NO_RESULTS",
-            invalidates_cache=True,
             message="The engine ended without writing results.json; the end of its log says: {message}",
         )
         spec.exit_code(
             301,
             "ERROR_UNREADABLE_RESULTS",
-            invalidates_cache=True,
             message="What the engine wrote could not be read: {message}",
         )
         spec.exit_code(
             302,
             "ERROR_TASK_REFUSED",
-            invalidates_cache=True,
             message="The engine refused the task: {message}",
         )
+        failures_are_no_cache(spec)
 
     def task(self) -> dict[str, Any]:
         """Return what goes into ``task.json``: plain JSON, made of the inputs' content alone."""
@@ -120,6 +119,19 @@ def failures_are_no_cache(spec: Any) -> None:
     for label, code in list(spec.exit_codes.items()):
         if code.status:
             spec.exit_code(code.status, label, message=code.message, invalidates_cache=True)
+
+
+def settings_validator(settings: type[Settings]) -> Callable[[orm.Dict | None, Any], str | None]:
+    """Return a port's validator that refuses what is unknown to a dataclass of settings, or out of its range."""
+
+    def validate(node: orm.Dict | None, _: Any) -> str | None:
+        try:
+            settings.from_dict(node.get_dict() if node is not None else {})
+        except ValueError as error:
+            return str(error)
+        return None
+
+    return validate
 
 
 def refused(status: int, message: str) -> ExitCode:

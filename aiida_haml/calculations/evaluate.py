@@ -9,7 +9,7 @@ from aiida import orm
 from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 
-from aiida_haml.calculations.base import EngineCalculation, also, validate_potential
+from aiida_haml.calculations.base import EngineCalculation, also, failures_are_no_cache, validate_potential
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.learning.runs import save_runs
@@ -49,13 +49,13 @@ class EvaluateCalculation(EngineCalculation):
         spec.output("output_parameters", valid_type=orm.Dict, required=False, help="Times.")
         spec.default_output_node = "errors"
         spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
-        spec.exit_code(320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}")
+        spec.exit_code(320, "ERROR_MODEL_REFUSED", message="A model was refused: {message}")
         spec.exit_code(
             410,
             "ERROR_DIVERGED",
-            invalidates_cache=True,
             message="The potential cannot be used: {message}",
         )
+        failures_are_no_cache(spec)
 
     def task(self) -> dict[str, Any]:
         """Return the hashes of the models."""

@@ -11,7 +11,13 @@ from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_haml.calculations.base import EngineCalculation, also, validate_potential
+from aiida_haml.calculations.base import (
+    EngineCalculation,
+    also,
+    failures_are_no_cache,
+    settings_validator,
+    validate_potential,
+)
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
@@ -65,7 +71,7 @@ class LearnCalculation(EngineCalculation):
         spec.input(
             "settings",
             valid_type=orm.Dict,
-            validator=validate_settings,
+            validator=settings_validator(LearnerSettings),
             help="The fields of aiida_haml.learning.learner.LearnerSettings.",
         )
         spec.output(
@@ -100,6 +106,7 @@ class LearnCalculation(EngineCalculation):
         # The validator of the whole has to go on checking code and computer.
         spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         _define_exit_codes(spec)
+        failures_are_no_cache(spec)
 
     @classmethod
     def is_valid_cache(cls, node: orm.ProcessNode) -> bool:
@@ -175,31 +182,20 @@ def _entries(lesson: Lesson, known_rounds: int) -> list[dict[str, Any]]:
 
 
 def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
-    spec.exit_code(310, "ERROR_TRAINING_FAILED", invalidates_cache=True, message="The training failed: {message}")
-    spec.exit_code(320, "ERROR_MODEL_REFUSED", invalidates_cache=True, message="A model was refused: {message}")
-    spec.exit_code(330, "ERROR_OUT_OF_MEMORY", invalidates_cache=True, message="The GPU is too small: {message}")
+    spec.exit_code(310, "ERROR_TRAINING_FAILED", message="The training failed: {message}")
+    spec.exit_code(320, "ERROR_MODEL_REFUSED", message="A model was refused: {message}")
+    spec.exit_code(330, "ERROR_OUT_OF_MEMORY", message="The GPU is too small: {message}")
     spec.exit_code(
         400,
         "ERROR_OUT_OF_WALLTIME",
-        invalidates_cache=True,
         message="The wall time ended the training; what each member had learned was compared and kept.",
     )
     spec.exit_code(
         401,
         "ERROR_OUT_OF_WALLTIME_EMPTY",
-        invalidates_cache=True,
         message="The wall time ended the training before there was anything to keep: {message}",
     )
-    spec.exit_code(410, "ERROR_DIVERGED", invalidates_cache=True, message="The training diverged: {message}")
-
-
-def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
-    """Refuse unknown settings and values out of range."""
-    try:
-        LearnerSettings.from_dict(node.get_dict() if node is not None else {})
-    except ValueError as error:
-        return str(error)
-    return None
+    spec.exit_code(410, "ERROR_DIVERGED", message="The training diverged: {message}")
 
 
 def validate_isolated_atoms(atoms: Mapping[str, FramesData] | None, _: Any) -> str | None:

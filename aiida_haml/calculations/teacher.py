@@ -6,7 +6,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_haml.calculations.base import EngineCalculation
+from aiida_haml.calculations.base import EngineCalculation, failures_are_no_cache
 from aiida_haml.calculations.molecular_dynamics import validate_initial, validate_md, validate_relax
 from aiida_haml.data.frames import FramesData
 from aiida_haml.engines.calculators import complaint
@@ -42,21 +42,19 @@ class TeacherCalculation(EngineCalculation):
         spec.exit_code(
             305,
             "ERROR_NO_CONVERGED_FRAME",
-            invalidates_cache=True,
             message="Not one evaluation gave finite numbers, so that there is no label to keep.",
         )
         spec.exit_code(
             400,
             "ERROR_OUT_OF_WALLTIME",
-            invalidates_cache=True,
             message="The wall time ended the run; the steps done are kept.",
         )
         spec.exit_code(
             450,
             "ERROR_SCF_NOT_CONVERGED",
-            invalidates_cache=True,
             message="The teacher gave numbers that are not finite.",
         )
+        failures_are_no_cache(spec)
 
     def task(self) -> dict[str, Any]:
         theory = self.inputs.level["theory"]

@@ -11,11 +11,11 @@ from typing import IO, Any
 import ase.io
 import numpy as np
 from aiida import orm
-from aiida.orm.pydantic import OrmMetadataField
 from ase import Atoms
 from ase.formula import Formula
 from pydantic import ConfigDict
 
+from aiida_haml.data.fields import stored
 from aiida_haml.frames import PER_FRAME, Frames
 from aiida_haml.learning.noise import force_noise
 from aiida_haml.precision import ENDS, reduced, restored
@@ -56,42 +56,16 @@ class FramesData(orm.ArrayData):
     class AttributesModel(orm.ArrayData.AttributesModel):
         model_config = ConfigDict(extra="allow")
 
-        kind: str = OrmMetadataField(
-            description="What the frames are", orm_to_model=lambda node: node.base.attributes.get("kind")
-        )
-        level_of_theory: str | None = OrmMetadataField(
-            None,
-            description="Key of the level of theory of the labels",
-            orm_to_model=lambda node: node.base.attributes.get("level_of_theory", None),
-        )
-        n_frames: int = OrmMetadataField(
-            description="Number of frames", orm_to_model=lambda node: node.base.attributes.get("n_frames")
-        )
-        n_atoms: int = OrmMetadataField(
-            description="Number of atoms", orm_to_model=lambda node: node.base.attributes.get("n_atoms")
-        )
-        elements: list[str] = OrmMetadataField(
-            description="Chemical symbols present",
-            orm_to_model=lambda node: node.base.attributes.get("elements"),
-        )
-        formula: str = OrmMetadataField(
-            description="Hill formula of the cell",
-            orm_to_model=lambda node: node.base.attributes.get("formula"),
-        )
-        time_start: float | None = OrmMetadataField(
-            None,
-            description="Time of the first frame, fs",
-            orm_to_model=lambda node: node.base.attributes.get("time_start", None),
-        )
-        time_end: float | None = OrmMetadataField(
-            None,
-            description="Time of the last frame, fs",
-            orm_to_model=lambda node: node.base.attributes.get("time_end", None),
-        )
-        force_noise: float | None = OrmMetadataField(
-            None,
-            description="Error of the forces as their sum shows it, eV / Angstrom",
-            orm_to_model=lambda node: node.base.attributes.get("force_noise", None),
+        kind: str = stored("kind", "What the frames are")
+        level_of_theory: str | None = stored("level_of_theory", "Key of the level of theory of the labels", None)
+        n_frames: int = stored("n_frames", "Number of frames")
+        n_atoms: int = stored("n_atoms", "Number of atoms")
+        elements: list[str] = stored("elements", "Chemical symbols present")
+        formula: str = stored("formula", "Hill formula of the cell")
+        time_start: float | None = stored("time_start", "Time of the first frame, fs", None)
+        time_end: float | None = stored("time_end", "Time of the last frame, fs", None)
+        force_noise: float | None = stored(
+            "force_noise", "Error of the forces as their sum shows it, eV / Angstrom", None
         )
 
     def __init__(

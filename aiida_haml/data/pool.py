@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from aiida import orm
 from aiida.common.exceptions import NotExistent
 from aiida.manage import get_manager
-from aiida.orm.pydantic import OrmMetadataField
 
+from aiida_haml.data.fields import stored
 from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.pool import Entry, Labels, enter, without_false
 
@@ -54,36 +54,18 @@ class LabelPoolData(orm.Data):
     """
 
     class AttributesModel(orm.Data.AttributesModel):
-        level_of_theory: str = OrmMetadataField(
-            description="Key of the level of theory of all labels",
-            orm_to_model=lambda node: node.base.attributes.get("level_of_theory"),
+        level_of_theory: str = stored("level_of_theory", "Key of the level of theory of all labels")
+        round: int = stored("round", "Number of pools before this one")
+        n_new: int = stored("n_new", "Number of labels that joined")
+        n_labels: int = stored("n_labels", "Number of all labels")
+        elements: list[str] = stored("elements", "Chemical symbols of all labels")
+        previous: str | None = stored("previous", "Content key of the pool before", None)
+        labels: dict[str, Any] = stored(
+            "labels",
+            "By name key and kind of the frames that joined, and of each label frame, key, part and max_force",
         )
-        round: int = OrmMetadataField(
-            description="Number of pools before this one", orm_to_model=lambda node: node.base.attributes.get("round")
-        )
-        n_new: int = OrmMetadataField(
-            description="Number of labels that joined", orm_to_model=lambda node: node.base.attributes.get("n_new")
-        )
-        n_labels: int = OrmMetadataField(
-            description="Number of all labels", orm_to_model=lambda node: node.base.attributes.get("n_labels")
-        )
-        elements: list[str] = OrmMetadataField(
-            description="Chemical symbols of all labels", orm_to_model=lambda node: node.base.attributes.get("elements")
-        )
-        previous: str | None = OrmMetadataField(
-            None,
-            description="Content key of the pool before",
-            orm_to_model=lambda node: node.base.attributes.get("previous"),
-        )
-        labels: dict[str, Any] = OrmMetadataField(
-            description="What joined: for each name the frames' content key and kind, and of each label frame, key, "
-            "part and max_force",
-            orm_to_model=lambda node: node.base.attributes.get("labels"),
-        )
-        false: list[str] = OrmMetadataField(
-            [],
-            description="Content keys of frames that joined before and were found to be of another electronic state",
-            orm_to_model=lambda node: node.base.attributes.get("false", []),
+        false: list[str] = stored(
+            "false", "Content keys of frames that joined before and were found to be of another electronic state", []
         )
 
     @classmethod

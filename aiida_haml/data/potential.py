@@ -9,8 +9,8 @@ from typing import Any
 
 from aiida import orm
 from aiida.common.exceptions import ValidationError
-from aiida.orm.pydantic import OrmMetadataField
 
+from aiida_haml.data.fields import stored
 from aiida_haml.data.trust import distrust, is_known_start, is_trusted, trust, trust_for_all
 from aiida_haml.engines import quietly
 from aiida_haml.engines.start_numbers import digest, facts
@@ -27,39 +27,18 @@ class PotentialData(orm.Data):
     """
 
     class AttributesModel(orm.Data.AttributesModel):
-        n_members: int = OrmMetadataField(
-            description="Number of models", orm_to_model=lambda node: node.base.attributes.get("n_members")
+        n_members: int = stored("n_members", "Number of models")
+        sha256: list[str] = stored("sha256", "Hash of each model file")
+        elements: list[str] = stored("elements", "Chemical symbols the models know")
+        cutoff: float = stored("cutoff", "Cutoff radius of one interaction, Angstrom")
+        precision: str = stored("precision", "float64 or float32")
+        level_of_theory: str | None = stored(
+            "level_of_theory", "Key of the level of theory of the labels it was trained on", None
         )
-        sha256: list[str] = OrmMetadataField(
-            description="Hash of each model file",
-            orm_to_model=lambda node: node.base.attributes.get("sha256"),
+        errors: dict[str, Any] | None = stored(
+            "errors", "Errors of the committee's mean on train, valid and held_out frames", None
         )
-        elements: list[str] = OrmMetadataField(
-            description="Chemical symbols the models know",
-            orm_to_model=lambda node: node.base.attributes.get("elements"),
-        )
-        cutoff: float = OrmMetadataField(
-            description="Cutoff radius of one interaction, Angstrom",
-            orm_to_model=lambda node: node.base.attributes.get("cutoff"),
-        )
-        precision: str = OrmMetadataField(
-            description="float64 or float32", orm_to_model=lambda node: node.base.attributes.get("precision")
-        )
-        level_of_theory: str | None = OrmMetadataField(
-            None,
-            description="Key of the level of theory of the labels it was trained on",
-            orm_to_model=lambda node: node.base.attributes.get("level_of_theory"),
-        )
-        errors: dict[str, Any] | None = OrmMetadataField(
-            None,
-            description="Errors of the committee's mean on train, valid and held_out frames",
-            orm_to_model=lambda node: node.base.attributes.get("errors"),
-        )
-        pool: str | None = OrmMetadataField(
-            None,
-            description="Content key of the pool of labels that it learned from",
-            orm_to_model=lambda node: node.base.attributes.get("pool", None),
-        )
+        pool: str | None = stored("pool", "Content key of the pool of labels that it learned from", None)
 
     @classmethod
     def from_files(

@@ -1,6 +1,6 @@
 """A screen that takes a minute: two dopings, the teacher as level of theory, tiny potentials."""
 
-DOPINGS = ("pristine", "{dopant: O, site: 16e, fraction: 0.25}")
+DOPINGS = ("pristine", "{dopant: O, site: 16e, fraction: 0.25, configuration: 0}")
 #: To be formatted with ``name`` and ``dopings``.
 SPEC = """
 name: {name}

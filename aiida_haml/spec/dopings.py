@@ -47,9 +47,10 @@ class _Arranged(Settings):
         Discriminator(lambda v: "word" if isinstance(v, str) else "list" if isinstance(v, list) else "samples"),
         BeforeValidator(_as_configurations, json_schema_input_type=int | list[int] | Samples | Literal["all", "sqs"]),
     ] = Field(
-        default=[0],
-        description="Number of the symmetry-distinct arrangement, a list of numbers, `all`, `sqs` (the one nearest "
-        "to a random alloy), or `{sample: N}` (N drawn by the seed).",
+        default=Samples(sample=1),
+        description="`{sample: N}` (N arrangements drawn by the seed, so that replicates differ in them), the number "
+        "of a symmetry-distinct one, a list of numbers, `all`, or `sqs` (the one nearest to a random alloy). Number 0 "
+        "has the dopants together, as all four O of a quarter on one P.",
     )
 
     @field_validator("configuration")

@@ -44,7 +44,7 @@ def test_cells_are_written_with_pictures_and_reports_and_pass_their_checks(spec,
     assert [path.suffix for path in files] == [".cif", ".extxyz", ".json", ".svg"]
     report = json.loads(files[2].read_text())
     atoms = read(files[1])
-    assert (report["label"], report["n_atoms"]) == ("Li6PS4OCl#16e-00", len(atoms))
+    assert (report["label"], report["n_atoms"]) == ("Li6PS4OCl#16e-s00", len(atoms))
     assert read(files[0]).get_chemical_formula() == atoms.get_chemical_formula()
     files = sorted((tmp_path / "cells").glob("*.extxyz"))
     assert "failed" not in call("check", "--demonstration", *files)
@@ -170,7 +170,7 @@ def test_the_schema_is_printed():
 
 
 def test_stored_cells_have_a_creator(aiida_profile, spec):
-    told = call("store", spec, "-c", "Li6PS4OCl#16e-00")
+    told = call("store", spec, "-c", "Li6PS4OCl#16e-s00")
     pk = int(told.split("structure <")[1].split(">")[0])
     node = orm.load_node(pk)
     assert node.creator.inputs.specification["doping"][0]["dopant"] == "O"

@@ -46,7 +46,7 @@ class Story:
 
 STORIES = {
     "thin layer that stops": Story(lambda t: 3 * -np.expm1(-0.2 * t), PASSIVATES),
-    "thick layer that stops": Story(lambda t: 9 * -np.expm1(-0.1 * t), PASSIVATES),
+    "thick layer that stops": Story(lambda t: 8 * -np.expm1(-0.1 * t), PASSIVATES),
     "thin layer that conducts electrons": Story(lambda t: 3 * -np.expm1(-0.2 * t), PASSIVATES, protective=0.2),
     "logarithmic": Story(lambda t: 1.2 * np.log1p(t), PASSIVATES),
     "two steps, then stops": Story(

@@ -28,8 +28,8 @@ BUILT = (
 SNAPSHOTS = ("snapshot_positions", "snapshot_cells", "snapshot_states", "snapshot_times")
 #: Series whose first axis is the described frame; `temperature` only where there are velocities.
 FRAME_SERIES = (
-    "time", "temperature", "metal", "consumed", "ladder", "layer_phases", "thickness", "phosphide_connected", "profile",
-    "profile_elements",
+    "time", "temperature", "metal", "consumed", "electrolyte", "ladder", "layer_phases", "thickness",
+    "phosphide_connected", "profile", "profile_elements",
 )  # fmt: skip
 #: Series whose first axis is a frame of which distances were taken.
 PAIR_SERIES = ("pairs", "pairs_centres", "pairs_density", "pairs_time")

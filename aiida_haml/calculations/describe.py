@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_haml.analysis.settings import DescriptionSettings
-from aiida_haml.calculations.base import EngineCalculation, also
+from aiida_haml.calculations.base import EngineCalculation, also, settings_validator
 from aiida_haml.data.frames import FramesData
 
 
@@ -23,7 +23,7 @@ class DescribeCalculation(EngineCalculation):
 
     TASK = "describe"
     OUTPUTS = ("environments", "series")
-    CACHE_VERSION = 9
+    CACHE_VERSION = 10
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -55,7 +55,12 @@ class DescribeCalculation(EngineCalculation):
             validator=validate_previous,
             help="Segments ahead of the batch, see `segments_ahead`; left out for the first batch.",
         )
-        spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="Of the description.")
+        spec.input(
+            "settings",
+            valid_type=orm.Dict,
+            validator=settings_validator(DescriptionSettings),
+            help="Of the description.",
+        )
         spec.inputs.validator = also(spec.inputs.validator, validate_inputs)
         spec.output("environments", valid_type=orm.ArrayData, required=False, help="Projected environments.")
         spec.output("series", valid_type=orm.ArrayData, required=False, help="Balance and bonds along time.")
@@ -144,13 +149,4 @@ def validate_inputs(inputs: Any, _: Any) -> str | None:
             f"`built` holds {inputs['built'].n_atoms} atoms and `segments` {first.n_atoms}; give the cell of this "
             "trajectory."
         )
-    return None
-
-
-def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
-    """Refuse unknown settings and values out of range."""
-    try:
-        DescriptionSettings.from_dict(node.get_dict() if node is not None else {})
-    except ValueError as error:
-        return str(error)
     return None

@@ -12,7 +12,7 @@ import numpy as np
 from aiida import orm
 
 from aiida_haml.analysis.settings import RankingSettings
-from aiida_haml.calculations.base import EngineCalculation, also
+from aiida_haml.calculations.base import EngineCalculation, also, settings_validator
 from aiida_haml.calculations.label_engines import label_engine
 from aiida_haml.calculations.levels import theory_key
 from aiida_haml.structures.crystals import ARGYRODITE
@@ -34,7 +34,7 @@ class RankCalculation(EngineCalculation):
 
     TASK = "rank"
     OUTPUTS = ("ranking.json", "clusters")
-    CACHE_VERSION = 8
+    CACHE_VERSION = 9
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -50,7 +50,9 @@ class RankCalculation(EngineCalculation):
             help="`history` of candidates' hybrid trajectories, for the errors of their potentials.",
         )  # fmt: skip
         spec.input("level", valid_type=orm.Dict, help="Level of theory of the labels behind all of it.")
-        spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="Weights and limits.")
+        spec.input(
+            "settings", valid_type=orm.Dict, validator=settings_validator(RankingSettings), help="Weights and limits."
+        )
         spec.inputs.validator = also(spec.inputs.validator, validate_keys)
         spec.output("ranking", valid_type=orm.Dict, required=False, help="Candidates in order, with their metrics.")
         spec.output("clusters", valid_type=orm.ArrayData, required=False, help="Centres, labels, distributions.")
@@ -135,15 +137,6 @@ def potential_error(history: Mapping[str, Any]) -> float | None:
     """
     known = [float(told["force_rmse"]) for told in history.get("rounds", []) if told.get("force_rmse") is not None]
     return statistics.median(known[len(known) // 2 :]) if known else None
-
-
-def validate_settings(node: orm.Dict | None, _: Any) -> str | None:
-    """Refuse unknown settings and values out of range."""
-    try:
-        RankingSettings.from_dict(node.get_dict() if node is not None else {})
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def validate_keys(inputs: Any, _: Any) -> str | None:

@@ -114,7 +114,8 @@ def _said(series: dict[str, np.ndarray]) -> list[str]:
         )
     ]
     said.append(
-        f"metal consumed: {known.lithium[last].mean():.2f} nmol/cm²; metal over need as built: {known.reservoir:.2f}"
+        f"metal consumed at a face: {known.lithium[last].mean():.2f} nmol/cm²; "
+        f"metal over need as built: {known.reservoir:.2f}"
     )
     end, what = known.end
     if what is not None:

@@ -20,15 +20,13 @@ from aiida_haml.analysis.quantity import json_number
 from aiida_haml.analysis.ranking.groups import grouped
 from aiida_haml.analysis.ranking.order import horizons, rank
 from aiida_haml.analysis.ranking.replicates import Replicate
-from aiida_haml.analysis.references.phases import INTERMEDIATE, IONS, PRODUCT, THIOPHOSPHATE
+from aiida_haml.analysis.references.phases import IONS, PRODUCT
 from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.engines.outcome import reports_errors, write_results
 from aiida_haml.frames import FloatArray
 
 #: What candidates of one label may differ in.
 OWN = ("seed", "force_rmse")
-#: Roles of the phases that an interphase can be made of.
-INTERPHASE = (THIOPHOSPHATE, INTERMEDIATE, PRODUCT)
 
 
 @reports_errors
@@ -54,13 +52,13 @@ def run(folder: Path, task: dict[str, Any]) -> None:
     phases, conducts, roles = _common_phases(inputs / "environments", inputs / "series", list(candidates))
     replicates = _replicates(inputs / "series", candidates, settings)
     times = horizons(replicates, settings)
-    horizon = max(times.values(), default=max(r.simulated_fs for r in replicates))
+    compared_fs = [times.get(r.group, r.simulated_fs) for r in replicates]
     described = _Candidates(inputs / "environments", list(candidates))
     # One thread: sums come in one order, so that the same inputs give the same ranking to the last digit.
     with threadpool_limits(1):
-        clusters = find_clusters(described, described.references(), phases, horizon, settings)
+        clusters = find_clusters(described, described.references(), phases, compared_fs, settings)
         replicates = [replace(r, layer=clusters.layer[k]) for k, r in enumerate(replicates)]
-        protective = clusters.references[(conducts == IONS) & np.isin(roles, INTERPHASE)]
+        protective = clusters.references[(conducts == IONS) & (roles == PRODUCT)]
         late = _late(clusters, settings)
         floors = {g: _floor(g, replicates, late) for g in {r.group for r in replicates}}
         ranking = rank(replicates, settings, protective, floors)

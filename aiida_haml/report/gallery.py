@@ -119,8 +119,12 @@ def _of_group(data: ReportData, group: Mapping[str, Any], place: int) -> dict[st
     if 2 < len(rows) <= MAX_LISTED and data.ranking.get("distances"):
         places = [i for i, row in enumerate(data.ranking["candidates"]) if row["label"] in labels]
         matrix = _distances(data.ranking)
+        # One without an interphase has no distance to any other.
+        places = [i for i in places if any(matrix[i][j] is not None for j in places if j != i)]
         distances = [[matrix[i][j] for j in places] for i in places]
-        found["tree"] = figures.tree(f"tree-{place}", labels, distances, group.get("floor"))
+        labels = [data.ranking["candidates"][i]["label"] for i in places]
+        if len(places) > 1:
+            found["tree"] = figures.tree(f"tree-{place}", labels, distances, group.get("floor"))
     return found
 
 

@@ -60,9 +60,9 @@ def test_both_faces_are_found_and_what_reacts_is_counted_at_its_own(known):
 
 
 def test_the_lithium_that_the_reaction_takes_is_missing_from_the_metal(known, series):
-    """Eight for each formula unit, within half a plane's worth of atoms that touch the layer."""
+    """Eight for the formula unit at each face, within half a plane's worth of atoms that touch the layer."""
     per_atom = NMOL_CM2 / float(series["area"][0])
-    assert per_count(known.lithium)[2] - per_count(known.lithium)[0] == pytest.approx(16 * per_atom, abs=5 * per_atom)
+    assert per_count(known.lithium)[2] - per_count(known.lithium)[0] == pytest.approx(8 * per_atom, abs=2.5 * per_atom)
     assert known.charge == pytest.approx(known.lithium / NMOL_CM2 * COULOMB_M2)
 
 
@@ -152,12 +152,12 @@ def test_a_run_ends_when_the_metal_is_used_up(basis):
     assert end == pytest.approx(10.0 * 4 * most, abs=60)
 
 
-def of_shares(metal, electrolyte):
+def of_shares(metal, electrolyte, reservoir=float("nan")):
     n = len(metal)
     empty = np.zeros((n, 1, 4))
     return Balance(
         10.0 * np.arange(n), ("whole",), np.zeros((n, 1)), np.zeros((n, 1)), np.zeros(n), np.asarray(metal),
-        np.asarray(electrolyte), empty, empty, empty, empty, np.zeros((n, 1)), 0.0, 1.0, 1.0, 2.0,
+        np.asarray(electrolyte), empty, empty, empty, empty, np.zeros((n, 1)), 0.0, 2.0, 12.0, reservoir,
     )  # fmt: skip
 
 
@@ -169,6 +169,21 @@ def test_the_end_is_what_runs_out_first_and_a_dip_is_no_end():
     dipped = np.ones(100)
     dipped[50] = 0
     assert of_shares(dipped, np.ones(100)).end == (990.0, None)
+
+
+def test_metal_that_is_left_over_and_not_recognised_has_not_run_out():
+    """With half the electrolyte reacted, and twice the lithium that all of it needs, three quarters are left."""
+    gone, half = np.linspace(1, -0.2, 100).clip(0), np.linspace(1, 0.5, 100)
+    hidden = of_shares(gone, half, reservoir=2.0)
+    assert hidden.end == (990.0, None)
+    assert hidden.hides_metal
+    assert of_shares(gone, half, reservoir=0.5).end[1] == METAL_GONE
+
+
+def test_less_than_one_layer_of_units_is_no_electrolyte():
+    """Of 24 Angstrom a tenth is thinner than one PS4, and stops no reaction; a quarter is a layer of it."""
+    assert of_shares(np.ones(100), np.linspace(1, 0.1, 100)).end[1] == ELECTROLYTE_GONE
+    assert of_shares(np.ones(100), np.linspace(1, 0.25, 100)).end[1] is None
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,69 @@ def test_one_replicate_that_used_up_its_electrolyte_leaves_a_doubt_that_is_said(
     assert any("doubt of the verdict on mixed" in warning for warning in result["warnings"])
 
 
+@pytest.mark.parametrize("eaten", [0.90, 0.95])
+def test_nearly_total_decomposition_is_no_layer_that_stops(eaten):
+    """What slows down is what runs out: a tenth of the electrolyte is thinner than one of its units."""
+    story = replace(STORIES[TOTAL], consumed=lambda t: 12 * eaten * -np.expm1(-0.12 * t))
+    rows, _ = ranked([replicate("eaten", story, s, scatter=0.02) for s in SEEDS] + members(THICK))
+    assert (rows["eaten"]["verdict"], rows["eaten"]["rank"]) == (DOES_NOT_STOP, 2)
+    assert rows["eaten"]["score"] < rows[THICK]["score"] - 0.2
+
+
+def test_what_reacted_before_the_start_makes_no_growth_a_layer_that_stops():
+    story = replace(STORIES[LINEAR], consumed=lambda t: 3.5 + 0.025 * t)
+    rows, _ = ranked([replicate("warmed up", story, s, noise=0.05) for s in SEEDS])
+    assert rows["warmed up"]["kinetics"]["law"] == "linear"
+    assert rows["warmed up"]["verdict"] == DOES_NOT_STOP
+    assert "grew linearly" in rows["warmed up"]["reason"]
+
+
+def test_a_face_that_stopped_stops_no_other_one():
+    still, growing = STORIES["thick layer that stops"], STORIES[LINEAR]
+    rows, _ = ranked([
+        one_face_each(replicate("one", still, s), replicate("one", replace(growing, consumed=lambda t: 0.03 * t), s))
+        for s in SEEDS
+    ])  # fmt: skip
+    assert rows["one"]["verdict"] == DOES_NOT_STOP
+    assert "at the upper face it goes on" in rows["one"]["reason"]
+
+
+def one_face_each(lower, upper):
+    consumed = np.stack([lower.balance.consumed[:, 0], upper.balance.consumed[:, 1]], axis=1)
+    return replace(lower, balance=replace(lower.balance, consumed=consumed))
+
+
+def test_who_was_followed_for_longer_is_not_judged_by_what_came_later():
+    """The electrolyte of one is gone at 80 ps; of the others it is not known, as they were followed for 40 ps."""
+    story = replace(STORIES[THIN], consumed=lambda t: 4 * -np.expm1(-0.3 * t) + 0.4 * np.maximum(t - 55, 0))
+    longer = [replicate("longer", story, s) for s in SEEDS]
+    short = [replace(r, balance=r.balance.until(40_000)) for r in members(THIN)]
+    cut = [replace(r, balance=r.balance.until(40_000)) for r in longer]
+    rows, result = ranked([*longer, *short])
+    alone, _ = ranked([*cut, *short])
+    for key in ("verdict", "score", "rank", "reason"):
+        assert rows["longer"][key] == alone["longer"][key]
+    assert rows["longer"]["verdict"] == PASSIVATES
+    assert any("Used up after the time that is compared" in said for said in result["warnings"])
+
+
+def test_few_units_are_not_enough_to_be_sure_of_an_end():
+    """Nine units in all, none of them late: a square root of time shows that in one screen of twelve."""
+    rows, _ = ranked(members(THIN, THICK))
+    assert rows[THIN]["verdict"] == PASSIVATES
+    assert not rows[THIN]["sure"]
+    assert "too few to rule out endless growth" in rows[THIN]["reason"]
+    assert rows[THICK]["sure"]
+
+
+def test_the_end_of_a_thin_electrolyte_is_not_sure_and_the_ranking_says_so():
+    story = replace(STORIES[THIN], consumed=lambda t: 6 * -np.expm1(-0.2 * t))
+    rows, result = ranked([replicate("thin cell", story, s, length=10.0) for s in SEEDS])
+    assert rows["thin cell"]["verdict"] == DOES_NOT_STOP
+    assert not rows["thin cell"]["sure"]
+    assert any("of electrolyte at a face: thin cell" in said for said in result["warnings"])
+
+
 def test_too_short_is_undetermined_and_says_so():
     rows, _ = ranked(members(THIN), RankingSettings(min_simulated_fs=2000 * LENGTH))
     assert rows[THIN]["verdict"] == UNDETERMINED

@@ -35,7 +35,15 @@ REFERENCES = candidate("references", [0, 1], seed=7, n=400)
 
 
 def clusters(candidates, length=120.0):
-    return find_clusters(candidates, REFERENCES, PHASES, length, SETTINGS)
+    return find_clusters(candidates, REFERENCES, PHASES, [length] * len(candidates), SETTINGS)
+
+
+def test_each_candidate_is_counted_over_the_time_of_its_own_group():
+    """A long trajectory elsewhere leaves no window of a short one empty."""
+    short, long = candidate("short", [0, 1], seed=1, length=30.0), candidate("long", [0, 1], seed=2, length=120.0)
+    found = find_clusters([short, long], REFERENCES, PHASES, [30.0, 120.0], SETTINGS)
+    assert np.isfinite(found.layer).all()
+    assert found.time_edges[:, -1].tolist() == [30.0, 120.0]
 
 
 def named(found, name):

@@ -9,7 +9,7 @@ from ase.build import molecule
 from ase.data import atomic_numbers
 from ase.spacegroup import crystal
 
-from aiida_haml.analysis.environments.basis import basis_key, make_basis
+from aiida_haml.analysis.environments.basis import basis_key, is_typical, make_basis
 from aiida_haml.analysis.environments.similarity import NONE
 from aiida_haml.analysis.environments.soap import describe_atoms, soap
 from aiida_haml.analysis.environments.stream import Environments
@@ -37,6 +37,20 @@ def basis():
 
 def environments(atoms, basis):
     return Environments.join(list(stream_environments(Frames.from_ase(atoms), basis)))
+
+
+def test_dimers_and_rests_of_units_in_a_quenched_product_stand_for_no_product():
+    """A quench of a picosecond leaves P2 and PS: the ladder calls them intermediate and thiophosphate."""
+    quenched = BY_NAME["amorphous products"]
+    n_bound = 0
+    for atoms in quenched.cells:
+        near = atoms.get_all_distances(mic=True) < 2.5
+        np.fill_diagonal(near, False)
+        heavy = atoms.numbers != 3
+        bound = (near & heavy[None, :]).any(axis=1) & heavy
+        assert (is_typical(quenched, atoms) == ~bound).all()
+        n_bound += int((bound & (atoms.numbers == 15)).sum())
+    assert n_bound > 0
 
 
 def test_random_mixtures_resemble_nothing(basis):

@@ -91,3 +91,16 @@ def test_a_corner_that_two_units_come_to_share_makes_both_react(corner):
     states = states_after(shared)
     assert (states[1, :5] == THIOPHOSPHATE).all()
     assert states[2, 0] == THIOPHOSPHATE
+
+
+@pytest.mark.parametrize("lasting", [[2], [0, 1, 2, 3, 4]])
+def test_units_of_oxygen_are_no_electrolyte_beside_others(lasting):
+    """PO4 lasts beside lithium: what is left to react is counted without it, unless there is nothing else."""
+    atoms = units()
+    for k in lasting:
+        atoms.symbols[SIZE * k + 1 : SIZE * k + 5] = "O"
+        atoms.positions[SIZE * k + 1 : SIZE * k + 5] = atoms.positions[SIZE * k] + 1.55 * CORNERS
+    frames = Frames.from_ase([atoms])
+    reducible = Ladder(frames, Units(frames, 0.08)).reducible.reshape(5, SIZE)
+    assert not reducible[:, 5].any()
+    assert reducible[:, :5].all(axis=1).tolist() == [len(lasting) == 5 or k not in lasting for k in range(5)]

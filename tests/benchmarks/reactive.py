@@ -112,7 +112,7 @@ def judged(run: Story) -> tuple[dict[str, Any], list[str]]:
     known: Balance = run["balance"]
     lost = run["bonds"][0].sum() - run["bonds"].sum(axis=1)
     per_atom = NMOL_CM2 / float(run["series"]["area"][0])
-    given = known.lithium / per_atom
+    given = known.lithium / per_atom * len(known.faces)
     of_phosphorus = run["states"][:, run["numbers"] == 15]
     agrees = np.mean((of_phosphorus == PRODUCT) == (run["bonds"] == 0))
     total = known.rungs.sum(axis=(1, 2))

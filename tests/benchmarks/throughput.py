@@ -172,7 +172,7 @@ def growth(frames: Frames, basis: Basis) -> dict[str, float]:
     horizon = float(described.series["time"][-1])
     with threadpool_limits(1):
         begun = time.process_time()
-        find_clusters(screen, references(basis), basis.names, horizon, RankingSettings())
+        find_clusters(screen, references(basis), basis.names, [horizon] * len(screen), RankingSettings())
         cluster_s = time.process_time() - begun
     whole = (CANDIDATES + 1) * one_s + cluster_s
     return {
@@ -197,7 +197,7 @@ def child(environments: int) -> None:
     basis = make_basis(SETTINGS)
     described = describe_batch({"segment_000": frames}, basis)
     (one,) = candidates(described, 1)
-    find_clusters([one], references(basis), basis.names, float(one.time[-1]), RankingSettings())
+    find_clusters([one], references(basis), basis.names, [float(one.time[-1])], RankingSettings())
     # Not ru_maxrss, in which a child begins with the peak of the process that started it.
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak = 1024 * int(lines["VmHWM"].split()[0]) / 1e9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,8 +14,13 @@ from aiida_haml.frames import FloatArray
 NMOL_CM2 = 1e16 / 6.02214076e23 * 1e9
 #: Electrons / Angstrom^2 in C / m^2.
 COULOMB_M2 = 1.602176634e-19 * 1e20
-#: Share of the metal, or of the electrolyte, below which the cell has run out of it.
+#: Share of the metal below which the cell has run out of it.
 RUN_OUT = 0.03
+#: Electrolyte that is thinner than one tetrahedron of PS4 is none, Angstrom (S to S, both faces' layers beside it).
+THINNEST = 3.4
+#: Metal that should be left by what has reacted and is not recognised: up to this share of what was built it may be
+#: dissolved in the layer; where it is more, the cell has not run out of it.
+DISSOLVED = 0.15
 #: Frames over which what is left is smoothed before it is said to have run out.
 SMOOTHED = 5
 
@@ -37,9 +42,9 @@ class Balance:
     thickness : (T, F) array
         Of the layer, less what the unreacted cell reads, Angstrom; NaN without metal.
     lithium : (T,) array
-        Metal consumed, both faces together, nmol / cm^2 of one face.
+        Metal consumed at a face, the mean of the faces, nmol / cm^2.
     metal_left, electrolyte_left : (T,) array
-        Shares of what was there.
+        Shares of what was there; of the electrolyte, of what of it lithium takes apart.
     rungs : (T, F, 4) array
         Atoms other than Li on each rung of the ladder, nmol / cm^2.
     phosphorus, sulfur : (T, F, 4) array
@@ -78,25 +83,48 @@ class Balance:
 
     @property
     def charge(self) -> FloatArray:
-        """(T,) charge that the consumed metal gave, C / m^2 of one face."""
+        """(T,) charge that the metal consumed at a face gave, C / m^2."""
         return self.lithium / NMOL_CM2 * COULOMB_M2
 
     @property
     def end(self) -> tuple[float, str | None]:
         """The time (fs) up to which the cell can react, and what ran out then; the last frame if nothing has."""
-        ends = [(_last_above(self.time, self.metal_left), METAL_GONE)] if np.isfinite(self.metal_left).any() else []
-        ends.append((_last_above(self.time, self.electrolyte_left), ELECTROLYTE_GONE))
+        metal = np.fmax(self.metal_left, self.metal_due - DISSOLVED)
+        ends = [(_last_above(self.time, metal, RUN_OUT), METAL_GONE)] if np.isfinite(self.metal_left).any() else []
+        ends.append((_last_above(self.time, self.electrolyte_left, THINNEST / self.length), ELECTROLYTE_GONE))
         time, what = min(ends)
         return (time, what) if time < self.time[-1] else (float(self.time[-1]), None)
 
+    @property
+    def length(self) -> float:
+        """Thickness of the electrolyte as built, Angstrom."""
+        return self.resolution * self.units
 
-def _last_above(times: FloatArray, left: FloatArray) -> float:
-    """Return the last time at which more than `RUN_OUT` was left, smoothed; the last time if there always was."""
+    @property
+    def metal_due(self) -> FloatArray:
+        """(T,) share of the metal that what has reacted leaves, reacted to its end; NaN where its need is not known."""
+        return np.asarray(1 - (1 - self.electrolyte_left) / (self.reservoir or np.nan))
+
+    @property
+    def hides_metal(self) -> bool:
+        """Whether no metal is recognised at the end, though what has reacted leaves some."""
+        return bool(self.metal_left[-1] <= RUN_OUT < self.metal_due[-1] - DISSOLVED)
+
+    def until(self, length_fs: float) -> Balance:
+        """Return the balance of the first part of the trajectory."""
+        n = int(np.searchsorted(self.time, self.time[0] + length_fs + 1e-6)) if len(self.time) else 0
+        along_time = ("time", "consumed", "thickness", "lithium", "metal_left", "electrolyte_left", "rungs",
+                      "phosphorus", "sulfur", "phases", "connected")  # fmt: skip
+        return replace(self, **{name: getattr(self, name)[:n] for name in along_time})
+
+
+def _last_above(times: FloatArray, left: FloatArray, limit: float) -> float:
+    """Return the last time at which more than a limit was left, smoothed; the last time if there always was."""
     width = min(SMOOTHED, len(left))
     smooth = np.convolve(
         np.pad(left, (width // 2, width - 1 - width // 2), mode="edge"), np.ones(width) / width, "valid"
     )
-    above = np.flatnonzero(smooth > RUN_OUT)
+    above = np.flatnonzero(smooth > limit)
     return float(times[above[-1]]) if len(above) else float(times[0])
 
 
@@ -111,9 +139,9 @@ def balance(series: Mapping[str, np.ndarray]) -> Balance:
     Raises
     ------
     ValueError
-        If the description was made before there was a balance.
+        If the description is of an earlier version and holds no balance, or not all of it.
     """
-    if "ladder" not in series:
+    if "electrolyte" not in series:
         raise ValueError("The description holds no balance; describe the trajectory anew.")
     faces = tuple(str(f) for f in series["faces"])
     area, length = float(series["area"][0]), float(series["electrolyte_length"][0])
@@ -132,9 +160,9 @@ def balance(series: Mapping[str, np.ndarray]) -> Balance:
         thickness=np.asarray(series["thickness"])
         + (taken - consumed) * length
         - float(np.nan_to_num(baseline["thickness"][0])),
-        lithium=(start - metal) * per_area,
+        lithium=(start - metal) * per_area / len(faces),
         metal_left=metal / start if start > 0 else np.full(len(metal), np.nan),
-        electrolyte_left=1 - consumed.sum(axis=1),
+        electrolyte_left=np.asarray(series["electrolyte"], dtype=float),
         rungs=ladder.sum(axis=2) * per_area,
         phosphorus=_of(series, ladder, "P") * per_area,
         sulfur=_of(series, ladder, "S") * per_area,

@@ -63,6 +63,7 @@ def inventory(
         - ``metal`` (T,): atoms of lithium metal;
         - ``consumed`` (T, F): share of the electrolyte that has reacted, by its units (by its atoms, if it has none); a
           unit is counted at the face that it stood nearer to, seen from the host that is left, wherever its atoms went;
+        - ``electrolyte`` (T,): share of what lithium takes apart of it that has not reacted;
         - ``ladder`` (T, F, E, 4): atoms of each element on each rung of `LADDER`;
         - ``layer_phases`` (T, F, P + 1): reacted atoms that are not lithium by the phase that they resemble, the last
           column being none;
@@ -81,6 +82,7 @@ def inventory(
     found = {
         "metal": (states == METAL).sum(axis=1),
         "consumed": consumed,
+        "electrolyte": (states[:, ladder.reducible] == HOST).mean(axis=1),
         "ladder": _ladder(states, side, symbols, elements, len(built.faces)),
         "layer_phases": _phases(states, side, phases, n_phases, built),
         "thickness": _thickness(heights, period, middle, lost, states, built),

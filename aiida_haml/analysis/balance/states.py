@@ -31,6 +31,7 @@ STATES = ("metal", "ion", "host", "thiophosphate", "intermediate", "product")
 METAL, ION, HOST, THIOPHOSPHATE, INTERMEDIATE, PRODUCT = range(6)
 #: States of atoms that are not lithium, from the electrolyte down.
 LADDER = (HOST, THIOPHOSPHATE, INTERMEDIATE, PRODUCT)
+OXYGEN = 8
 #: Probability from which intact units count as another thiophosphate's.
 SURE = 0.9
 
@@ -104,6 +105,9 @@ class Ladder:
     counted : (N,) bool array
         The atoms by which the electrolyte is counted: those of units, or all but lithium if there is no unit. What an
         atom without bonds belongs to is a matter of convention, which no amount should hang on.
+    reducible : (N,) bool array
+        Those of them whose units lithium takes apart: a unit of oxygen alone, as PO4, lasts, and is no electrolyte
+        where all others are gone. All, in an electrolyte that has nothing but such units.
     centre : (N,) int array
         The central atom of each atom's unit; itself, if it is of none.
     """
@@ -113,6 +117,9 @@ class Ladder:
         self._framework = built.numbers != LITHIUM
         self.centre = units.centre[units.unit]
         self.counted = self._framework & (units.several[units.unit] if units.has_units else True)
+        heart = np.arange(len(built.numbers)) == self.centre
+        lasting = ~units.has_other(heart | (built.numbers == OXYGEN))[units.unit] & units.several[units.unit]
+        self.reducible = self.counted & ~lasting if (self.counted & ~lasting).any() else self.counted
 
     def states(self, bonds: StateArray, broken: BoolArray, thiophosphate: NDArray[np.floating]) -> StateArray:
         """Return the (F, N) states.

@@ -98,6 +98,10 @@ class Units:
         """Whether the cell is a liquid's: units, and H, C or N."""
         return self.has_units and bool(np.isin(self._numbers, MOLECULAR).any())
 
+    def has_other(self, atoms: BoolArray) -> BoolArray:
+        """Return (U,) which units hold atoms besides the (N,) chosen ones."""
+        return np.bincount(self.unit, ~atoms, minlength=len(self.several)) > 0
+
     def add(self, block: BondBlock) -> None:
         """Take in the next block."""
         chosen = covalent(block.pairs, self._numbers)

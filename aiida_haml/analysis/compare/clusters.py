@@ -104,7 +104,7 @@ class Clusters:
         candidate has no frame.
     references : (P, K) array
         Distribution of the atoms other than lithium of each phase; zeros where it has none.
-    time_edges : (B + 1,) array
+    time_edges : (N, B + 1) array
         fs since each candidate's start.
     """
 
@@ -118,7 +118,7 @@ class Clusters:
 
 
 def find_clusters(
-    candidates: Sequence[Described], references: Described, phases: Sequence[str], horizon_fs: float,
+    candidates: Sequence[Described], references: Described, phases: Sequence[str], compared_fs: Sequence[float],
     settings: RankingSettings,
 ) -> Clusters:  # fmt: skip
     """Cluster the environments of all candidates and of the references together.
@@ -130,8 +130,8 @@ def find_clusters(
     references : Described
         Snapshots of the phases.
     phases : sequence of str
-    horizon_fs : float
-        Time over which the layers are counted.
+    compared_fs : sequence of float
+        Of each candidate, the time over which its layer is counted: that of its group.
     settings : RankingSettings
     """
     sample, central = _sample(candidates, settings)
@@ -143,7 +143,7 @@ def find_clusters(
         found = _fit_species(int(z), rows, min(share, len(rows) // ENVIRONMENTS_PER_CENTRE), offset, settings)
         species.append(found)
         offset += found.n_clusters
-    return _count(candidates, references, species, list(phases), horizon_fs, settings)
+    return _count(candidates, references, species, list(phases), compared_fs, settings)
 
 
 def _sample(candidates: Sequence[Described], settings: RankingSettings) -> tuple[Float32Array, NDArray[np.int16]]:
@@ -196,14 +196,14 @@ def _chunks(candidate: Described) -> Iterator[NDArray[np.int64]]:
 
 def _count(
     candidates: Sequence[Described], references: Described, species: list[SpeciesClusters], phases: list[str],
-    horizon_fs: float, settings: RankingSettings,
+    compared_fs: Sequence[float], settings: RankingSettings,
 ) -> Clusters:  # fmt: skip
     n_clusters = sum(s.n_clusters for s in species)
-    edges = np.linspace(0, max(horizon_fs, 1e-6), settings.time_bins + 1)
+    time_edges = np.linspace(0, np.maximum(compared_fs, 1e-6), settings.time_bins + 1, axis=1)
     layer = np.full((len(candidates), settings.time_bins, FACES, n_clusters), np.nan)
     votes = np.zeros((n_clusters, len(phases) + 1), dtype=np.int64)
     for k, candidate in enumerate(candidates):
-        counts = np.zeros(layer.shape[1:])
+        edges, counts = time_edges[k], np.zeros(layer.shape[1:])
         frames: list[set[int]] = [set() for _ in range(settings.time_bins)]
         for part in _chunks(candidate):
             cluster = _assign(species, candidate, part)
@@ -233,7 +233,7 @@ def _count(
         noise=np.concatenate([np.arange(s.n_clusters) >= s.n_dense for s in species]),
         layer=layer,
         references=own / np.maximum(own.sum(axis=1, keepdims=True), 1),
-        time_edges=edges,
+        time_edges=time_edges,
     )
 
 

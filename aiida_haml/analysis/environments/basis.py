@@ -21,15 +21,19 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
+from aiida_haml.analysis.balance.states import ION, METAL, BondStates
+from aiida_haml.analysis.balance.states import PRODUCT as REDUCED
+from aiida_haml.analysis.chemistry.bonds import BondTracker
 from aiida_haml.analysis.environments.modes import Float32Array, Modes, fit_modes
 from aiida_haml.analysis.environments.samples import MIXED, OUTSIDE, Samples, draw_samples
 from aiida_haml.analysis.environments.soap import describe_atoms, soap
 from aiida_haml.analysis.references.disorder import heated, relaxed_at_random, snapshot, strained
-from aiida_haml.analysis.references.phases import CRYSTAL, ELECTROLYTE, ReferencePhase, reference_phases
+from aiida_haml.analysis.references.phases import CRYSTAL, ELECTROLYTE, PRODUCT, ReferencePhase, reference_phases
 from aiida_haml.analysis.settings import DescriptionSettings
+from aiida_haml.frames import Frames
 
 #: Raise when the phases, the disorder or the fit change: it enters the key that marks comparable results.
-BASIS_VERSION = 4
+BASIS_VERSION = 5
 #: Snapshots of a candidate's own cell for each temperature: as many as give so many environments, within bounds.
 OWN_ENVIRONMENTS, OWN_SNAPSHOTS = 2400, (3, 12)
 #: Snapshots and environments of each species of each phase that stand for it among the clusters.
@@ -159,14 +163,30 @@ def reference_environments(basis: Basis) -> dict[str, np.ndarray]:
     for k, phase in enumerate(basis.phases):
         cells = [snapshot(phase, temperature, basis.settings.elements, rng) for _ in range(SHOWN_SNAPSHOTS)]
         described = [(atoms.numbers, describe_atoms(descriptor, atoms)) for atoms in cells]
+        typical = [is_typical(phase, atoms) for atoms in cells]
         for z in sorted(set(cells[0].numbers.tolist())):
-            own = _thin(np.concatenate([x[numbers == z] for numbers, x in described]), SHOWN_ENVIRONMENTS)
-            rows.append((basis.species[z].project(own), z, k))
+            of_z = [x[typ & (numbers == z)] for typ, (numbers, x) in zip(typical, described, strict=True)]
+            own = _thin(np.concatenate(of_z), SHOWN_ENVIRONMENTS)
+            if len(own):
+                rows.append((basis.species[z].project(own), z, k))
     return {
         "reference_projected": np.concatenate([x for x, _, _ in rows]),
         "reference_central": np.repeat([z for _, z, _ in rows], [len(x) for x, _, _ in rows]).astype(np.int16),
         "reference_phase": np.repeat([k for _, _, k in rows], [len(x) for x, _, _ in rows]).astype(np.int16),
     }
+
+
+def is_typical(phase: ReferencePhase, atoms: Atoms) -> NDArray[np.bool_]:
+    """Return (N,) which atoms are what their phase is: in a product, those that are bound to lithium alone.
+
+    Quenched cells hold P-P dimers and rests of PS4 as well, which are on their way to a product.
+    """
+    if phase.role != PRODUCT:
+        return np.ones(len(atoms), dtype=bool)
+    frames, states = Frames.from_ase([atoms]), BondStates(atoms.numbers)
+    for block in BondTracker(atoms.numbers).follow(frames):
+        states.add(block, frames)
+    return np.isin(states.states()[0], (METAL, ION, REDUCED))
 
 
 def with_own_host(basis: Basis, built: Atoms, electrolyte: NDArray[np.bool_]) -> Basis:

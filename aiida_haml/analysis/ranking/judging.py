@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiida_haml.analysis.kinetics.fit import Growth, growth
+from aiida_haml.analysis.quantity import over_replicates
 from aiida_haml.analysis.ranking.metrics import Metric
-from aiida_haml.analysis.ranking.replicates import Compared, Replicate, measured
-from aiida_haml.analysis.ranking.verdicts import ORDERED, UNDETERMINED, Verdict, verdict
+from aiida_haml.analysis.ranking.replicates import Compared, Replicate, late_rate, measured, rates
+from aiida_haml.analysis.ranking.verdicts import DOES_NOT_STOP, ORDERED, PASSIVATES, UNDETERMINED, Verdict, verdict
 from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.frames import FloatArray
+
+#: Laws of growth without an end, and without a sign of one.
+ENDLESS = {"linear": "linearly"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,8 @@ def judge(
         reason = f"simulated {longest:g} fs, needs at least {settings.min_simulated_fs:g} fs"
         return Judged(label, [], [], Verdict(UNDETERMINED, True, reason), Growth(UNDETERMINED), np.empty(0), model)
     values = [measured(r, compared, settings) for r in usable]
-    said = verdict(usable, values, settings)
+    grown = _growth(usable, settings)
+    said = _agreeing(verdict(usable, values, settings), usable, grown, compared, settings)
     bad = [r.force_rmse for r in usable if r.force_rmse is not None and r.force_rmse > settings.max_force_error]
     if bad:
         reason = (
@@ -81,7 +86,29 @@ def judge(
     if said.verdict in ORDERED and not np.isfinite(scores).all():
         lacking = [n for n, m in metrics.items() if m.weight > 0 and any(np.isnan(v[n]) for v in values)]
         said = Verdict(UNDETERMINED, True, f"{' and '.join(lacking)} not defined ({said.verdict}: {said.reason})")
-    return Judged(label, usable, values, said, _growth(usable, settings), scores, model)
+    return Judged(label, usable, values, said, grown, scores, model)
+
+
+def _agreeing(
+    said: Verdict, own: Sequence[Replicate], grown: Growth, compared: Compared, settings: RankingSettings
+) -> Verdict:
+    """Take a verdict back that the kinetics speak against.
+
+    What had reacted before the start slows nothing down, and a face that stopped stops no other one.
+    """
+    if said.verdict != PASSIVATES:
+        return said
+    late = over_replicates([late_rate(r, compared.horizon_fs, settings) for r in own], settings.confidence)
+    if grown.law in ENDLESS and late.low > 0:
+        reason = f"in the run it grew {ENDLESS[grown.law]}, at {late.value:.2g} Å/ps to its end"
+        return Verdict(DOES_NOT_STOP, False, f"{said.reason}, but {reason}")
+    for k, face in enumerate(own[0].balance.faces):
+        known = [rates(r, r.balance.consumed[:, k], compared.horizon_fs, settings) for r in own]
+        early, late = (over_replicates([rate[i] for rate in known], settings.confidence) for i in range(2))
+        if late.low > 0 and late.value > settings.passivated_ratio * early.value:
+            reason = f"at the {face} face it goes on at {late.value:.2g} Å/ps"
+            return Verdict(DOES_NOT_STOP, False, f"{said.reason}, but {reason}")
+    return said
 
 
 def _score(values: Mapping[str, float], metrics: Mapping[str, Metric]) -> float:

@@ -98,7 +98,7 @@ METRICS: dict[str, Metric] = {
         "1", "low", 0.0, math.inf, "Share of the late interphase that resembles no reference phase.",
     ),
     "thickness": Metric("Å", "low", 0.0, 10.0, "Late thickness of the layer at a face."),
-    "lithium": Metric("nmol/cm²", "low", 0.0, 10.0, "Metal consumed by the end of the compared time, both faces."),
+    "lithium": Metric("nmol/cm²", "low", 0.0, 10.0, "Metal consumed at a face by the end of the compared time."),
     "instability": Metric(
         "1", "high", 0.0, 0.1,
         "Lindemann ratio of the anions of the unreacted electrolyte in windows of time: an explanation, not a vote.",

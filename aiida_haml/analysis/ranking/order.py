@@ -23,7 +23,7 @@ Refusal
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,10 @@ def rank(
             (floors or {}).get(group, float("nan")),
         )
         members = by_label([r for r in replicates if r.group == group])
-        judged = [judge(label, own, compared, metrics, settings) for label, own in members.items()]
+        judged = [
+            judge(label, [_until(r, compared.horizon_fs) for r in own], compared, metrics, settings)
+            for label, own in members.items()
+        ]
         found |= {j.label: j for j in judged}
         order = sorted((j for j in judged if j.is_ordered), key=lambda j: (-j.score, j.label))
         apart, probability = _told_apart(order, settings)
@@ -104,9 +107,14 @@ def rank(
         "groups": groups,
         "metrics": {n: asdict(m) | {"half": json_number(m.half)} for n, m in metrics.items()},
         "arrhenius": arrhenius(found, settings),
-        "warnings": list(warnings(rows, replicates, settings)),
+        "warnings": list(warnings(rows, replicates, times, settings)),
         "settings": settings.to_dict(),
     }
+
+
+def _until(replicate: Replicate, horizon_fs: float) -> Replicate:
+    """Return a replicate as far as it is compared: what comes later tells nothing of it that is known of the others."""
+    return replace(replicate, balance=replicate.balance.until(horizon_fs)) if horizon_fs > 0 else replicate
 
 
 def _place(rows: Sequence[dict[str, Any]], order: Sequence[Judged], apart: FloatArray) -> None:

@@ -105,7 +105,6 @@ def measured(replicate: Replicate, compared: Compared, settings: RankingSettings
     consumed = replicate.consumed
     early, late = horizon * settings.late_fraction, horizon * (1 - settings.late_fraction)
     by_early = _around(time, consumed, early, horizon)
-    early_rate, late_rate = by_early / early, _slope(time, consumed, late, horizon)
     # What begins to react only later has no early rate to compare with; what only the end of the electrolyte stops has
     # not stopped.
     stoppable = by_early > max(2 * balance.noise, 0.25 * balance.resolution)
@@ -113,7 +112,7 @@ def measured(replicate: Replicate, compared: Compared, settings: RankingSettings
     last = (time >= late - 1e-6) & (time <= horizon + 1e-6)
     found = dict.fromkeys(METRICS, float("nan")) | {
         "early_consumed": by_early,
-        "late_over_early": late_rate / early_rate if stoppable else float("inf"),
+        "late_over_early": _slope(time, consumed, late, horizon) / (by_early / early) if stoppable else float("inf"),
         "consumed": _around(time, consumed, horizon, horizon),
         "thickness": _mean(balance.thickness[last]),
         "lithium": _around(time, balance.lithium, horizon, horizon),
@@ -130,9 +129,20 @@ def measured(replicate: Replicate, compared: Compared, settings: RankingSettings
 
 def late_rate(replicate: Replicate, horizon_fs: float, settings: RankingSettings) -> float:
     """Return the rate of consumption at a face over the late time, Angstrom / ps."""
+    return rates(replicate, replicate.consumed, horizon_fs, settings)[1]
+
+
+def rates(
+    replicate: Replicate, consumed: FloatArray, horizon_fs: float, settings: RankingSettings
+) -> tuple[float, float]:
+    """Return the rates of (T,) what is consumed, over the early and the late time, Angstrom / ps.
+
+    What had reacted before the start counts as consumed in the early time.
+    """
     time = replicate.balance.time - replicate.balance.time[0]
     horizon = min(horizon_fs, replicate.reacting_fs)
-    return 1000 * _slope(time, replicate.consumed, horizon * (1 - settings.late_fraction), horizon)
+    early, late = horizon * settings.late_fraction, horizon * (1 - settings.late_fraction)
+    return 1000 * _around(time, consumed, early, horizon) / early, 1000 * _slope(time, consumed, late, horizon)
 
 
 def time_to_layer(replicate: Replicate, horizon_fs: float, share: float = 0.9) -> float:

@@ -16,7 +16,7 @@ from aiida_haml.analysis.ranking.judging import Judged
 from aiida_haml.analysis.ranking.metrics import METRICS, Metric
 from aiida_haml.analysis.ranking.replicates import Compared, Replicate, late_rate, time_to_layer
 from aiida_haml.analysis.ranking.sensitivity import tied_groups, weight_sensitivity
-from aiida_haml.analysis.ranking.verdicts import PASSIVATES
+from aiida_haml.analysis.ranking.verdicts import PASSIVATES, THICK_ENOUGH
 from aiida_haml.analysis.settings import RankingSettings
 from aiida_haml.frames import FloatArray
 from aiida_haml.structures.reservoir import LEAST_RATIO
@@ -166,8 +166,9 @@ def without_temperature(label: str, temperature: float) -> str:
 
 
 def warnings(
-    rows: Sequence[Mapping[str, Any]], replicates: Sequence[Replicate], settings: RankingSettings
-) -> list[str]:
+    rows: Sequence[Mapping[str, Any]], replicates: Sequence[Replicate], times: Mapping[str, float],
+    settings: RankingSettings,
+) -> list[str]:  # fmt: skip
     """Return what a reader has to keep in mind."""
     said = []
     few = [row["label"] for row in rows if row["replicates"] < settings.fewest_replicates]
@@ -182,6 +183,24 @@ def warnings(
             f"Less than {LEAST_RATIO:g} times the lithium that the electrolyte needs: {', '.join(short)}. A layer that "
             "stops there may only have used up the metal."
         )
+    thin = sorted({r.label for r in replicates if r.balance.length / len(r.balance.faces) < THICK_ENOUGH})
+    if thin:
+        said.append(
+            f"Less than {THICK_ENOUGH:g} Å of electrolyte at a face: {', '.join(thin)}. A layer that would stop later "
+            "cannot be told from one that does not stop."
+        )
+    hidden = sorted({r.label for r in replicates if r.balance.hides_metal})
+    if hidden:
+        said.append(f"By what has reacted there is metal left, but none is recognised: {', '.join(hidden)}.")
+    later = sorted(
+        {
+            f"{r.label} ({r.ran_out_of} after {r.reacting_fs / 1000:.3g} ps)"
+            for r in replicates
+            if r.ran_out_of is not None and r.reacting_fs > times.get(r.group, np.inf)
+        }
+    )
+    if later:
+        said.append(f"Used up after the time that is compared, which does not count: {', '.join(later)}.")
     unsure = [row["label"] for row in rows if not row["sure"]]
     if unsure:
         said.append(f"The replicates leave doubt of the verdict on {', '.join(unsure)}.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import binom
 
 from aiida_haml.analysis.balance.areal import ELECTROLYTE_GONE, METAL_GONE
 from aiida_haml.analysis.quantity import over_replicates
@@ -23,6 +24,8 @@ ORDERED = (PASSIVATES, DOES_NOT_STOP)
 
 #: Units of the electrolyte at a face that have to react for a reaction: fewer may be the cut's own defects.
 LEAST_UNITS = 0.5
+#: Electrolyte at a face, Angstrom, that has to be used up before it is sure that the layer does not stop. Our choice.
+THICK_ENOUGH = 10.0
 #: Share of the replicates that have run out of something before the candidate counts as having.
 MOST = 0.5
 
@@ -49,7 +52,9 @@ def verdict(own: Sequence[Replicate], metrics: Sequence[dict[str, float]], setti
     """
     gone = {what: float(np.mean([r.ran_out_of == what for r in own])) for what in (METAL_GONE, ELECTROLYTE_GONE)}
     if gone[ELECTROLYTE_GONE] > MOST:
-        return Verdict(DOES_NOT_STOP, gone[ELECTROLYTE_GONE] == 1, "it went on until the electrolyte was used up")
+        thickness = min(r.balance.length / len(r.balance.faces) for r in own)
+        sure = gone[ELECTROLYTE_GONE] == 1 and thickness >= THICK_ENOUGH
+        return Verdict(DOES_NOT_STOP, sure, f"it used up the electrolyte, {thickness:.2g} Å at a face")
     if gone[METAL_GONE] > MOST:
         end = np.mean([r.reacting_fs for r in own]) / 1000
         return Verdict(OUT_OF_LITHIUM, gone[METAL_GONE] == 1, f"the metal was used up after {end:.3g} ps; build more")
@@ -59,7 +64,28 @@ def verdict(own: Sequence[Replicate], metrics: Sequence[dict[str, float]], setti
     if consumed.value < least:
         sure = bool(consumed.high < least)
         return Verdict(DOES_NOT_REACT, sure, f"{max(consumed.value, 0):.2g} Å consumed at a face, {least:.2g} Å needed")
-    return _slowing_down(np.array([m["late_over_early"] for m in metrics]), settings)
+    said = _slowing_down(np.array([m["late_over_early"] for m in metrics]), settings)
+    few = _few_events(own, metrics, settings)
+    return replace(said, sure=False, reason=f"{said.reason}; {few}") if said.verdict == PASSIVATES and few else said
+
+
+def _few_events(own: Sequence[Replicate], metrics: Sequence[dict[str, float]], settings: RankingSettings) -> str | None:
+    """Say that endless growth by diffusion might show as few late reactions by chance; None where that is unlikely.
+
+    Of so many units in all, as many or fewer react late: a binomial probability (what comes late is a share of the two
+    that a square root of time fixes), summed over the replicates, which are independent.
+    """
+    share = settings.late_fraction
+    late_over_early = (1 - (1 - share) ** 0.5) / share**0.5
+    units = [len(r.balance.faces) / r.balance.resolution for r in own]
+    finite = [m["late_over_early"] if np.isfinite(m["late_over_early"]) else 1.0 for m in metrics]
+    early = sum(max(m["early_consumed"], 0.0) * n for m, n in zip(metrics, units, strict=True))
+    late = sum(max(m["early_consumed"] * ratio, 0.0) * n for m, ratio, n in zip(metrics, finite, units, strict=True))
+    n_early, n_late = round(early), round(late)
+    chance = float(binom.cdf(n_late, n_early + n_late, late_over_early / (1 + late_over_early)))
+    if chance < 1 - settings.confidence:
+        return None
+    return f"{n_early + n_late} units that reacted early or late are too few to rule out endless growth"
 
 
 def _slowing_down(ratios: FloatArray, settings: RankingSettings) -> Verdict:

@@ -22,7 +22,7 @@ MAX_AREA_POINTS = 60
 
 def has_balance(candidate: Candidate) -> bool:
     """Return whether it is known what the candidate has consumed."""
-    return "ladder" in candidate.series and len(candidate.series.get("time", ())) > 0
+    return "electrolyte" in candidate.series and len(candidate.series.get("time", ())) > 0
 
 
 @styled

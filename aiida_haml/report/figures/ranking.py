@@ -91,7 +91,7 @@ def _table(rows: Sequence[Mapping[str, Any]], values: np.ndarray, colours: str) 
 @styled
 def tree(name: str, labels: Sequence[str], distances: Sequence[Sequence[float | None]], floor: float | None) -> Drawing:
     """Draw the hierarchical order of candidates by the distance between their interphases, with the floor."""
-    matrix = np.array([[1.0 if d is None else d for d in row] for row in distances], dtype=float)
+    matrix = np.array(distances, dtype=float)
     figure = Figure(figsize=(7, 0.9 + 0.28 * len(labels)))
     axes = figure.subplots()
     links = linkage(squareform(matrix, checks=False), method="average")

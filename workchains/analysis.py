@@ -21,6 +21,11 @@ class AnalysisWorkChain(JobWorkChain):
 
     _process_class: Any = DescribeCalculation
 
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.expose_outputs(cls._process_class, exclude=("remote_folder", "retrieved", "remote_stash"))
+
     @process_handler(priority=200)
     def give_more_time(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Ask for more wall time."""
@@ -42,29 +47,14 @@ class AnalysisWorkChain(JobWorkChain):
 class DescribeWorkChain(AnalysisWorkChain):
     """Describe segments of one trajectory."""
 
-    @classmethod
-    def define(cls, spec: Any) -> None:
-        super().define(spec)
-        spec.expose_outputs(DescribeCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))
-
 
 class RankWorkChain(AnalysisWorkChain):
     """Rank described candidates."""
 
     _process_class = RankCalculation
 
-    @classmethod
-    def define(cls, spec: Any) -> None:
-        super().define(spec)
-        spec.expose_outputs(RankCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))
-
 
 class EvaluateWorkChain(AnalysisWorkChain):
     """Score a potential on labels."""
 
     _process_class = EvaluateCalculation
-
-    @classmethod
-    def define(cls, spec: Any) -> None:
-        super().define(spec)
-        spec.expose_outputs(EvaluateCalculation, exclude=("remote_folder", "retrieved", "remote_stash"))

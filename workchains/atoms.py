@@ -12,7 +12,7 @@ from aiida_haml.calculations.levels import theory_key
 from aiida_haml.data.frames import FramesData
 from aiida_haml.groups import add_labels
 from aiida_haml.queries.labels import isolated_atom, level_of_code
-from aiida_haml.workchains.label import LabelWorkChain
+from aiida_haml.workchains.label import FILLED, LabelWorkChain
 from aiida_haml.workchains.once import OnceWorkChain
 from aiida_haml.workchains.side_by_side import why
 
@@ -23,9 +23,7 @@ class AtomsWorkChain(OnceWorkChain):
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.expose_inputs(
-            LabelWorkChain, namespace="label", exclude=("job.initial", "job.md", "job.relax", "job.parent_folder")
-        )
+        spec.expose_inputs(LabelWorkChain, namespace="label", exclude=FILLED)
         spec.input("elements", valid_type=orm.List, help="Chemical symbols.")
         spec.output_namespace("atoms", dynamic=True, valid_type=FramesData, help="Labelled atoms by element.")
         spec.outline(cls.look_up, if_(cls.are_some_missing)(cls.compute, cls.inspect), cls.results)

@@ -25,6 +25,29 @@ class ContinuedWorkChain(JobWorkChain):
         super().setup()
         self.ctx.parts = []
 
+    def go_on(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Keep the frames of a run that was cut short and run what is left; None where it left none to go on from."""
+        raise NotImplementedError
+
+    def start_again(self, node: orm.CalcJobNode, what: str = "starting it anew") -> ProcessHandlerReport:
+        """Go on from the frames that a run which was stopped from outside has left, if any."""
+        return self.go_on(node) or super().start_again(node, what)
+
+    def inspect_process(self) -> Any:
+        """Have a failure dealt with; one that nothing helps against ends the run with the frames of its parts."""
+        code = super().inspect_process()
+        if self.ctx.parts and code is not None and code.status:
+            self.end_with_what_there_is(self.ctx.children[self.ctx.iteration - 1])
+            return None
+        return code
+
+    def results(self) -> Any:
+        """Return what there is, also where no more jobs may be started."""
+        last = self.ctx.children[self.ctx.iteration - 1]
+        if self.ctx.parts and not self.ctx.is_finished:
+            self.end_with_what_there_is(last)
+        return super().results()
+
     def keep_part(self, node: orm.CalcJobNode, left: int) -> ProcessHandlerReport | None:
         """Keep the frames of a run that was cut; end where no step is left, or no job may follow, else return None."""
         self.ctx.parts.append(node)

@@ -12,7 +12,8 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.noise import noise_complaint
 from aiida_haml.learning.seeds import derive
 from aiida_haml.settings import require_integer, require_number
-from aiida_haml.workchains.label import LabelWorkChain, level_inputs
+from aiida_haml.workchains.job import fill, restart_inputs
+from aiida_haml.workchains.label import FILLED, LabelWorkChain, level_inputs
 from aiida_haml.workchains.names import reading
 from aiida_haml.workchains.once import OnceWorkChain
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
@@ -31,9 +32,7 @@ class EquilibrateWorkChain(OnceWorkChain):
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.expose_inputs(
-            LabelWorkChain, namespace="label", exclude=("job.initial", "job.md", "job.relax", "job.parent_folder")
-        )
+        spec.expose_inputs(LabelWorkChain, namespace="label", exclude=FILLED)
         spec.input("structure", valid_type=FramesData, help="Its last frame is the start.")
         spec.input("settings", valid_type=orm.Dict, validator=validate_settings, help="As a protocol gives them.")
         spec.input("temperature_K", valid_type=orm.Float, help="Temperature at the end, K.")
@@ -94,6 +93,7 @@ class EquilibrateWorkChain(OnceWorkChain):
         settings = protocol_settings(protocol, overrides)
         builder.label.job.code = code
         builder.label.job.metadata.options = dict(settings["options"]["label"])
+        fill(builder.label, restart_inputs(settings))
         for port, value in level_inputs(level).items():
             builder.label.job[port] = value
         builder.structure = structure
@@ -157,16 +157,20 @@ class EquilibrateWorkChain(OnceWorkChain):
         """Go on from the last frame, with what is left of the stage where a job's wall time ended it."""
         child, stage = self.ctx.stage_run, self.ctx.stage
         if not child.is_finished_ok:
-            return self.exit_codes.ERROR_WARM_UP_FAILED.format(stage=stage, message=child.exit_message)
+            return self._ended(self.exit_codes.ERROR_WARM_UP_FAILED.format(stage=stage, message=child.exit_message))
         if refused := self._append(self._stage_name(), child):
             return refused
         last, steps = len(child.outputs.frames) - 1, self.ctx.recipe["warm_up_steps"]
         self.ctx.left -= last
         if self.ctx.left > 0 and last < _LEAST_SHARE * steps:
-            return self.exit_codes.ERROR_WARM_UP_CUT_SHORT.format(
-                stage=stage, done=steps - self.ctx.left, steps=steps, last=last
-            )
+            cut = {"stage": stage, "done": steps - self.ctx.left, "steps": steps, "last": last}
+            return self._ended(self.exit_codes.ERROR_WARM_UP_CUT_SHORT.format(**cut))
         return None
+
+    def _ended(self, code: Any) -> Any:
+        """End too soon, with the labels that were made by then: they are paid for."""
+        self.out("labels", self.ctx.labels)
+        return code
 
     def _stage_name(self) -> str:
         name = f"warm_up_{self.ctx.stage:02d}"

@@ -14,8 +14,6 @@ from aiida_haml.calculations.rounds import flat, judge_round, port
 from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
-from aiida_haml.groups import add_potentials
-from aiida_haml.learning.judge import false_states
 from aiida_haml.workchains import timeline
 from aiida_haml.workchains.equilibrate import asks_for_equilibration
 from aiida_haml.workchains.inputs import (
@@ -121,7 +119,7 @@ class HybridWorkChain(LearningWorkChain):
         builder: Any = cls.get_builder()
         builder.structures = {"trajectory": structure}
         builder.candidates = {"trajectory": orm.Dict({"temperature_K": temperature, "seed": seed})}
-        fill(builder, engine_inputs(codes, level_inputs(level), settings["options"]))
+        fill(builder, engine_inputs(codes, level_inputs(level), settings))
         builder.settings = orm.Dict({name: settings[name] for name in SECTIONS})
         return builder
 
@@ -140,6 +138,7 @@ class HybridWorkChain(LearningWorkChain):
         for name in ("pool", "potential", "calibration"):
             self.ctx[name] = self.inputs.get(name, None)
         self.ctx.plans = self.ctx.verdicts = self.ctx.challenger = self.ctx.error = None
+        self.ctx.false = self.told_false(self.inputs.get("verdicts", {}).values())
 
     def start(self) -> ToContext:
         """Have atoms labelled, and every cell that has not been followed yet relaxed and warmed up."""
@@ -223,13 +222,7 @@ class HybridWorkChain(LearningWorkChain):
             verdict = self.ctx.verdicts[slug]
             self.report(f"{slug}, round {self.ctx.round}: {verdict['reason']} Now at {verdict['reached_fs']:g} fs.")
             timeline.apply_verdict(slug, self.ctx.trajectories[slug], verdict, self.ctx.round)
-        if false := false_states(self.ctx.verdicts.get_dict()):
-            self.report(
-                f"round {self.ctx.round}: what learned from a false SCF state of {', '.join(false)} is not used."
-            )
-        elif self.ctx.challenger is not None:
-            self.ctx.potential = self.ctx.challenger
-            add_potentials([self.ctx.potential])
+        self.promote()
 
     def plan(self) -> None:
         """Plan the next round of every trajectory that has not ended."""
@@ -279,6 +272,8 @@ class HybridWorkChain(LearningWorkChain):
 
     def finish(self) -> Any:
         """Return all that there is, whatever ended the run, and say what is missing."""
+        if self.ctx.labels or (self.ctx.pool is not None and self.ctx.false is not None):  # of a round without an end
+            self.gather_labels()
         told = dict(self.ctx.records)
         histories = tell_history(**told) if any(name.startswith("verdicts_") for name in told) else {}
         for slug, trajectory in self.ctx.trajectories.items():

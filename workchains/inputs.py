@@ -21,14 +21,15 @@ from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.learning.selection import ProbeSettings
 from aiida_haml.settings import require_integer, require_number
 from aiida_haml.workchains.equilibrate import equilibration_complaint
-from aiida_haml.workchains.label import LabelWorkChain
+from aiida_haml.workchains.job import restart_inputs
+from aiida_haml.workchains.label import FILLED, LabelWorkChain
 from aiida_haml.workchains.learn import LearnWorkChain
 from aiida_haml.workchains.md import MdWorkChain
 
 #: Ports of the engines that the hybrid dynamics fills, by namespace. All others are for the user: code, level of
 #: theory, scheduler options, handlers, number of tries.
 ENGINES: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "label": (LabelWorkChain, ("job.initial", "job.md", "job.relax", "job.parent_folder")),
+    "label": (LabelWorkChain, FILLED),
     "md": (MdWorkChain, ("job.initial", "job.potential", "job.md", "job.watch")),
     "learn": (
         LearnWorkChain,
@@ -59,7 +60,7 @@ def expose_starts(spec: Any) -> None:
         spec.input_namespace(name, dynamic=True, required=False, valid_type=kind, help=text)
 
 
-def engine_inputs(codes: Mapping[str, orm.AbstractCode], level: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+def engine_inputs(codes: Mapping[str, orm.AbstractCode], level: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
     """Return the inputs of all engines.
 
     Parameters
@@ -68,12 +69,18 @@ def engine_inputs(codes: Mapping[str, orm.AbstractCode], level: Mapping[str, Any
         ``label``, ``engine`` and ``lammps``. A LAMMPS that does not watch is watched by the engine of its computer.
     level : mapping
         As `aiida_haml.workchains.label.level_inputs` returns it.
-    options : mapping
-        Scheduler options of each kind of job: ``label``, ``md``, ``learn``.
+    settings : mapping
+        Of a protocol; read are ``options``, of each kind of job, and ``restarts``.
+
+    Raises
+    ------
+    ValueError
+        If the restarts are refused.
     """
     names = {"label": "label", "md": "lammps", "learn": "engine"}
     inputs: dict[str, Any] = {
-        kind: {"job": {"code": codes[code], "metadata": {"options": dict(options[kind])}}}
+        kind: {"job": {"code": codes[code], "metadata": {"options": dict(settings["options"][kind])}}}
+        | restart_inputs(settings)
         for kind, code in names.items()
     }
     inputs["label"]["job"] |= level

@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
 
+from aiida_haml.settings import require_integer
 from aiida_haml.workchains.once import OnceWorkChain
 
 #: Exit codes that the schedulers' plugins of AiiDA set.
@@ -78,6 +79,10 @@ class JobWorkChain(OnceWorkChain, BaseRestartWorkChain):
         self.ctx.tries += 1
         return self.again(node, what) if self.ctx.tries <= times else self.give_up(node)
 
+    def start_again(self, node: orm.CalcJobNode, what: str = "starting it anew") -> ProcessHandlerReport:
+        """Start a job again that was stopped from outside; what leaves parts of its work begins where it was."""
+        return self.try_anew(node, what)
+
     def give_up(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
         """End without a result."""
         node.base.caching.is_valid_cache = False
@@ -87,7 +92,7 @@ class JobWorkChain(OnceWorkChain, BaseRestartWorkChain):
     @process_handler(priority=90)
     def node_went_away(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Start anew a job whose machine failed: that says nothing about the job."""
-        return self.try_anew(node) if node.exit_status == NODE_FAILURE else None
+        return self.start_again(node) if node.exit_status == NODE_FAILURE else None
 
     @process_handler(priority=80)
     def ran_out_of_memory(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
@@ -97,13 +102,40 @@ class JobWorkChain(OnceWorkChain, BaseRestartWorkChain):
         options = self.ctx.inputs["metadata"]["options"]
         if limit := options.get("max_memory_kb"):
             options["max_memory_kb"] = MORE_MEMORY * limit
-            return self.try_anew(node, f"starting it anew with {options['max_memory_kb']} kB of memory")
-        return self.try_anew(node)
+            return self.start_again(node, f"starting it anew with {options['max_memory_kb']} kB of memory")
+        return self.start_again(node)
 
     @process_handler(priority=60)
     def came_back_broken(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Start anew, once, what a full or absent file system may have broken: what is unreadable twice stays so."""
         return self.try_anew(node, times=1) if node.exit_status in NOT_BROUGHT_BACK else None
+
+
+def restart_inputs(settings: Mapping[str, Any]) -> dict[str, orm.Data]:
+    """Return how often a job is started and whether its folders are emptied, as a protocol's ``restarts`` say.
+
+    Raises
+    ------
+    ValueError
+        If they say it of neither a number nor a yes.
+    """
+    require_restarts(restarts := settings["restarts"])
+    return {
+        "max_iterations": orm.Int(restarts["max_iterations"]),
+        "clean_workdir": orm.Bool(restarts["clean_workdir"]),
+    }
+
+
+def require_restarts(restarts: Mapping[str, Any]) -> None:
+    """Refuse a section `restarts` that says neither a number nor a yes.
+
+    Raises
+    ------
+    ValueError
+    """
+    require_integer("restarts.max_iterations", restarts["max_iterations"], 1)
+    if not isinstance(restarts["clean_workdir"], bool):
+        raise ValueError(f"`restarts.clean_workdir` is {restarts['clean_workdir']!r}; it has to be true or false.")
 
 
 def failure(node: orm.CalcJobNode) -> str:

@@ -14,7 +14,7 @@ from aiida_haml.calculations.molecular_dynamics import validate_initial, validat
 from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.seeds import derive
 from aiida_haml.workchains.continued import ContinuedWorkChain, n_frames
-from aiida_haml.workchains.job import OUT_OF_WALLTIME
+from aiida_haml.workchains.job import OUT_OF_WALLTIME, fill, restart_inputs
 from aiida_haml.workchains.protocols import level_of_theory, md_settings, protocol_settings
 
 #: Ports that one label engine has and another has not.
@@ -23,6 +23,8 @@ OPTIONAL_PORTS = ("basissets", "pseudos")
 NO_LABEL, WALL_TIME, NOT_CONVERGED, FALSE_STATE = 305, 400, 450, 451
 #: Exit codes of a run that was killed or aborted, whatever it left.
 KILLED = (300, 303, 304)
+#: Ports of a label that those fill who ask for it; all others are for the user.
+FILLED = ("job.initial", "job.md", "job.relax", "job.parent_folder")
 #: Labels that a batch of single points may lack: it is not an order of steps, and the rest is not worth a second job.
 RUNS_IN_TIME = ("md", "relax")
 
@@ -106,6 +108,7 @@ class LabelWorkChain(ContinuedWorkChain):
         chosen = settings["rounds"]["n_burst_first"] if steps is None else steps
         builder.job.md = orm.Dict(md_settings(settings, chosen, temperature, seed))
         builder.job.metadata.options = dict(settings["options"]["label"])
+        fill(builder, restart_inputs(settings))
         return builder
 
     @property
@@ -144,7 +147,7 @@ class LabelWorkChain(ContinuedWorkChain):
         """Run the steps that are left, from the last frame that was made."""
         if node.exit_status not in (WALL_TIME, OUT_OF_WALLTIME):
             return None
-        return self._go_on(node) or self.try_anew(node)
+        return self.go_on(node) or self.try_anew(node)
 
     @process_handler(priority=190)
     def try_next_recipe(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
@@ -156,14 +159,14 @@ class LabelWorkChain(ContinuedWorkChain):
             return self._out_of_recipes(node)
         self._set_recipe()
         self.ctx.inputs.pop("parent_folder", None)  # its wave function may be what led astray
-        return self._go_on(node) or self.again(node, f"trying SCF recipe {self.ctx.recipe}")
+        return self.go_on(node) or self.again(node, f"trying SCF recipe {self.ctx.recipe}")
 
     @process_handler(priority=70)
     def was_killed(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Go on from what a killed run left, or start it anew."""
         if node.exit_status not in KILLED:
             return None
-        return self._go_on(node) or self.try_anew(node)
+        return self.go_on(node) or self.try_anew(node)
 
     def _out_of_recipes(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
         """End with the labels that there are, which are paid for; without any, say that there are none."""
@@ -172,7 +175,7 @@ class LabelWorkChain(ContinuedWorkChain):
         node.base.caching.is_valid_cache = False
         return ProcessHandlerReport(True, self.exit_codes.ERROR_NO_LABELS.format(message=node.exit_message))
 
-    def _go_on(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+    def go_on(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Keep the frames of a run that was cut short and run what is left; None where it left none to go on from."""
         if not n_frames(node):
             return None
@@ -191,6 +194,13 @@ class LabelWorkChain(ContinuedWorkChain):
         self.ctx.inputs[run] = orm.Dict(settings)
         self.ctx.inputs["initial"] = node.outputs.frames
         return self.again(node, f"its {done} steps are kept, {settings['steps']} are left")
+
+    def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Node]:
+        """Return the outputs of all runs; without the folder of one whose SCF went astray, where others would begin."""
+        outputs = super().get_outputs(node)
+        if node.exit_status in (NO_LABEL, NOT_CONVERGED, FALSE_STATE):
+            outputs.pop("remote_folder", None)
+        return outputs
 
 
 def level_inputs(level: orm.Dict | str, *own: Mapping[str, Any] | None) -> dict[str, Any]:

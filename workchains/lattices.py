@@ -15,7 +15,7 @@ from aiida_haml.queries.lattices import known_constant
 from aiida_haml.settings import require_integer, require_number
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.lattices import components
-from aiida_haml.workchains.label import LabelWorkChain
+from aiida_haml.workchains.label import FILLED, LabelWorkChain
 from aiida_haml.workchains.side_by_side import SideBySideWorkChain
 
 
@@ -29,9 +29,7 @@ class LatticesWorkChain(SideBySideWorkChain):
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.expose_inputs(
-            LabelWorkChain, namespace="label", exclude=("job.initial", "job.md", "job.relax", "job.parent_folder")
-        )
+        spec.expose_inputs(LabelWorkChain, namespace="label", exclude=FILLED)
         spec.input_namespace("candidates", dynamic=True, valid_type=orm.Dict, help="By slug; `structure` counts.")
         spec.input(
             "settings", valid_type=orm.Dict, validator=validate_settings, help="Section `lattice` of a protocol."

@@ -12,7 +12,7 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.data.pool import LabelPoolData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.learning.learner import LearnerSettings
-from aiida_haml.workchains.job import OUT_OF_WALLTIME, JobWorkChain, fill
+from aiida_haml.workchains.job import OUT_OF_WALLTIME, JobWorkChain, fill, restart_inputs
 from aiida_haml.workchains.protocols import protocol_settings
 
 _CODES = LearnCalculation.exit_codes
@@ -71,6 +71,7 @@ class LearnWorkChain(JobWorkChain):
             builder.job.champion = champion
         builder.job.settings = orm.Dict(settings["learning"] | {"seed": seed})
         fill(builder.job.metadata.options, settings["options"]["learn"])
+        fill(builder, restart_inputs(settings))
         return builder
 
     @process_handler(priority=200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from aiida import orm
@@ -9,7 +10,7 @@ from aiida.engine import ToContext
 
 from aiida_haml.calculations.pool import gather
 from aiida_haml.calculations.rounds import port
-from aiida_haml.groups import add_labels
+from aiida_haml.groups import add_labels, add_potentials
 from aiida_haml.learning.judge import false_states
 from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.learning.rounds import RoundSettings
@@ -30,12 +31,7 @@ class LearningWorkChain(MovingWorkChain):
 
     def learn(self) -> ToContext:
         """Gather the labels, test the potential on them, and train another one where it fails."""
-        more = {"previous": self.ctx.pool} if self.ctx.pool is not None else {}
-        if self.ctx.verdicts is not None and false_states(self.ctx.verdicts.get_dict()):
-            more["verdicts"] = self.ctx.verdicts
-        self.ctx.pool = gather(**more, **self.ctx.labels, metadata=self.named("gather"))
-        add_labels([*self.ctx.labels.values(), self.ctx.pool], self.inputs.label.job.level.get_dict())
-        self.ctx.labels = {}
+        self.gather_labels()
         inputs = self.exposed_inputs(LearnWorkChain, namespace="learn")
         rounds = {slug: self.ctx.trajectories[slug]["round"] for slug in self.ctx.active}
         settings = self.ctx.settings["learning"] | self._lesson()
@@ -52,6 +48,31 @@ class LearningWorkChain(MovingWorkChain):
             inputs["job"]["foundation"] = self.inputs.foundation
         inputs["metadata"] = self.named("learn")
         return ToContext(training=self.submit(LearnWorkChain, **inputs))
+
+    def gather_labels(self) -> None:
+        """Let what was labelled join the pool; what of the round before is in a false SCF state teaches no more."""
+        more = {"previous": self.ctx.pool} if self.ctx.pool is not None else {}
+        if self.ctx.false is not None and more:
+            more["verdicts"] = self.ctx.false
+        self.ctx.pool = gather(**more, **self.ctx.labels, metadata=self.named("gather", max(self.ctx.round, 0)))
+        add_labels([*self.ctx.labels.values(), self.ctx.pool], self.inputs.label.job.level.get_dict())
+        self.ctx.labels, self.ctx.false = {}, None
+
+    def promote(self) -> None:
+        """Let the challenger of the round drive from now on, unless it learned from a false SCF state."""
+        self.ctx.false = self.told_false([self.ctx.verdicts])
+        if false := false_states(self.ctx.verdicts.get_dict()):
+            told = f"what learned from a false SCF state of {', '.join(false)} is not used."
+            self.report(f"round {self.ctx.round}: {told}")
+        elif self.ctx.challenger is not None:
+            self.ctx.potential = self.ctx.challenger
+            add_potentials([self.ctx.potential])
+
+    def told_false(self, verdicts: Iterable[orm.Dict]) -> orm.Dict | None:
+        """Return the last verdicts that speak of a false SCF state; None where none do."""
+        return max(
+            (node for node in verdicts if false_states(node.get_dict())), key=lambda node: node.ctime, default=None
+        )
 
     def _lesson(self) -> dict[str, Any]:
         """Return what a training has to know of this run: elements, how right and how hot a challenger has to be."""

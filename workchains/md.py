@@ -12,7 +12,7 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.data.potential import PotentialData
 from aiida_haml.learning.seeds import derive
 from aiida_haml.workchains.continued import ContinuedWorkChain, n_frames
-from aiida_haml.workchains.job import OUT_OF_WALLTIME, fill
+from aiida_haml.workchains.job import OUT_OF_WALLTIME, fill, restart_inputs
 from aiida_haml.workchains.protocols import md_settings, protocol_settings
 
 _CODES = LammpsMdCalculation.exit_codes
@@ -79,6 +79,7 @@ class MdWorkChain(ContinuedWorkChain):
         builder.job.md = orm.Dict(md | {"save_every": settings["dynamics"]["save_every"]})
         builder.job.watch = orm.Dict(watch or {})
         fill(builder.job.metadata.options, settings["options"]["md"])
+        fill(builder, restart_inputs(settings))
         return builder
 
     @process_handler(priority=200)
@@ -86,20 +87,20 @@ class MdWorkChain(ContinuedWorkChain):
         """Run the steps that are left from the last trusted frame, with a seed of their own."""
         if node.exit_status not in (OUT_OF_WALLTIME, _CODES.ERROR_OUT_OF_WALLTIME.status):
             return None
-        return self._go_on(node)
+        return self.start_again(node)
 
     @process_handler(priority=195)
     def start_anew_where_killed(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Start a killed run anew: with its own noise it gives the same numbers. Killed again, it goes on instead."""
         if node.exit_status != _CODES.ERROR_KILLED.status:
             return None
-        return self._go_on(node) if self.ctx.tries else self.try_anew(node)
+        return self.start_again(node) if self.ctx.tries else self.try_anew(node)
 
-    def _go_on(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
-        """Keep the trusted frames of a run that was cut short and run what is left."""
+    def go_on(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Keep the trusted frames of a run that was cut short and run what is left; None where none are trusted."""
         done = node.outputs.output_parameters.get_dict().get("trusted_steps", 0) if n_frames(node) else 0
         if not done:
-            return self.try_anew(node)
+            return None
         md = self.ctx.inputs["md"].get_dict()
         left = md["steps"] - done
         if ended := self.keep_part(node, left):

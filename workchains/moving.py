@@ -140,18 +140,18 @@ class MovingWorkChain(SideBySideWorkChain):
     def inspect_labels(self) -> None:
         """Collect what was labelled; without a burst a trajectory cannot go on, without probes it can."""
         for slug in list(self.ctx.active):
-            trajectory = self.ctx.trajectories[slug]
-            burst, probes = self.take("burst", slug), self.take("probes", slug)
+            now = self.ctx.trajectories[slug]["round"]
+            burst, probes = self.take("burst", slug), self.take_or_tell("probes", slug)
+            if probes is not None:
+                now |= {"probes": probes.outputs.frames, "parameters": probes.outputs.output_parameters}
+                self.ctx.labels[port(slug, self.numbered("probes"))] = now["probes"]
             if burst is None:
                 self.fail(slug, "its burst gave no labels.")
                 continue
-            trajectory["round"]["burst"] = burst.outputs.frames
-            if complaint := noise_complaint(burst.outputs.frames.force_noise):
+            now["burst"] = burst.outputs.frames
+            now["remote"] = burst.outputs.remote_folder if "remote_folder" in burst.outputs else None
+            if complaint := noise_complaint(now["burst"].force_noise):
+                self.ctx.labels.pop(port(slug, self.numbered("probes")), None)  # the same is wrong with them
                 self.fail(slug, complaint)
                 continue
-            trajectory["remote"] = burst.outputs.remote_folder if "remote_folder" in burst.outputs else None
-            if probes is not None:
-                trajectory["round"] |= {"probes": probes.outputs.frames, "parameters": probes.outputs.output_parameters}
-            for name in ("burst", "probes"):
-                if name in trajectory["round"]:
-                    self.ctx.labels[port(slug, self.numbered(name))] = trajectory["round"][name]
+            self.ctx.labels[port(slug, self.numbered("burst"))] = now["burst"]

@@ -12,7 +12,7 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.learning.seeds import derive
 from aiida_haml.workchains.atoms import AtomsWorkChain
 from aiida_haml.workchains.equilibrate import EquilibrateWorkChain, asks_for_equilibration
-from aiida_haml.workchains.label import LabelWorkChain
+from aiida_haml.workchains.label import FILLED, LabelWorkChain
 from aiida_haml.workchains.side_by_side import SideBySideWorkChain, why
 
 
@@ -25,11 +25,7 @@ class PrepareWorkChain(SideBySideWorkChain):
     @classmethod
     def define(cls, spec: Any) -> None:
         super().define(spec)
-        spec.expose_inputs(
-            LabelWorkChain,
-            namespace="label",
-            exclude=("job.initial", "job.md", "job.relax", "job.parent_folder"),
-        )
+        spec.expose_inputs(LabelWorkChain, namespace="label", exclude=FILLED)
         spec.input_namespace("structures", dynamic=True, valid_type=FramesData, help="By slug; the last frame counts.")
         spec.input_namespace("candidates", dynamic=True, valid_type=orm.Dict, help="By slug.")
         spec.input("settings", valid_type=orm.Dict, help="Sections `equilibration` and `dynamics` of a protocol.")
@@ -86,10 +82,9 @@ class PrepareWorkChain(SideBySideWorkChain):
     def inspect_equilibrations(self) -> None:
         """Return the equilibrated cells, and the frames that led to them."""
         for slug in self.ctx.active:
-            child = self.take("equilibration", slug)
-            if child is None:
-                continue
-            self.out(f"structures.{slug}", child.outputs.structure)
-            self.out(f"calmness.{slug}", child.outputs.output_parameters)
-            for name, frames in child.outputs.labels.items():
+            made = self.ctx[f"equilibration_{slug}"].outputs
+            for name, frames in (made.labels if "labels" in made else {}).items():
                 self.out(f"labels.{port(slug, f'equilibration_{name}')}", frames)
+            if self.take("equilibration", slug) is not None:
+                self.out(f"structures.{slug}", made.structure)
+                self.out(f"calmness.{slug}", made.output_parameters)

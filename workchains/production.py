@@ -118,7 +118,7 @@ class ProductionWorkChain(SideBySideWorkChain):
             If the protocol, the level or an override is unknown.
         """
         settings = protocol_settings(protocol, overrides)
-        engines = engine_inputs(codes, level_inputs(level), settings["options"])
+        engines = engine_inputs(codes, level_inputs(level), settings)
         builder: Any = cls.get_builder()
         fill(builder, {"label": engines["label"], "md": engines["md"], "evaluate": engines["learn"]})
         builder.structure, builder.potential = structure, potential

@@ -19,7 +19,7 @@ from aiida_haml.spec import ScreenSpec
 from aiida_haml.workchains.analysis import DescribeWorkChain, RankWorkChain
 from aiida_haml.workchains.hybrid import HybridWorkChain
 from aiida_haml.workchains.inputs import SECTIONS, engine_inputs
-from aiida_haml.workchains.job import fill
+from aiida_haml.workchains.job import fill, restart_inputs
 from aiida_haml.workchains.label import level_inputs
 from aiida_haml.workchains.lattices import LatticesWorkChain, asks_for_relaxation
 from aiida_haml.workchains.names import labelled
@@ -71,9 +71,9 @@ class ScreenWorkChain(SideBySideWorkChain):
         spec.exit_code(400, "ERROR_NO_CELL", message="Not one cell could be built; the first: {message}")
         spec.exit_code(401, "ERROR_ALL_CANDIDATES_FAILED", message="Not one candidate could be followed: {message}")
         spec.exit_code(402, "ERROR_RANKING_FAILED", message="The ranking failed: {message}")
-        spec.exit_code(
-            410, "ERROR_SOME_CANDIDATES_FAILED", message="Ranked without the candidates that failed: {names}."
-        )
+        some = "Ranked without the candidates that failed: {names}."
+        spec.exit_code(410, "ERROR_SOME_CANDIDATES_FAILED", message=some)
+        spec.exit_code(411, "ERROR_ENDED_EARLY", message="Ranked as far as it came; it ended early: {message}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -136,12 +136,12 @@ class ScreenWorkChain(SideBySideWorkChain):
         level: dict[str, Any],
         settings: dict[str, Any],
     ) -> Any:
-        options = settings.pop("options")
+        analysis = {"code": codes["engine"], "metadata": {"options": settings["options"]["analysis"]}}
         builder: Any = cls.get_builder()
         builder.candidates = {slug: orm.Dict(content) for slug, content in candidates.items()}
-        builder.settings = orm.Dict(settings)
-        fill(builder, engine_inputs(codes, level, options))
-        fill(builder, {"analysis": {"job": {"code": codes["engine"], "metadata": {"options": options["analysis"]}}}})
+        builder.settings = orm.Dict({name: settings[name] for name in settings if name not in ("options", "restarts")})
+        fill(builder, engine_inputs(codes, level, settings))
+        fill(builder, {"analysis": {"job": analysis} | restart_inputs(settings)})
         return builder
 
     # -- cells and dynamics --------------------------------------------------------------------------------
@@ -286,6 +286,8 @@ class ScreenWorkChain(SideBySideWorkChain):
         failed = set(self.ctx.failures) | set(self.ctx.dynamics.base.extras.get("haml_failures", {}))
         if failed:
             return self.exit_codes.ERROR_SOME_CANDIDATES_FAILED.format(names=", ".join(sorted(failed)))
+        if not self.ctx.dynamics.is_finished_ok:
+            return self.exit_codes.ERROR_ENDED_EARLY.format(message=why(self.ctx.dynamics))
         return None
 
 

@@ -12,6 +12,7 @@ from aiida_haml.queries.labels import level_of_code
 from aiida_haml.spec import ScreenSpec
 from aiida_haml.starts import foundation_from, labels_from, start_from
 from aiida_haml.workchains.inputs import settings_complaint, start_complaint
+from aiida_haml.workchains.job import require_restarts
 from aiida_haml.workchains.lattices import lattice_complaint
 from aiida_haml.workchains.protocols import protocol_settings
 
@@ -32,6 +33,7 @@ def screen_settings(spec: ScreenSpec) -> dict[str, Any]:
         settings["lattice"]["steps"] = 0
     settings["analysis"] |= spec.own_phases
     settings["ranking"]["weights"] |= spec.weights
+    require_restarts(settings["restarts"])
     if complaint := _complaint(settings):
         raise ValueError(complaint)
     return settings

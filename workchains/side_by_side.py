@@ -58,11 +58,18 @@ class SideBySideWorkChain(OnceWorkChain):
         return f"{kind}_{slug}" in self.ctx
 
     def take(self, kind: str, slug: str) -> orm.ProcessNode | None:
-        """Return a job of this stage that ended well; None if there was none, or it failed."""
+        """Return a job of this stage that ended well; None if there was none, or it failed, its trajectory with it."""
+        launched = self.ctx.get(f"{kind}_{slug}", None)
+        child = self.take_or_tell(kind, slug)
+        if launched is not None and child is None:
+            self.ctx.failures = {**self.ctx.failures, slug: f"{kind}: {why(launched)}"}
+        return child
+
+    def take_or_tell(self, kind: str, slug: str) -> orm.ProcessNode | None:
+        """Return a job that ended well; None if there was none, or it failed, which the report alone says."""
         child = self.ctx.pop(f"{kind}_{slug}", None)
         if child is not None and not child.is_finished_ok:
             self.report(f"{slug}: {kind} <{child.pk}> failed: {why(child)}")
-            self.ctx.failures = {**self.ctx.failures, slug: f"{kind}: {why(child)}"}
             return None
         return child
 

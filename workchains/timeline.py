@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_haml.calculations.rounds import flat, port
-from aiida_haml.calculations.trajectory import cut_stretch, revoke
+from aiida_haml.calculations.trajectory import cut_stretch, revoke, take_last_frame
 from aiida_haml.data.frames import FramesData
 from aiida_haml.workchains.names import reading
 
@@ -19,6 +19,8 @@ def begin(slug: str, structure: FramesData, segments: Mapping[str, FramesData]) 
     known = sorted(flat(segments).items())
     given = {name.removeprefix(prefix): node for name, node in known if name.startswith(prefix)}
     last = given[max(given)] if given else structure
+    if not given and structure.base.attributes.get("time_end", None):  # a frame of another time line: this one begins
+        last = take_last_frame(structure, **called(port(slug, "start")))
     return {"last": last, "segments": given, "untrusted": {}, "round": {}, "remote": None, "labels": [], "hot": None}
 
 
@@ -56,6 +58,9 @@ def apply_verdict(slug: str, trajectory: dict[str, Any], verdict: Mapping[str, A
         append(trajectory, parts["trusted"])
     if verdict["burst_stays"]:
         append(trajectory, now["burst"])
+        trajectory["remote"] = now.get("remote")
+    elif verdict["false_state"]:  # what began with the wave function from before is in another state
+        trajectory["remote"] = None
 
 
 def append(trajectory: dict[str, Any], segment: FramesData) -> None:

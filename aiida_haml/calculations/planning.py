@@ -101,6 +101,7 @@ def _next(
     previous = Plan.from_dict({name: earlier[name] for name in Plan.__dataclass_fields__})
     progress = Progress(
         stretch_steps=round(verdict["stretch_fs"] / timestep_fs),
+        burst_steps=round(verdict["burst_fs"] / timestep_fs),
         remaining_steps=remaining,
         n_labels=verdict["n_labels"] if same_run else 0,
         wall_time_s=wall_time_s,

@@ -14,6 +14,7 @@ from aiida_haml.data.frames import FramesData
 from aiida_haml.engines.pairs import shortest_distances
 from aiida_haml.learning.calibration import Calibration
 from aiida_haml.learning.judge import Point, Verdict, false_states, judge
+from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.learning.rounds import RoundSettings
 
 #: Atoms farther apart than this are no contact, Angstrom.
@@ -81,9 +82,9 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
         verdict = judge(chosen, end, probes, burst, of["start"].n_atoms)
         if not verdict.false_state:
             calibration = calibration.extended(_pairs(slug, tests))
-        _shorten(shortest, of)
         if too_hot := _too_hot(of, plans.get(slug, {}).get("max_burst_temperature_K")):
             verdict = verdict.without_burst(too_hot)
+        _shorten(shortest, of, teaches=not (verdict.false_state or too_hot))
         verdicts[slug] = verdict.to_dict() | _progress(of, verdict)
     if "learning" in nodes and not false_states(verdicts):  # what learned from those does not drive
         calibration = _renewed(calibration, nodes["learning"].get_dict())
@@ -113,14 +114,19 @@ def _renewed(calibration: Calibration, learning: Mapping[str, Any]) -> Calibrati
     return Calibration().extended((d, e) for d, e in learning["largest"])
 
 
-def _shorten(shortest: dict[str, float], of: Mapping[str, Any]) -> None:
-    """Note how close the labels of a candidate show that atoms can come; a hot run shows nothing of that."""
-    runs = [of["burst"].frames] if "burst" in of else []
+def _shorten(shortest: dict[str, float], of: Mapping[str, Any], teaches: bool) -> None:
+    """Note how close the labels of a candidate show that atoms can come.
+
+    A hot run shows nothing of that, nor a burst that teaches nothing, nor a frame of forces that no training is shown.
+    """
+    runs = [of["burst"].frames] if "burst" in of and teaches else []
     if "probes" in of:
         met = [row for row, choice in enumerate(_labelled(of)) if choice["kind"] != HOT]
         runs += [of["probes"].frames[np.array(met)]] if met else []
     for run in runs:
-        for pair, length in shortest_distances(run, REACH).items():
+        forces = np.linalg.norm(run.forces, axis=2).max(axis=1)
+        soft = np.flatnonzero(forces <= LearnerSettings.force_cap)
+        for pair, length in shortest_distances(run[soft], REACH).items() if len(soft) else ():
             shortest[pair] = min(length, shortest.get(pair, length))
 
 

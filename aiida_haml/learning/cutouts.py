@@ -124,7 +124,8 @@ def spots(
     moments = np.unique(np.linspace(0, len(frames) - 1, n + 1).round().astype(int))[1:]
     parts = [frames[np.append(0, moments)], *([] if breach is None else [breach[len(breach) - 1]])]
     looked_into = _bare(parts)
-    novelty, rows = Novelty(looked_into, known), np.arange(len(looked_into))
+    # What a stretch begins with is not labelled, as no label holds the whole cell: it is a measure only without any.
+    novelty, rows = Novelty(looked_into, known or [looked_into[:1]]), np.arange(len(looked_into))
     random = np.random.default_rng(seed)
     chosen = []
     for row, moment in enumerate(moments.tolist(), start=1):

@@ -14,6 +14,8 @@ from aiida_haml.learning.judge import Verdict
 from aiida_haml.learning.rounds import RoundSettings
 from aiida_haml.settings import Settings, require_integer, require_number
 
+_REACHED = "The wanted simulated time is reached."
+
 
 @dataclass(frozen=True)
 class Plan(Settings):
@@ -26,7 +28,7 @@ class Plan(Settings):
     n_labels : int
         Labels spent so far.
     n_fruitless : int
-        Rounds in a row whose stretch brought nothing, or without one, whose burst did not stay.
+        Rounds in a row whose stretch brought nothing, or without one, nor did the burst.
     n_unmoved : int
         Rounds in a row in which a potential was there and its stretch brought nothing, whatever became of the burst.
     reason : str
@@ -60,8 +62,8 @@ class Progress(Settings):
 
     Attributes
     ----------
-    stretch_steps : int
-        Steps of the stretch that stay on the time line.
+    stretch_steps, burst_steps : int
+        Steps of the stretch, and of the burst, that stay on the time line.
     remaining_steps : int
         Steps left to the simulated time that is wanted.
     n_labels : int
@@ -71,6 +73,7 @@ class Progress(Settings):
     """
 
     stretch_steps: int
+    burst_steps: int
     remaining_steps: int
     n_labels: int
     wall_time_s: float = 0.0
@@ -83,8 +86,10 @@ def first_plan(settings: RoundSettings, steps: int) -> Plan:
     ----------
     settings : RoundSettings
     steps : int
-        Steps of the whole simulated time.
+        Steps of the simulated time that is left.
     """
+    if steps <= 0:
+        return Plan(0, 0, reason=_REACHED)
     burst = min(settings.n_burst_first, steps)
     stretch = min(settings.n_stretch_first, max(steps - burst, 0))
     return Plan(stretch, burst, reason="First round: nothing measured yet.")
@@ -98,7 +103,7 @@ def next_plan(settings: RoundSettings, previous: Plan, verdict: Verdict, progres
     burst.
     """
     n_labels = previous.n_labels + progress.n_labels
-    tried = verdict.action != "absent" or not verdict.burst_stays
+    tried = verdict.action != "absent" or progress.burst_steps == 0
     n_fruitless = previous.n_fruitless + 1 if tried and progress.stretch_steps == 0 else 0
     was_followed = previous.n_stretch > 0 and verdict.force_rmse is not None
     n_unmoved = previous.n_unmoved + 1 if was_followed and progress.stretch_steps == 0 else 0
@@ -115,7 +120,7 @@ def next_plan(settings: RoundSettings, previous: Plan, verdict: Verdict, progres
 
 def _over(settings: RoundSettings, n_labels: int, n_fruitless: int, progress: Progress) -> str | None:
     if progress.remaining_steps <= 0:
-        return "The wanted simulated time is reached."
+        return _REACHED
     if settings.max_labels is not None and n_labels >= settings.max_labels:
         return f"Ended before its time: the budget of {settings.max_labels} labels is spent."
     if settings.max_wall_time_s is not None and progress.wall_time_s >= settings.max_wall_time_s:

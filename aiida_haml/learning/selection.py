@@ -91,14 +91,13 @@ class Novelty:
     frames : Frames
         What may be labelled.
     known : sequence of Frames
-        What is labelled already, of any atoms. The first of `frames` counts as labelled: stretches begin at a label.
+        What is labelled already, of any atoms: one frame at least.
     """
 
     def __init__(self, frames: Frames, known: Sequence[Frames]) -> None:
         self._numbers = frames.numbers
         self._prints = fingerprints(frames, frames.elements)
         labelled = [(run.numbers, fingerprints(run, frames.elements)) for run in known]
-        labelled.append((frames.numbers, self._prints[:1]))
         self._distances = np.empty(self._prints.shape[:2])
         for z in np.unique(self._numbers):
             of_species = np.concatenate([p[:, n == z].reshape(-1, p.shape[2]) for n, p in labelled])
@@ -151,7 +150,7 @@ def choose(frames: Frames, untrusted: Frames | None, known: Sequence[Frames], se
     n_left = min(settings.n_wanted(frames.times) - len(chosen), int(inner.sum()))
     if n_left <= 0:
         return chosen
-    novelty = Novelty(frames, known)
+    novelty = Novelty(frames, [*known, frames[:1]])  # stretches begin at a label
     for i in _spread(len(frames), round(settings.even_share * n_left)):
         chosen.append(Choice("frames", i, "even", "Evenly spread over the stretch."))
         inner[i] = False

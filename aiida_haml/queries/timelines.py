@@ -11,6 +11,7 @@ from aiida.common.links import LinkType
 
 from aiida_haml.calculations.rounds import flat, port
 from aiida_haml.data.frames import FramesData
+from aiida_haml.learning.judge import false_states
 from aiida_haml.queries.anatomy import HYBRID
 
 _CALLS = (LinkType.CALL_WORK, LinkType.CALL_CALC)
@@ -65,17 +66,20 @@ def time_lines(process: orm.WorkChainNode) -> TimeLines:
     number = 0
     while (judged := called.get(f"judge_{number:04d}")) is not None and judged.is_finished_ok:
         training = called.get(f"learn_{number:04d}")
-        found.pool = called[f"gather_{number:04d}"].outputs.result
         found.calibration = judged.outputs.calibration
-        if training is not None and "potential" in training.outputs:
+        verdicts = judged.outputs.verdicts.get_dict()
+        if training is not None and "potential" in training.outputs and not false_states(verdicts):
             found.potential = training.outputs.potential
         plan = called.get(f"plan_{number:04d}")
-        for slug, verdict in judged.outputs.verdicts.get_dict().items():
+        for slug, verdict in verdicts.items():
             found.verdicts[slug] = judged.outputs.verdicts
             if plan is not None:
                 found.plans[slug] = plan.outputs.result
             _extend(found.segments, slug, verdict, called, f"{number:04d}")
         number += 1
+    for name, gathered in sorted(called.items()):  # labels of a round that has no verdict are paid for as well
+        if name.startswith("gather_") and gathered.is_finished_ok:
+            found.pool = gathered.outputs.result
     return found
 
 

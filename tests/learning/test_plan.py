@@ -31,7 +31,8 @@ def verdict(action):
 
 def after(action, held, previous=None, remaining=5000, labels=12, settings=SETTINGS):
     previous = previous or Plan(100, 8, 50, 0)
-    return next_plan(settings, previous, verdict(action), Progress(held, remaining, labels))
+    told = verdict(action)
+    return next_plan(settings, previous, told, Progress(held, 8 if told.burst_stays else 0, remaining, labels))
 
 
 @pytest.mark.parametrize(
@@ -53,19 +54,19 @@ def test_lengths_follow_the_verdict(action, held, stretch, burst):
 
 def test_a_watch_that_was_right_keeps_the_burst():
     wrong = Verdict("absent", None, True, False, 0.3, 2.0, 9, "")
-    plan = next_plan(SETTINGS, Plan(100, 8, 50, 0), wrong, Progress(0, 5000, 12))
+    plan = next_plan(SETTINGS, Plan(100, 8, 50, 0), wrong, Progress(0, 8, 5000, 12))
     assert (plan.n_stretch, plan.n_burst) == (100, 8)
 
 
 def test_after_a_round_in_which_nothing_was_to_drive_the_first_stretch_is_as_long_as_ever():
     untested = Verdict("absent", None, True, False, 0.05, 0.3, 9, "")
-    plan = next_plan(SETTINGS, Plan(0, 8, 50, 0), untested, Progress(0, 5000, 12))
+    plan = next_plan(SETTINGS, Plan(0, 8, 50, 0), untested, Progress(0, 8, 5000, 12))
     assert (plan.n_stretch, plan.n_unmoved, plan.n_fruitless) == (50, 0, 0)
 
 
 def test_the_first_burst_is_the_longest_one_unless_a_stretch_is_revoked():
     untested = Verdict("absent", None, True, False, None, None, 0, "")
-    plan = next_plan(SETTINGS, first_plan(SETTINGS, 5000), untested, Progress(0, 4990, 30))
+    plan = next_plan(SETTINGS, first_plan(SETTINGS, 5000), untested, Progress(0, 10, 4990, 30))
     assert (plan.n_stretch, plan.n_burst) == (50, 5)
 
 
@@ -76,6 +77,21 @@ def test_fruitless_rounds_are_bounded_and_say_so():
     assert rounds == SETTINGS.max_fruitless
     assert "5 rounds in a row brought no stretch" in plan.reason
     assert after("accept", 5, Plan(10, 8, 0, SETTINGS.max_fruitless - 1)).n_fruitless == 0
+
+
+def test_bursts_of_a_single_frame_are_fruitless_as_well():
+    """An SCF that no recipe brings past the first frame: the burst stays, and leads nowhere."""
+    plan, rounds = Plan(100, 8), 0
+    while not plan.ends:
+        plan, rounds = next_plan(SETTINGS, plan, verdict("absent"), Progress(0, 0, 5000, 1)), rounds + 1
+    assert rounds == SETTINGS.max_fruitless
+
+
+@pytest.mark.parametrize("steps", [0, -2])
+def test_a_time_line_that_is_long_enough_already_ends_at_once(steps):
+    plan = first_plan(SETTINGS, steps)
+    assert plan.ends
+    assert "time is reached" in plan.reason
 
 
 def test_rounds_whose_stretch_brought_nothing_are_counted_whatever_became_of_the_burst():
@@ -89,7 +105,7 @@ def test_rounds_whose_stretch_brought_nothing_are_counted_whatever_became_of_the
         (verdict("revoke"), 0),
     ]
     for told, held in story:
-        plan = next_plan(SETTINGS, plan, told, Progress(held, 4000, 5))
+        plan = next_plan(SETTINGS, plan, told, Progress(held, 8 if told.burst_stays else 0, 4000, 5))
         counted.append(plan.n_unmoved)
     assert counted == [0, 1, 2, 0, 1]
     assert plan.n_fruitless == 1
@@ -100,7 +116,9 @@ def test_the_end_of_the_simulated_time_and_of_a_budget_are_different_ends():
     spent = after("accept", 100, settings=RoundSettings(max_labels=60))
     assert spent.ends
     assert spent.reason.startswith("Ended before its time: the budget of 60 labels")
-    late = next_plan(RoundSettings(max_wall_time_s=10.0), Plan(100, 8), verdict("accept"), Progress(100, 5000, 5, 11.0))
+    late = next_plan(
+        RoundSettings(max_wall_time_s=10.0), Plan(100, 8), verdict("accept"), Progress(100, 8, 5000, 5, 11.0)
+    )
     assert late.ends
 
 

@@ -75,9 +75,10 @@ def test_a_broken_engine_is_named(aiida_profile, engine_code, shaken):
     _, node = equilibrate(engine_code, shaken, {"level": teacher("tests.faulty:BreaksAfter", {"evaluations": 0})})
     assert node.exit_status == 410
     breaks = {"level": teacher("tests.faulty:BreaksAfter", {"evaluations": 3})}
-    _, node = equilibrate(engine_code, shaken, breaks, relax_steps=0)
+    outputs, node = equilibrate(engine_code, shaken, breaks, relax_steps=0)
     assert node.exit_status == 412
     assert "of 40 steps" in node.exit_message
+    assert len(outputs["labels"]["warm_up_01"]) > 1  # what was made by then is paid for
 
 
 def test_a_stage_that_a_job_leaves_unfinished_is_gone_on_with(aiida_profile, engine_code, shaken):

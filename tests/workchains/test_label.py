@@ -32,6 +32,16 @@ def test_a_burst(aiida_profile, engine_code):
     assert outputs["output_parameters"]["steps_done"] == 6
 
 
+def test_a_protocol_says_how_often_a_job_is_started_and_whether_its_folder_is_emptied(aiida_profile, engine_code):
+    copper = FramesData.from_ase(bulk("Cu", cubic=True).repeat(2))
+    overrides = {"restarts": {"max_iterations": 2, "clean_workdir": True}}
+    builder = LabelWorkChain.get_builder_from_protocol(engine_code, copper, teacher(), None, overrides, steps=3)
+    assert builder.max_iterations == 2
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs["remote_folder"].is_empty
+
+
 def test_a_burst_that_breaks_keeps_its_labels(aiida_profile, engine_code):
     level = teacher("tests.faulty:BreaksAfter", {"evaluations": 4})
     outputs, node = label(engine_code, level)

@@ -214,6 +214,46 @@ def test_what_a_worker_left_in_the_middle_has_an_end(burst, monkeypatch):
     assert cut.is_sealed
 
 
+@pytest.mark.parametrize("status", [110, 140])
+def test_what_a_failed_machine_left_is_gone_on_with(burst, cp2k_code, status):
+    node = cp2k(cp2k_code, status, run_of(13))
+    assert inspect(burst, node).status == 0
+    assert burst.ctx.inputs["md"]["steps"] == 8
+    rest = cp2k(cp2k_code, 0, run_of(9, start=12.0))
+    assert inspect(burst, rest) is None
+    assert np.array_equal(burst.get_outputs(rest)["frames"].frames.times, np.arange(21.0))
+
+
+def test_parts_outlive_a_failure_that_nothing_helps_against(burst, cp2k_code):
+    inspect(burst, cp2k(cp2k_code, 400, run_of(13)))
+    inspect(burst, cp2k(cp2k_code, 399))
+    last = cp2k(cp2k_code, 399)
+    assert inspect(burst, last) is None  # twice in a row: AiiDA would end with an error
+    assert burst.ctx.is_finished
+    assert len(burst.get_outputs(last)["frames"]) == 13
+
+
+def test_parts_outlive_the_last_job_that_may_be_started(structure, cp2k_code):
+    given = {"code": cp2k_code, "initial": structure, "level": orm.Dict(LEVEL), "md": orm.Dict(MD)}
+    burst = workchain(LabelWorkChain, job=given, max_iterations=orm.Int(2))
+    inspect(burst, cp2k(cp2k_code, 400, run_of(5)))
+    inspect(burst, cp2k(cp2k_code, 140))
+    assert not burst.should_run_process()
+    assert burst.results() is None
+    assert len(burst.outputs["frames"]) == 5
+
+
+def test_nobody_begins_with_the_wave_function_of_an_scf_that_went_astray(burst, cp2k_code):
+    folders = [orm.RemoteData(f"/work/{i}", computer=cp2k_code.computer) for i in range(2)]
+    good, bad = (
+        job("haml.cp2k", cp2k_code.computer, status, remote_folder=folder, frames=frames_node(run_of(5), "burst"),
+            output_parameters=orm.Dict({"steps_done": 4}))
+        for status, folder in zip((0, 450), folders, strict=True)
+    )  # fmt: skip
+    assert "remote_folder" in burst.get_outputs(good)
+    assert "remote_folder" not in burst.get_outputs(bad)
+
+
 def test_memory_is_raised_where_it_was_limited(burst, cp2k_code):
     burst.ctx.inputs["metadata"]["options"]["max_memory_kb"] = 1_000_000
     inspect(burst, cp2k(cp2k_code, 110))

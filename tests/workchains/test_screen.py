@@ -175,6 +175,15 @@ def test_time_lines_can_be_read_from_what_the_judge_said(screen):
     assert lines.potential.uuid == dynamics(screen[1]).outputs.potential.uuid
 
 
+def test_restarts_of_all_jobs_are_the_specifications(builder_of):
+    builder = builder_of(SPEC + "overrides: {restarts: {max_iterations: 2, clean_workdir: true}}\n")
+    for kind in ("label", "md", "learn", "analysis"):
+        assert (builder[kind].max_iterations, builder[kind].clean_workdir) == (2, True)
+    for key, wrong in (("max_iterations", 0), ("clean_workdir", 1)):
+        with pytest.raises(ValueError, match=f"restarts.{key}"):
+            builder_of(SPEC + f"overrides: {{restarts: {{{key}: {wrong}}}}}\n")
+
+
 def test_a_rerun_executes_nothing(screen, builder_of):
     """No uuid, time stamp or unseeded number enters a hash, so that everything is found in the cache."""
     with enable_caching(identifier="aiida.calculations:haml.*"):

@@ -55,7 +55,7 @@ def protocol_settings(protocol: str | None = None, overrides: Mapping[str, Any] 
     -------
     dict
         By section: ``dynamics``, ``watch``, ``rounds``, ``probes``, ``distortions``, ``cutouts``, ``hybrid``,
-        ``learning``, ``equilibration``, ``lattice``, ``analysis``, ``ranking``, ``options``.
+        ``learning``, ``equilibration``, ``lattice``, ``analysis``, ``ranking``, ``options``, ``restarts``.
 
     Raises
     ------

@@ -54,7 +54,7 @@ STORIES = {
     ),
     "endless linear": Story(lambda t: 0.08 * t, DOES_NOT_STOP),
     "endless parabolic": Story(lambda t: np.sqrt(0.6 * t), DOES_NOT_STOP),
-    "total decomposition": Story(lambda t: 12.2 * -np.expm1(-0.12 * t), DOES_NOT_STOP),
+    "total decomposition": Story(lambda t: 15 * -np.expm1(-0.12 * t), DOES_NOT_STOP),
     "slow start": Story(lambda t: 6 / (1 + np.exp(-(t - 75) / 5)), DOES_NOT_STOP),
     "stops, then goes on": Story(
         lambda t: 2.5 * -np.expm1(-0.3 * t) + 0.12 * np.maximum(t - 60, 0), DOES_NOT_STOP

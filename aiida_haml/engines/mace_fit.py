@@ -209,7 +209,7 @@ def _attempt(course: Course, lr: float, deadline: float, on_step: Callable[[], N
             late = time.perf_counter() > deadline
             if not late:
                 _set_rate(optimizer, lr, step, course)
-                drawn = _draw(samples, decks, settings.batch_size, step)
+                drawn = draw_batch(samples, decks, settings.batch_size, step)
                 value = _step(module, collate(drawn, len(module.atomic_numbers)), settings, optimizer)
                 average.update()
                 result.steps = step
@@ -234,7 +234,7 @@ def _attempt(course: Course, lr: float, deadline: float, on_step: Callable[[], N
     return result
 
 
-def _draw(samples: list[list[Sample]], decks: list[Deck], n: int, step: int) -> list[Sample]:
+def draw_batch(samples: list[list[Sample]], decks: list[Deck], n: int, step: int) -> list[Sample]:
     """Return a batch, half of it new and half replayed where there is both; of an odd one, in turn more of either."""
     new, replay = samples
     n_new = n if not replay else 0 if not new else (n + step % 2) // 2

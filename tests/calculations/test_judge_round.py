@@ -70,6 +70,26 @@ def test_a_hot_frame_teaches_and_decides_nothing(aiida_profile_clean):
     assert found == pytest.approx(met, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("temperature", "force", "counts"), [(300.0, 5.0, True), (9000.0, 5.0, False), (300.0, 60.0, False)]
+)
+def test_labels_that_teach_nothing_allow_no_closer_contacts(aiida_profile_clean, temperature, force, counts):
+    """A burst that is too hot to stay, and forces beyond what is trained on, show where no potential may go."""
+    run = emt_frames(4)
+    forces = np.zeros_like(run.positions)
+    forces[:, 0, 0] = force
+    velocities = np.array([maxwell_boltzmann(run.masses, temperature, seed) for seed in range(len(run))])
+    hard = dataclasses.replace(run, velocities=velocities, forces=forces)
+    burst = FramesData(hard, kind="burst", level_of_theory="emt-0123456789ab@ase-3")
+    told = judge_round(
+        orm.Dict(RoundSettings().to_dict()),
+        plan=orm.Dict({"a": {"max_burst_temperature_K": 1000.0}}),
+        a__start=FramesData(run[0]),
+        a__burst=burst,
+    )
+    assert bool(told["calibration"]["shortest"]) == counts
+
+
 def round_with_a_burst_at(temperature, thrown=None, learned=None):
     """Plan and judge a first round, and plan the next one; the last frame's first atom has a kinetic energy, eV."""
     run = emt_frames(4)

@@ -93,6 +93,19 @@ def test_a_strange_atom_is_looked_into_wherever_it_is():
     assert chosen == spots(run, None, [], CutoutSettings(n_moments=2), seed=3)
 
 
+def test_what_was_strange_from_the_first_frame_on_is_no_less_strange():
+    """No label holds the wide cell that a stretch begins with: what escaped one stretch is not hidden in the next."""
+    calm, rng = salt(stir=0.02), np.random.default_rng(1)
+    steps = calm.positions + rng.normal(scale=0.02, size=(5, *calm.positions.shape[1:]))
+    lithium = int(np.flatnonzero(calm.numbers == 3)[17])
+    steps[:, lithium] += [1.2, 0.4, 0.0]
+    run = Frames(calm.numbers, steps, np.repeat(calm.cells, 5, axis=0), calm.pbc, times=np.arange(5.0))
+    for spot in spots(run, None, [calm], CutoutSettings(n_moments=2), seed=3):
+        if spot.kind == "far":
+            cell = Atoms(calm.numbers, steps[spot.frame], cell=calm.cells[0], pbc=True)
+            assert cell.get_distance(spot.atom, lithium, mic=True) < 4.0
+
+
 def test_what_the_watch_ended_is_looked_into():
     calm = salt(stir=0.02)
     run = Frames(calm.numbers, np.repeat(calm.positions, 3, axis=0), np.repeat(calm.cells, 3, axis=0), calm.pbc)

@@ -57,7 +57,7 @@ def planted_balance(reacted):
         "baseline_metal": np.array([160.0, 1.0]),
         "baseline_consumed": np.array([0.0, 0.005]), "baseline_thickness": np.array([0.3, 0.2]),
         "metal": 160 - 64 * reacted, "consumed": reacted[:, None] * share, "ladder": ladder, "layer_phases": layer,
-        "thickness": 25 * reacted[:, None] * share, "phosphide_connected": np.zeros((n, 2)),
+        "electrolyte": 1 - reacted, "thickness": 25 * reacted[:, None] * share, "phosphide_connected": np.zeros((n, 2)),
     }  # fmt: skip
 
 

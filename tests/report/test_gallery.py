@@ -125,7 +125,7 @@ def test_a_cell_that_ran_dry_is_marked_where_it_did():
     row = full_screen(("a", "b")).ranking["candidates"][0]
     candidate = full_candidate("c00", "a", 0.4)
     metal = np.linspace(160, -160, 200).clip(0)
-    dry = dataclasses.replace(candidate, series=candidate.series | {"metal": metal})
+    dry = dataclasses.replace(candidate, series=candidate.series | {"metal": metal, "reservoir": np.array([0.4])})
     crosses = [line for line in consumed("c", [row], [dry]).figure.axes[0].lines if line.get_marker() == "x"]
     assert [line.get_xdata()[0] for line in crosses] == pytest.approx([TIME_FS / 2000], rel=0.05)
 

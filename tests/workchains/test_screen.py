@@ -176,12 +176,16 @@ def test_time_lines_can_be_read_from_what_the_judge_said(screen):
 
 
 def test_restarts_of_all_jobs_are_the_specifications(builder_of):
-    builder = builder_of(SPEC + "overrides: {restarts: {max_iterations: 2, clean_workdir: true}}\n")
+
+    def with_restarts(said):
+        return builder_of(SPEC.replace("overrides:\n", f"overrides:\n  restarts: {{{said}}}\n"))
+
+    builder = with_restarts("max_iterations: 2, clean_workdir: true")
     for kind in ("label", "md", "learn", "analysis"):
         assert (builder[kind].max_iterations, builder[kind].clean_workdir) == (2, True)
     for key, wrong in (("max_iterations", 0), ("clean_workdir", 1)):
         with pytest.raises(ValueError, match=f"restarts.{key}"):
-            builder_of(SPEC + f"overrides: {{restarts: {{{key}: {wrong}}}}}\n")
+            with_restarts(f"{key}: {wrong}")
 
 
 def test_a_rerun_executes_nothing(screen, builder_of):

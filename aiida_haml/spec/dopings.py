@@ -48,9 +48,9 @@ class _Arranged(Settings):
         BeforeValidator(_as_configurations, json_schema_input_type=int | list[int] | Samples | Literal["all", "sqs"]),
     ] = Field(
         default=Samples(sample=1),
-        description="`{sample: N}` (N arrangements drawn by the seed, so that replicates differ in them), the number "
-        "of a symmetry-distinct one, a list of numbers, `all`, or `sqs` (the one nearest to a random alloy). Number 0 "
-        "has the dopants together, as all four O of a quarter on one P.",
+        description="`{sample: N}` (N arrangements drawn by the seed, so that replicates differ in them; the default "
+        "is 1), the number of a symmetry-distinct one, a list of numbers, `all`, or `sqs` (the one nearest to a random "
+        "alloy). Number 0 has the dopants together, as all four O of a quarter on one P.",
     )
 
     @field_validator("configuration")

@@ -272,8 +272,7 @@ class HybridWorkChain(LearningWorkChain):
 
     def finish(self) -> Any:
         """Return all that there is, whatever ended the run, and say what is missing."""
-        if self.ctx.labels or (self.ctx.pool is not None and self.ctx.false is not None):  # of a round without an end
-            self.gather_labels()
+        self.settle()
         told = dict(self.ctx.records)
         histories = tell_history(**told) if any(name.startswith("verdicts_") for name in told) else {}
         for slug, trajectory in self.ctx.trajectories.items():

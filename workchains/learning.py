@@ -58,6 +58,16 @@ class LearningWorkChain(MovingWorkChain):
         add_labels([*self.ctx.labels.values(), self.ctx.pool], self.inputs.label.job.level.get_dict())
         self.ctx.labels, self.ctx.false = {}, None
 
+    def settle(self) -> None:
+        """Keep what a round without an end has labelled, and what the last one found false, for other runs.
+
+        Too few labels make no pool; they are in the group of their level then, where others find them.
+        """
+        if self.ctx.pool is not None and (self.ctx.labels or self.ctx.false is not None):
+            self.gather_labels()
+        elif self.ctx.labels:
+            add_labels(list(self.ctx.labels.values()), self.inputs.label.job.level.get_dict())
+
     def promote(self) -> None:
         """Let the challenger of the round drive from now on, unless it learned from a false SCF state."""
         self.ctx.false = self.told_false([self.ctx.verdicts])

@@ -146,7 +146,7 @@ def judge(
 
 def false_states(verdicts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the candidates whose burst was found in another SCF state, of the verdicts on a round."""
-    return sorted(slug for slug, verdict in verdicts.items() if verdict["false_state"])
+    return sorted(slug for slug, verdict in verdicts.items() if verdict.get("false_state"))
 
 
 def _verdict(

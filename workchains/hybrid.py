@@ -26,7 +26,7 @@ from aiida_haml.workchains.inputs import (
 )
 from aiida_haml.workchains.job import fill
 from aiida_haml.workchains.label import LabelWorkChain, level_inputs
-from aiida_haml.workchains.learning import LearningWorkChain
+from aiida_haml.workchains.learning import LearningWorkChain, last_of_false_states
 from aiida_haml.workchains.prepare import PrepareWorkChain
 from aiida_haml.workchains.protocols import protocol_settings
 from aiida_haml.workchains.side_by_side import why
@@ -138,7 +138,7 @@ class HybridWorkChain(LearningWorkChain):
         for name in ("pool", "potential", "calibration"):
             self.ctx[name] = self.inputs.get(name, None)
         self.ctx.plans = self.ctx.verdicts = self.ctx.challenger = self.ctx.error = None
-        self.ctx.false = self.told_false(self.inputs.get("verdicts", {}).values())
+        self.ctx.false = last_of_false_states(self.inputs.get("verdicts", {}).values())
 
     def start(self) -> ToContext:
         """Have atoms labelled, and every cell that has not been followed yet relaxed and warmed up."""

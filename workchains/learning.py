@@ -70,19 +70,13 @@ class LearningWorkChain(MovingWorkChain):
 
     def promote(self) -> None:
         """Let the challenger of the round drive from now on, unless it learned from a false SCF state."""
-        self.ctx.false = self.told_false([self.ctx.verdicts])
+        self.ctx.false = last_of_false_states([self.ctx.verdicts])
         if false := false_states(self.ctx.verdicts.get_dict()):
             told = f"what learned from a false SCF state of {', '.join(false)} is not used."
             self.report(f"round {self.ctx.round}: {told}")
         elif self.ctx.challenger is not None:
             self.ctx.potential = self.ctx.challenger
             add_potentials([self.ctx.potential])
-
-    def told_false(self, verdicts: Iterable[orm.Dict]) -> orm.Dict | None:
-        """Return the last verdicts that speak of a false SCF state; None where none do."""
-        return max(
-            (node for node in verdicts if false_states(node.get_dict())), key=lambda node: node.ctime, default=None
-        )
 
     def _lesson(self) -> dict[str, Any]:
         """Return what a training has to know of this run: elements, how right and how hot a challenger has to be."""
@@ -111,3 +105,9 @@ class LearningWorkChain(MovingWorkChain):
     def _elements(self) -> list[str]:
         present = {symbol for node in self.inputs.structures.values() for symbol in node.elements}
         return sorted(self.ctx.settings["learning"].get("elements") or present)
+
+
+def last_of_false_states(verdicts: Iterable[orm.Dict]) -> orm.Dict | None:
+    """Return the last verdicts that speak of a false SCF state; None where none do."""
+    spoken = (node for node in verdicts if false_states(node.get_dict()))
+    return max(spoken, key=lambda node: node.ctime, default=None)

@@ -93,6 +93,14 @@ def test_a_corner_that_two_units_come_to_share_makes_both_react(corner):
     assert states[2, 0] == THIOPHOSPHATE
 
 
+def test_oxygen_about_carbon_or_nitrogen_does_not_last():
+    atoms = units()
+    atoms.symbols[0], atoms.symbols[1:5] = "N", "O"
+    atoms.positions[1:5] = atoms.positions[0] + 1.3 * CORNERS
+    frames = Frames.from_ase([atoms])
+    assert Ladder(frames, Units(frames, 0.08)).reducible[:5].all()
+
+
 @pytest.mark.parametrize("lasting", [[2], [0, 1, 2, 3, 4]])
 def test_units_of_oxygen_are_no_electrolyte_beside_others(lasting):
     """PO4 lasts beside lithium: what is left to react is counted without it, unless there is nothing else."""

@@ -244,7 +244,7 @@ def test_parts_outlive_the_last_job_that_may_be_started(structure, cp2k_code):
 
 
 def test_nobody_begins_with_the_wave_function_of_an_scf_that_went_astray(burst, cp2k_code):
-    folders = [orm.RemoteData(f"/work/{i}", computer=cp2k_code.computer) for i in range(2)]
+    folders = [orm.RemoteData(f"/scratch/{i}", computer=cp2k_code.computer) for i in range(2)]
     good, bad = (
         job("haml.cp2k", cp2k_code.computer, status, remote_folder=folder, frames=frames_node(run_of(5), "burst"),
             output_parameters=orm.Dict({"steps_done": 4}))

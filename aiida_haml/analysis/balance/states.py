@@ -107,7 +107,8 @@ class Ladder:
         atom without bonds belongs to is a matter of convention, which no amount should hang on.
     reducible : (N,) bool array
         Those of them whose units lithium takes apart: a unit of oxygen alone, as PO4, lasts, and is no electrolyte
-        where all others are gone. All, in an electrolyte that has nothing but such units.
+        where all others are gone. All, in an electrolyte that has nothing but such units, and in a liquid, whose
+        nitrate and carbonates do not last.
     centre : (N,) int array
         The central atom of each atom's unit; itself, if it is of none.
     """
@@ -119,7 +120,8 @@ class Ladder:
         self.counted = self._framework & (units.several[units.unit] if units.has_units else True)
         heart = np.arange(len(built.numbers)) == self.centre
         lasting = ~units.has_other(heart | (built.numbers == OXYGEN))[units.unit] & units.several[units.unit]
-        self.reducible = self.counted & ~lasting if (self.counted & ~lasting).any() else self.counted
+        apart = self.counted & ~lasting
+        self.reducible = self.counted if units.has_molecules or not apart.any() else apart
 
     def states(self, bonds: StateArray, broken: BoolArray, thiophosphate: NDArray[np.floating]) -> StateArray:
         """Return the (F, N) states.

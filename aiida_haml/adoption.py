@@ -6,8 +6,6 @@ claims of these jobs is as good as if they had run here. Their isolated atoms co
 (`queries.labels`). Potentials stay what they were: to load one is another decision (`data.trust`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 

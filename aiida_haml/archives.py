@@ -5,8 +5,6 @@ else, and what is extended elsewhere goes on from it. Nodes keep their UUIDs, so
 stored twice. What came with an archive counts for nothing until it is adopted (`aiida_haml.adoption`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The codes of a screen: which they are, what each runs, and whether this person may start it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

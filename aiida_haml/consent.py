@@ -7,8 +7,6 @@ the person's own folder of AiiDA's configuration, so that neither an archive nor
 them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

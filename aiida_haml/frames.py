@@ -12,9 +12,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_masses, chemical_symbols
 from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.precision import load_exact
-
-FloatArray = NDArray[np.float64]
 
 #: Arrays whose first axis is the frame; the rest describe the system as a whole.
 PER_FRAME = ("positions", "cells", "times", "velocities", "energies", "forces", "stresses", "deviations")

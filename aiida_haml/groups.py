@@ -4,8 +4,6 @@ WorkChains and commands put nodes in as they come to be; to put a node in twice,
 it in once. A group's label is what it is found by, with `verdi group list -a -A -T haml.labels` too.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar

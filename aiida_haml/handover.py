@@ -5,8 +5,6 @@ settings on command lines, its level of theory in the input of a program. A spec
 made of it; here a screen is checked that is there already.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -4,8 +4,6 @@ Frames of a stretch are looked at, described and counted. Only its ends are hand
 neighbours on the time line to the last digit. Compression gains nothing: the last digits of dynamics are noise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

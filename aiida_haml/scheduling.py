@@ -1,7 +1,5 @@
 """The schedulers' options of a screen, checked before anything is stored, and those of them that a shell runs."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterator, Mapping

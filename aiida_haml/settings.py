@@ -1,7 +1,5 @@
 """What settings classes share: from and to plain dictionaries, refusals that name field, value and remedy."""
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What a screen starts from: a committee that this database holds, and the labels that it learned from."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path

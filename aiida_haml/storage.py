@@ -1,7 +1,5 @@
 """AiiDA's storage below its ORM: one statement for many nodes, and writes that outlast a locked database."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """Pages made from the code: the fields of a specification, the command line, and what the metrics say."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

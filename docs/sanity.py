@@ -1,7 +1,5 @@
 """What recognition and bonds say of cells whose answer is known: printed in the docs, held by a test."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

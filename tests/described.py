@@ -1,7 +1,5 @@
 """Environments of frames, described a few at a time as a description job does, in one process."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

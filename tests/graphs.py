@@ -1,7 +1,5 @@
 """Provenance graphs laid by hand, with the shape that a screen leaves behind and no engine run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Cheap labels: hot Cu-Au crystals under ASE's effective-medium theory."""
 
-from __future__ import annotations
-
 import numpy as np
 from ase import Atoms
 from ase.build import bulk

@@ -1,7 +1,5 @@
 """Small MACE models with random weights: real in everything but what they have learned."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ anion sites, S, P and Cl at random. Units that react are those nearest to the fa
 between electrolyte and metal, which moves away or near as the volumes ask.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Planted stories of interfaces: what is consumed along time, and what the interphase is made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

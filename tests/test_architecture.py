@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "aiida_haml"
 
 #: Rooms that know nothing of AiiDA, and single modules that do not either.
-PURE = ("frames", "precision", "reading", "settings", "spec", "structures", "learning", "analysis", "engines")
+PURE = ("arrays", "frames", "precision", "reading", "settings", "spec", "structures", "learning", "analysis", "engines")
 #: Modules of the bridge that only hold or draw plain values.
 PURE_MODULES = ("report.data", "report.figures", "report.gallery", "report.page")
 BRIDGE = (
@@ -32,14 +32,15 @@ BRIDGE = (
 )
 #: What a room may import of the package, besides itself.
 ALLOWED = {
+    "arrays": set(),
     "precision": set(),
-    "frames": {"precision"},
+    "frames": {"arrays", "precision"},
     "settings": set(),
-    "reading": {"frames"},
-    "structures": {"frames", "settings"},
-    "learning": {"frames", "settings"},
-    "analysis": {"frames", "settings", "structures"},
-    "engines": {"frames", "settings", "structures", "learning", "analysis"},
+    "reading": {"arrays", "frames"},
+    "structures": {"arrays", "frames", "settings"},
+    "learning": {"arrays", "frames", "settings"},
+    "analysis": {"arrays", "frames", "settings", "structures"},
+    "engines": {"arrays", "frames", "settings", "structures", "learning", "analysis"},
     "spec": {"structures", "analysis", "engines"},
     **{room: {*PURE, *BRIDGE} - {"cli"} for room in BRIDGE},
 }

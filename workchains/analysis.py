@@ -1,7 +1,5 @@
 """Descriptions, rankings and evaluations, started anew where a job or its machine went away."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

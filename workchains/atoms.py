@@ -1,7 +1,5 @@
 """Energies of isolated atoms: made once per level of theory, found again ever after."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

@@ -1,7 +1,5 @@
 """Runs in time that are cut short and go on: no step twice, none missing, and what was done is never lost."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

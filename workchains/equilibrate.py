@@ -1,7 +1,5 @@
 """Equilibration of a cell as it was built: relaxed first, then warmed up, at the level of theory of the labels."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

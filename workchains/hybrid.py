@@ -1,7 +1,5 @@
 """The hybrid dynamics: stretches, labels, judge, learner and plan in rounds, for all trajectories together."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

@@ -1,7 +1,5 @@
 """The inputs of the hybrid dynamics that reach down to its jobs, and what is refused before the first of them runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the WorkChains around one kind of job share: how inputs are passed on, and failures that any job can show."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

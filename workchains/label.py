@@ -1,7 +1,5 @@
 """Labels: one burst, relaxation or batch of single points, with the failures that ab initio codes show dealt with."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

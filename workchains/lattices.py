@@ -1,7 +1,5 @@
 """Lattice constants of a screen's components: relaxed once per level of theory, found again ever after."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Training: the champion tested on new labels, and a challenger where it fails."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

@@ -1,7 +1,5 @@
 """The stage of a round in which the potential is tested on what truth said, and taught where it fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Molecular dynamics with a potential: one stretch, kept up to its last trusted frame."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

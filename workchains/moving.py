@@ -1,7 +1,5 @@
 """The stages of a round in which trajectories move: stretches with the potential, and labels of what they came to."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

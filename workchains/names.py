@@ -1,7 +1,5 @@
 """What a process is called in `verdi process list`, in the words of the name that queries find it by."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida_haml.calculations.rounds import OF

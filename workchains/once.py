@@ -1,7 +1,5 @@
 """Steps that are run again: a worker that dies in the middle of one leaves children which nobody waits for."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

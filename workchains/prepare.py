@@ -1,7 +1,5 @@
 """What comes before the first round: isolated atoms, and cells at rest and at temperature."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

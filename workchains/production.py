@@ -1,7 +1,5 @@
 """Production: a wide cell under a potential that small ones have taught, looked into by truth as it goes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The inputs of a production run and of its stretches, and what is refused before it starts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

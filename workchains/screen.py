@@ -1,7 +1,5 @@
 """The screen: cells built, followed by the hybrid dynamics in one learner, described, and ranked."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

@@ -1,7 +1,5 @@
 """The settings and starts of a screen: as the specification asks for them, checked before anything runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

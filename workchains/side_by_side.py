@@ -1,7 +1,5 @@
 """What WorkChains share that run jobs for several trajectories side by side: a queue, bounded in flight."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

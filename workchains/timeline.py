@@ -1,7 +1,5 @@
 """The time line of one trajectory, as the context of the hybrid dynamics keeps it: nodes by name, nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

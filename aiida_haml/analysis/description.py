@@ -5,8 +5,6 @@ What a segment says hangs on the segment, on the cell as built (for what has rea
 stays valid when the trajectory grows, and a trajectory described in batches of segments is described as one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

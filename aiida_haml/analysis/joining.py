@@ -5,8 +5,6 @@ grown is described where it is new. Joined, the parts are what one description o
 the last digit; what needs the whole of the trajectory (bins of time, diffusion) is made here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Numbers with their intervals, as they go into a ranking."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 
 def json_number(value: float | None) -> float | None:

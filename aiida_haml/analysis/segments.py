@@ -1,7 +1,5 @@
 """The segments of one trajectory: which of their frames are described, and what is seen ahead of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Settings of the analysis, checked on the way in."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from aiida_haml.analysis.ranking.metrics import declared_metrics

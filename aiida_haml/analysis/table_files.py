@@ -1,7 +1,5 @@
 """Tidy tables as files: CSV, which everything reads, or Parquet, which keeps types and is small."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """What a description says as tidy tables: one row for one thing, columns with their units in their names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

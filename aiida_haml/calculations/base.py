@@ -1,7 +1,5 @@
 """What calculations share: the CalcJobs that run `haml-engine TASK`, and all of them where they fail."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """Calcfunctions that build the cells from which everything starts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

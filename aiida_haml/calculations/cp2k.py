@@ -1,7 +1,5 @@
 """Labels from CP2K: a burst of AIMD, a relaxation, or the energies of configurations, through aiida-cp2k."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 from typing import Any
 

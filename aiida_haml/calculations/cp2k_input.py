@@ -1,7 +1,5 @@
 """CP2K's input as a dictionary: what is evaluated, what is done with it, and from where the SCF starts."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

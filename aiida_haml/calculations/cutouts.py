@@ -1,7 +1,5 @@
 """Calcfunctions of a production run: a wide cell, the cut-outs that truth is told of, and what follows from it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Environments and bond series of one candidate, from a batch of its segments."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

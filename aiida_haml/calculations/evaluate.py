@@ -1,7 +1,5 @@
 """Evaluation: a potential scored on labels that it was not trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

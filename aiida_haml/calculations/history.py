@@ -1,7 +1,5 @@
 """The story of a run, as its rounds told it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Label engines: the codes that make labels, each one object under an entry point of `aiida_haml.label_engines`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points

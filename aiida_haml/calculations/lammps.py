@@ -1,7 +1,5 @@
 """MLP-MD: LAMMPS with a MACE potential, from exact positions and velocities, under a watch."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Calcfunctions of lattice constants at a level of theory: from a component to its constant, and into a candidate."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

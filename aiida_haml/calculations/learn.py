@@ -1,7 +1,5 @@
 """One round's learning: the champion tested on new labels, a challenger trained where needed, the better one kept."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any
 

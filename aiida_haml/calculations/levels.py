@@ -1,7 +1,5 @@
 """The level of theory: everything that decides a label's value, hashed into one key."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import io

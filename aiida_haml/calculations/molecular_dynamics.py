@@ -1,7 +1,5 @@
 """Checks of the settings of dynamics and relaxations that all engines share, made before a job starts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

@@ -1,7 +1,5 @@
 """The calcfunction of the plan: what a round will ask of each candidate."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The calcfunction that lets labels join the pool."""
 
-from __future__ import annotations
-
 from aiida import orm
 from aiida.engine import calcfunction
 

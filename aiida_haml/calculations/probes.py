@@ -1,7 +1,5 @@
 """The calcfunctions that choose what to label off the time line."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Clusters over all candidates, and their ranking."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import statistics

@@ -1,7 +1,5 @@
 """The calcfunction of the judge: what a round brought, candidate by candidate."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

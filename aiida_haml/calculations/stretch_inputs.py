@@ -1,7 +1,5 @@
 """Checks of what a stretch is given, made before its job starts."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

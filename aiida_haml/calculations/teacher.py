@@ -1,7 +1,5 @@
 """Labels from a teacher: any ASE calculator run as a job, with the ports of the CP2K engine."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

@@ -1,7 +1,5 @@
 """Calcfunctions on segments of a trajectory: starts, joins and cuts, each a node with a creator."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

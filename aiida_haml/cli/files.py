@@ -1,7 +1,5 @@
 """Files that commands write: names made of labels, and refusals in one line."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

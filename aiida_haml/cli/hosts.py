@@ -1,7 +1,5 @@
 """Commands that show what there is to choose from: sublattices, arrangements, matches, cuts, reference phases."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from typing import Any

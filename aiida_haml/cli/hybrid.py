@@ -1,7 +1,5 @@
 """Commands on the hybrid dynamics: the story of its rounds."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any

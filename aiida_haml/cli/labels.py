@@ -1,7 +1,5 @@
 """Commands on labels: what there is at each level of theory, why, and labels out."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import datetime
 from pathlib import Path

@@ -4,8 +4,6 @@ A terminal obeys what it is sent: a label can move the cursor, rename the window
 codes and characters that reorder or hide text are therefore written out (``\\x1b``), never sent.
 """
 
-from __future__ import annotations
-
 import unicodedata
 
 import click

@@ -1,7 +1,5 @@
 """Commands that ask the graph: trace, audit, cost, failures."""
 
-from __future__ import annotations
-
 import json
 
 import click

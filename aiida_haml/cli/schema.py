@@ -1,7 +1,5 @@
 """The command that writes the schema of a specification, for editors."""
 
-from __future__ import annotations
-
 import json
 
 from aiida_haml.cli.messages import echo

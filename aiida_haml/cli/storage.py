@@ -1,7 +1,5 @@
 """What screens keep on disk, and taking away the folders of their jobs: storage show, storage prune."""
 
-from __future__ import annotations
-
 import posixpath
 from pathlib import PurePosixPath
 from typing import Any

@@ -1,7 +1,5 @@
 """A line that shows that work goes on, and what it is, while a person waits."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 import shutil

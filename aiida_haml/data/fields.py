@@ -1,7 +1,5 @@
 """What a query sees of a node of ours: its attributes, declared once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida.orm.pydantic import OrmMetadataField

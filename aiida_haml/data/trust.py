@@ -1,7 +1,5 @@
 """Which model files may be loaded: what this database saw trained or built, and what a person said of a file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Each task reads ``task.json`` and folders of frames from the working directory a
 beside them. Tasks import only what they need, so that a job starts fast; nothing here knows of AiiDA.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import importlib

@@ -1,7 +1,5 @@
 """Describe one candidate: frames of its segments in, environments and series out."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

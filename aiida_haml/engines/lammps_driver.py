@@ -1,7 +1,5 @@
 """The callback that serves a potential to LAMMPS through ``fix external``, and has every step looked at."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 
@@ -10,14 +8,13 @@ from ase import Atoms, units
 from ase.data import atomic_masses
 from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.engines.lammps_dump import PICOSECOND
 from aiida_haml.engines.mace_forces import Evaluation, MaceModel, ModelRefusedError, Neighbours
 from aiida_haml.engines.outcome import seconds_so_far
 from aiida_haml.engines.parity import parity
 from aiida_haml.engines.stretch import Ending, StretchTask
 from aiida_haml.engines.watchman import Snapshot, StoppedError, Watchman
-
-FloatArray = NDArray[np.float64]
 
 #: Names of the fix that carries the potential, and of the deck's thermostat.
 FIX, THERMOSTAT = "haml", "thermostat"

@@ -3,8 +3,6 @@
 The format is that of LAMMPS' ``DumpCustom::header_binary`` and ``DumpCustom::write_binary``, revision 2 (since 2020).
 """
 
-from __future__ import annotations
-
 import mmap
 import struct
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from aiida_haml.arrays import FloatArray
 
 TRAJECTORY = "trajectory.bin"
 LAST_FRAME = "last_frame.bin"

@@ -3,18 +3,14 @@
 Nothing here starts LAMMPS, or needs it installed. LAMMPS' units are `metal`: Angstrom, eV, ps, amu.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.engines.lammps_dump import COLUMNS, LAST_FRAME, PICOSECOND, RESTARTS, TRAJECTORY
 from aiida_haml.frames import Frames
-
-FloatArray = NDArray[np.float64]
 
 STRUCTURE = "structure.data"
 LOG = "log.lammps"

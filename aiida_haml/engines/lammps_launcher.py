@@ -22,8 +22,6 @@ LAMMPS is licensed under the GNU GPL, version 2. It is no part of this package: 
 when it is run.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes

@@ -5,8 +5,6 @@ dumps. Leaves ``checks.npy`` and ``results.json``, as `haml-lammps` does, with a
 of what lies between them.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -11,9 +11,10 @@ import torch
 from ase.data import chemical_symbols
 from mace.tools.torch_tools import default_dtype
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.engines.mace_forces import Graph
 from aiida_haml.engines.outcome import TaskError
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.frames import Frames
 from aiida_haml.learning.comparison import force_weights
 
 #: Edges in one batch of an evaluation; about 1 GB for a model of 128 channels.

@@ -1,7 +1,5 @@
 """The members of a committee trained side by side: processes on CPUs, one a GPU, none of which outlives the job."""
 
-from __future__ import annotations
-
 import json
 import math
 import multiprocessing

@@ -1,7 +1,5 @@
 """What each member of a committee starts from, and what it is trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Reads ``frames.npz`` (runs by name) and ``inputs/potential/member_i.model``; ``t
 member. Writes ``results.json`` with ``errors``, and ``tests/NAME__errors.npy`` and its like, as a learning does.
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A committee examined on labels: the errors of the member that drives, and the others' deviation from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +8,9 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.engines.mace_batches import Prediction, predict
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.frames import Frames
 from aiida_haml.learning.comparison import Group, frame_score, group_scores, total
 from aiida_haml.learning.errors import DRIVER, force_deviation, force_errors, summarize
 from aiida_haml.learning.learner import LearnerSettings

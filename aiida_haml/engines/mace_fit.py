@@ -1,7 +1,5 @@
 """A fixed number of gradient steps for one model: batches half new and half replayed, the best average kept."""
 
-from __future__ import annotations
-
 import copy
 import math
 import time

@@ -19,7 +19,7 @@ from ase.data import atomic_numbers
 from mace.tools.torch_tools import default_dtype
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from aiida_haml.arrays import FloatArray
 
 
 class ModelRefusedError(ValueError):

@@ -1,7 +1,5 @@
 """A model of many elements, taught elsewhere, made into one of ours: its elements cut out, its energies ours."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

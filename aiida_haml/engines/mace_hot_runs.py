@@ -2,8 +2,6 @@
 exploration, which finds what is worth a label beside the path of a first potential.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import deque
@@ -15,9 +13,10 @@ import numpy as np
 from ase import units
 from ase.data import covalent_radii
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.engines.mace_batches import atomic_energies, evaluate, make_samples
 from aiida_haml.engines.mace_forces import Graph
-from aiida_haml.frames import FloatArray, Frames, maxwell_boltzmann
+from aiida_haml.frames import Frames, maxwell_boltzmann
 
 #: Temperature at which a run has failed, in units of the one that it begins at. Reactions heat; holes explode.
 MAX_HEATING = 3.0

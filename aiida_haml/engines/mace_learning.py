@@ -11,8 +11,6 @@ Writes ``results.json``, ``tests/NAME__errors.npy`` and its like, ``member_i.mod
 survive, and those of its exploration.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import time
@@ -25,6 +23,7 @@ import mace
 import numpy as np
 import torch
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.engines import mace_committee as committee
 from aiida_haml.engines.mace_batches import predict
 from aiida_haml.engines.mace_courses import Label, lay_out
@@ -41,7 +40,7 @@ from aiida_haml.engines.mace_hot_runs import along, explorations, gate
 from aiida_haml.engines.mace_network import trainable
 from aiida_haml.engines.mace_potential import elements_of, load_potential
 from aiida_haml.engines.outcome import TaskError, reports_errors, write_results
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.frames import Frames
 from aiida_haml.learning.comparison import Group, Verdict, compare
 from aiida_haml.learning.learner import LearnerSettings
 from aiida_haml.learning.pool import EXPLODED

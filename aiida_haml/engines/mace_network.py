@@ -1,7 +1,5 @@
 """MACE models made, taken up again, and written."""
 
-from __future__ import annotations
-
 import copy
 import importlib
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The model files of a potential, checked and loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The start potential that comes with the package: models are built of its numbers; nothing is unpickled."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How a task says that it gave up: ``error`` in ``results.json``, which the parser makes an exit code."""
 
-from __future__ import annotations
-
 import functools
 import json
 import time

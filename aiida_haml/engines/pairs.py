@@ -1,16 +1,13 @@
 """Pairs of elements, and how close their atoms come."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.frames import Frames
-
-FloatArray = NDArray[np.float64]
 
 
 class ElementPairs:

@@ -1,7 +1,5 @@
 """Parity: what the engine of the dynamics makes of one frame, against the path on which the potential was trained."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Rank described candidates: environments and series of all in, ranking and clusters out."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,8 +20,8 @@ from aiida_haml.analysis.ranking.order import horizons, rank
 from aiida_haml.analysis.ranking.replicates import Replicate
 from aiida_haml.analysis.references.phases import IONS, PRODUCT
 from aiida_haml.analysis.settings import RankingSettings
+from aiida_haml.arrays import FloatArray
 from aiida_haml.engines.outcome import reports_errors, write_results
-from aiida_haml.frames import FloatArray
 
 #: What candidates of one label may differ in.
 OWN = ("seed", "force_rmse")

@@ -1,7 +1,5 @@
 """Append-only ``.npy`` tables: a run that is killed at any moment leaves all rows but the one it was writing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -4,8 +4,6 @@ It knows the solids that are screened from a universal potential (``docs/referen
 and how good it is), and saves a first training at another level of theory what is the same at every one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -4,8 +4,6 @@
 another LAMMPS has run. Either leaves ``checks.npy`` and ``results.json``.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

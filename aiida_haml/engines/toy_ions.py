@@ -6,14 +6,13 @@ smooth, bounded from below and deterministic. **It decides nothing about chemist
 marked as a teacher's.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
-from aiida_haml.engines.toy_potential import FloatArray, IntArray, ToyPotential
+from aiida_haml.arrays import FloatArray, IntArray
+from aiida_haml.engines.toy_potential import ToyPotential
 
 ELEMENTS = ("Li", "P", "S", "Cl", "O", "F", "Se")
 

@@ -7,17 +7,16 @@ numbers beyond an atom's valence cost energy, so that molecules stay as they are
 chemistry**; what is taught by it is marked as a teacher's.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
+from aiida_haml.arrays import FloatArray, IntArray
 from aiida_haml.engines.toy_ions import ATOM_ENERGIES as ION_ENERGIES
 from aiida_haml.engines.toy_ions import BONDS as ION_BONDS
 from aiida_haml.engines.toy_ions import WALL, WALL_LENGTH
-from aiida_haml.engines.toy_potential import FloatArray, IntArray, ToyPotential
+from aiida_haml.engines.toy_potential import ToyPotential
 
 ELEMENTS = ("H", "Li", "C", "N", "O", "F", "P", "S", "Cl", "Se")
 

@@ -1,18 +1,14 @@
 """What the toy potentials share: a neighbour list, and results made of pairs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
-from numpy.typing import NDArray
 from vesin import NeighborList
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from aiida_haml.arrays import FloatArray, IntArray
 
 
 class ToyPotential(Calculator):

@@ -4,8 +4,6 @@ All is compared in one currency, the *load* of a quantity: the share of its limi
 A check is one look at all quantities; a run leaves a table of checks.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +12,10 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.engines.pairs import ElementPairs
 from aiida_haml.settings import Settings, require_integer, require_number
 
-FloatArray = NDArray[np.float64]
 #: Checks of a run, (C,) records of `check_type`.
 Checks = NDArray[np.void]
 

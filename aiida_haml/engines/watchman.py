@@ -1,7 +1,5 @@
 """The watchman: measures what the watch compares, in a running stretch or afterwards, and writes it down."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +9,13 @@ from ase import units
 from ase.data import atomic_masses
 from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.engines.mace_forces import Evaluation, Graph, MaceModel
 from aiida_haml.engines.pairs import ElementPairs
 from aiida_haml.engines.records import RecordWriter
 from aiida_haml.engines.stretch import Ending
 from aiida_haml.engines.watch import Checks, Thresholds, breaches, check_type, sentence
 from aiida_haml.learning.errors import force_deviation
-
-FloatArray = NDArray[np.float64]
 
 
 class StoppedError(Exception):

@@ -1,16 +1,13 @@
 """Champion or challenger: which of two potentials describes better what neither was trained on."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from aiida_haml.arrays import FloatArray
 
 
 @dataclass(frozen=True)

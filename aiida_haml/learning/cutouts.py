@@ -7,8 +7,6 @@ that their difference is an error whatever became of its walls. (MLIP-3 cuts box
 Podryabinkin et al., J. Chem. Phys. 159, 084112 (2023); that inner atoms judge a run is our choice.)
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +15,8 @@ import vesin
 from ase.data import covalent_radii
 from numpy.typing import NDArray
 
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import FloatArray
+from aiida_haml.frames import Frames
 from aiida_haml.learning.selection import Novelty
 from aiida_haml.settings import Settings, require_integer, require_number
 

@@ -5,8 +5,6 @@ That two elements are no neighbours yet does not mean that they will not meet: a
 them into each other, and a reaction brings them together sooner or later.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement, product
 
@@ -15,7 +13,8 @@ import vesin
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import FloatArray
+from aiida_haml.frames import Frames
 from aiida_haml.settings import Settings, require_integer, require_number
 
 #: Shaken atoms do not come closer than this fraction of the sum of covalent radii.

@@ -1,13 +1,11 @@
 """Errors of a potential against labels, and the deviation of a committee."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from aiida_haml.arrays import FloatArray
 
 #: Index of the member of a committee whose forces drive the dynamics, and which tests score.
 DRIVER = 0

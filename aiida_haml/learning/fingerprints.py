@@ -4,15 +4,14 @@ For each neighbouring element a row of smooth shells, in the spirit of Behler an
 (PRL 98, 146401 (2007)). They tell a labelled surrounding from one that is like no label; they do not name phases.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import vesin
 from ase.data import atomic_numbers
 
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import FloatArray
+from aiida_haml.frames import Frames
 
 #: Reach of a surrounding, Angstrom.
 CUTOFF = 5.0

@@ -1,7 +1,5 @@
 """The settings of a round's training, known to the graph's side and to the engine alike."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from ase.data import atomic_numbers

@@ -1,7 +1,5 @@
 """Which labels of the pool take part in a training: all that is new, a sample of what is known, and the examination."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """What the forces of a level of theory show of their own error: they have to add up to nothing."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from aiida_haml.frames import Frames

@@ -4,8 +4,6 @@ All of it follows from the label's content. Two screens that share a pool, or me
 their own, put it into the same part: no frame that one potential is examined on has taught another.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace

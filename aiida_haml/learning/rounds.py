@@ -1,7 +1,5 @@
 """The settings of the rounds of a hybrid trajectory: how long, how many labels, how wrong is too wrong."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from aiida_haml.settings import Settings, require_integer, require_number

@@ -1,7 +1,5 @@
 """Many runs of frames in one file: what a job is given, whatever the number of labels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any

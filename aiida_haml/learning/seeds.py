@@ -1,7 +1,5 @@
 """Seeds of everything that is drawn: one number a person gives, and as many independent ones as there are draws."""
 
-from __future__ import annotations
-
 import hashlib
 
 #: Largest seed: CP2K reads seeds as signed integers of 32 bits and aborts above.

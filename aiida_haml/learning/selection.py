@@ -1,7 +1,5 @@
 """Which frames of a stretch are worth a label: where it broke, along its time, and what is like no label yet."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import FloatArray
+from aiida_haml.frames import Frames
 from aiida_haml.learning.fingerprints import fingerprints
 from aiida_haml.settings import Settings, require_integer, require_number
 

@@ -1,7 +1,5 @@
 """Folders of ``.npy`` files turned into array nodes."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the parsers of all `haml-engine` tasks share."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, ClassVar

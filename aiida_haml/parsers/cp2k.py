@@ -1,7 +1,5 @@
 """CP2K's files turned into labelled frames; a step whose SCF did not converge is no label."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """From CP2K's numbers to labelled frames: of dynamics, of a relaxation, of single points."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import takewhile

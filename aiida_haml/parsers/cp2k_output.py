@@ -5,8 +5,6 @@ with ``FORCES|``, the stress is in bar instead of GPa, and an SCF that does not 
 raising a warning. A value that cannot be read ends the reading there; what came before is kept.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Environments and series turned into nodes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aiida import orm

@@ -1,7 +1,5 @@
 """What an evaluation found: errors, frame by frame and in all."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from aiida import orm

@@ -1,7 +1,5 @@
 """What a stretch left, sorted into the frames that are trusted and those that are not."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a round's learning brought: tests, a verdict, and perhaps a new potential."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """A ranking and its clusters turned into nodes."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

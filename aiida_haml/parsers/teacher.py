@@ -1,7 +1,5 @@
 """A teacher's frames and times turned into nodes."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any

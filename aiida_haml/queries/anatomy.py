@@ -1,7 +1,5 @@
 """How a screen looks in the graph: what its processes are called, who started whom, and for which candidate."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable
 
 from aiida_haml.calculations.label_engines import label_process_types

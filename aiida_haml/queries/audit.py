@@ -1,7 +1,5 @@
 """Whether the chain from every result to its AIMD steps is whole."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 

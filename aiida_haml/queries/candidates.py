@@ -1,7 +1,5 @@
 """Candidates of all screens, and those that are like one of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What stands on the card of a screen: what was asked for, of what it is made, and what became of it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

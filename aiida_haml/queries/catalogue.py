@@ -1,7 +1,5 @@
 """Labels of the shared groups, and potentials: by level of theory, elements, error, person and time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime

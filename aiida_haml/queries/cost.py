@@ -1,7 +1,5 @@
 """Where the time of a screen or a hybrid trajectory went, and what it gained over AIMD alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -4,8 +4,6 @@ An archive may hold half of a story, or a made-up one: a job without what it sta
 those that it names, a potential from nowhere, an isolated atom that nobody labelled here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 

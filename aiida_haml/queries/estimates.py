@@ -1,7 +1,5 @@
 """What a screen will cost, from what screens at the same level of theory have cost in this database."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import mean, median

@@ -4,8 +4,6 @@ A WorkChain that failed says what it was doing, and not why: the reason stands i
 message, an exception, or the last words of a job. AiiDA shows the level at which one asks.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The CalcJobs of a part of the graph: how long each engine ran and when, and whether it ran at all."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

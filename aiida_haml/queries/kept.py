@@ -4,8 +4,6 @@ The database itself gives nothing back: AiiDA deletes the result of a job togeth
 of all that came after. That goes for the untrusted end of a stretch as for any other result.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

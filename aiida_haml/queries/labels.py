@@ -1,7 +1,5 @@
 """Labels that the database holds already."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import sqlalchemy as sa

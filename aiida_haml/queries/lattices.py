@@ -1,7 +1,5 @@
 """Lattice constants that the database holds already."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import sqlalchemy as sa

@@ -1,7 +1,5 @@
 """What was made in this database, and what came with an archive and counts for less until somebody adopts it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

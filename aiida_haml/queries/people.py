@@ -1,7 +1,5 @@
 """The people of a database."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import sqlalchemy as sa

@@ -1,7 +1,5 @@
 """How far a screen is: read in a few projections, so that it can be asked every second."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Columns of many nodes in one statement, without making objects of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import reduce
 from typing import Any

@@ -1,7 +1,5 @@
 """The screens of a database: whose they are, and how far they came."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime

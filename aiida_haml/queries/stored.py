@@ -1,7 +1,5 @@
 """What the nodes of a part of the graph keep in the repository: how many bytes, and arrays without the ORM."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What a label was made for, what the potential of the day got wrong on it, and what it taught."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which labels taught what: behind a rank, and onward from a label to the potentials and candidates it served."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The time lines of a screen as far as it has come, running or ended, read from what its judge has said."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -5,8 +5,6 @@ potential -> label has exponentially many. A recursive query with ``UNION`` visi
 same on SQLite and PostgreSQL.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 

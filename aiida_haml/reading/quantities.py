@@ -1,7 +1,5 @@
 """The quantities of a frame: the names that they go by, and their units and forms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

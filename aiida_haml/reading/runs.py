@@ -1,7 +1,5 @@
 """Runs of frames: what follows each other in a file and holds the same, with an account of it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """XYZ as text: frames with all that a file holds, under the names of the file."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

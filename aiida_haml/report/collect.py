@@ -1,7 +1,5 @@
 """From the graph to what the report shows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which figures a report has, given its data: the page shows them, and they can be written as files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The report: one HTML file that opens from disk with the network off."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

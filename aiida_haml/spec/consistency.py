@@ -4,8 +4,6 @@ A screen that would fail in its first hour, or could not be ranked after days, i
 and the remedy. What may be meant is a warning.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 

@@ -6,8 +6,6 @@ sections and keywords have to be known ones, values are numbers, switches and sh
 own data.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import re

@@ -1,7 +1,5 @@
 """Dopings as a specification has them: swept, sampled, several at once; and what they expand to."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """What is wrong with a specification: the field, the value, the reason and the remedy."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

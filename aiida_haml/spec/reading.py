@@ -1,7 +1,5 @@
 """Reading a specification: YAML in, a checked `ScreenSpec` or all of its problems out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A specification as text: YAML in, a mapping or what is wrong with the text out."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

@@ -1,7 +1,5 @@
 """How long a bond may be, by its two elements: in molecules that are packed, and in bonds that are followed."""
 
-from __future__ import annotations
-
 from ase.data import atomic_numbers, covalent_radii
 
 #: Bond cutoffs, Angstrom: the first minimum of the pair distribution of crystals and melts, between bond and next

@@ -4,8 +4,6 @@ This is the one entry for what builds on the structures; see :mod:`aiida_haml.st
 asked for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,17 +4,13 @@ A host may bring states of its own (from its file, or from the specification): t
 its cells and come before the assumed ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.errors import StructureError
-
-FloatArray = NDArray[np.float64]
 
 #: Atoms of each element on a site, which may be filled in part or by several.
 Content = Mapping[str, float]

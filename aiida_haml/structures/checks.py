@@ -4,8 +4,6 @@ Each check returns a :class:`~aiida_haml.structures.findings.Finding`, passed or
 that is not; :func:`examine` gets all of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ off its special position. Every row of the file's list of sites is therefore loo
 and composition and multiplicities are compared where the file gives them.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -14,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.errors import StructureError
-
-FloatArray = NDArray[np.float64]
 
 #: A site that was read belongs to a row of the file within this, in fractions of the cell.
 SAME_PLACE = 5e-3

@@ -4,8 +4,6 @@ Lattice constants are experimental, near room temperature; each :class:`Phase` n
 a DFT level of theory want that level's own constant: every builder takes ``a``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

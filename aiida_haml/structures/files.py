@@ -1,7 +1,5 @@
 """Cells from files: any format that ASE reads, and CIF; partial occupancies are no cell."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a check of a cell found: passed or not, with numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any

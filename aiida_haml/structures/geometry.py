@@ -1,7 +1,5 @@
 """What is measured on a cell: pairs of near atoms, whole tetrahedra, heights and voids."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -13,8 +13,6 @@ is that of its ordering. All replicates share one relaxation, that of the first 
     structure = with_constants(structure, constants)
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any

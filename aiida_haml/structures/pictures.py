@@ -4,8 +4,6 @@ Atoms are circles in the colour of their element, paler the farther they lie fro
 colour of their own. The same cell gives the same bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,10 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.checks import VACUUM
 from aiida_haml.structures.errors import StructureError
-
-FloatArray = NDArray[np.float64]
 
 #: Colours of the elements, told apart by colour-blind readers too; others have those of Jmol.
 COLOURS = {

@@ -1,7 +1,5 @@
 """What pydantic refuses, in the words of a person: the field as it was written, its value, and what to do."""
 
-from __future__ import annotations
-
 import difflib
 import types
 import typing

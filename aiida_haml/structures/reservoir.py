@@ -9,8 +9,6 @@ A cell with less metal runs dry before its electrolyte has reacted, and its rate
 protective layer does. Metal of a few planes is none: its two faces see each other.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

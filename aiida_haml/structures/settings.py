@@ -1,7 +1,5 @@
 """What all settings of structures share: one pydantic base, and numbers that are not true or false."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError

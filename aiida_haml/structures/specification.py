@@ -30,8 +30,6 @@ Every key may be left out but ``liquid`` and ``cell``; unknown ones are refused.
 atoms, bit for bit.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import lru_cache

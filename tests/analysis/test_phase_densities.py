@@ -1,7 +1,5 @@
 """Densities of phases are calibrated to the likeliest exponent and level of 'none of these', wherever they lie."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Error against the number of labels: how labels are chosen, what a model is off by, and where two curves meet."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise

@@ -6,8 +6,6 @@ every step up to 60 fs, every fifth one after. Forces in eV/A. It cost 2,000 eva
 five PS4 units two to four lose sulfur on the way, most of them in the first 0.3 ps, when the cell heats to 530 K.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import resource

@@ -1,7 +1,5 @@
 """What can happen to a run from outside: processes killed at a moment, a disk that is full for a while."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

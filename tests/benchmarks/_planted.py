@@ -3,8 +3,6 @@
 The level of theory is the teacher, so that the truth about any frame costs nothing and can be asked for all of them.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

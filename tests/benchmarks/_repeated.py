@@ -1,7 +1,5 @@
 """One hybrid run, made again and again: followed to its end whatever happens meanwhile, and told what became of it."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Callable, Mapping

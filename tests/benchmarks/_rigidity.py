@@ -6,8 +6,6 @@ prediction rigidity; Bigi, Chong, Ceriotti and Grasselli, Mach. Learn.: Sci. Tec
 drawn from that distribution cost no training, and their spread is read like that of a committee.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """A stretch run by `haml-lammps` in a folder of its own, without AiiDA."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

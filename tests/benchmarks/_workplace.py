@@ -1,7 +1,5 @@
 """A profile of its own for a benchmark, with daemon, and the screens run in it, each engine's time taken by its job."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -6,8 +6,6 @@ python -m tests.benchmarks.balance
     cells of the doping list read. Exit status 1 if an aim is missed.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

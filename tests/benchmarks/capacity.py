@@ -10,8 +10,6 @@ Some minutes each on one core. ``16`` is the size of the `fast` protocol, ``16e`
 ``32L1`` has the interactions of `moderate`, at half its channels.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import warnings

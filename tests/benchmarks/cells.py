@@ -6,8 +6,6 @@ cell as built. Exits 1 if a PS4 is broken, a strain exceeds its limit, a cell is
 converge.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -8,8 +8,6 @@ reason of the refusal. Whatever is usable is ordered too, and its composition co
 if a file ends in anything but a refusal for one of the known reasons, or a composition was changed without being told.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

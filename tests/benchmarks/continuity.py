@@ -13,8 +13,6 @@ cp2k    the same of CP2K's own thermostat: 5,000 steps of an LiCl cell at gfn1-x
 The last line is a JSON object; the exit code is 1 where an aim is missed. --quick leaves CP2K out and takes short runs.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import os

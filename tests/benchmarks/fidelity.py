@@ -18,8 +18,6 @@ P-S bonds, energy and g(r) of HAML as near to a direct run as direct runs of oth
 3 % of the steps, and no step hotter than 1.5 times the target unless a direct run is as hot.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -37,8 +35,8 @@ import numpy as np
 from _lessons import finish
 from ase import Atoms, units
 from ase.io import read, write
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.frames import Frames, maxwell_boltzmann
 
 DATA = Path(__file__).parent / "data"
@@ -57,8 +55,6 @@ Run = dict[str, Any]
 #: Atoms of the pristine cell that a dopant replaces.
 DOPED = {"Se": (28, 29, 30, 31), "F": (48,)}
 CELLS = ("pristine", "O", *DOPED)
-
-FloatArray = NDArray[np.float64]
 
 
 def cell(name: str) -> Run:

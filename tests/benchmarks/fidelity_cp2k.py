@@ -14,8 +14,6 @@ labels are more than 3 % of the steps, which is an aim at five; what share they 
 pipeline: what it shows is that a trajectory follows its level, not what lithium does.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

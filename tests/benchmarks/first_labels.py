@@ -17,8 +17,6 @@ apart the latter are in ``released``. The last line is a JSON object; the exit c
 misses `SHARE_AIM` of either. CHGNet is a TEACHER here.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

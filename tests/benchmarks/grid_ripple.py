@@ -10,8 +10,6 @@ takes some minutes of a core a cutoff. The last line is a JSON object; the exit 
 misses `AIM`.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import warnings

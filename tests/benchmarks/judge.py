@@ -18,8 +18,6 @@ The last line is a JSON object; the exit code is 1 where an aim is missed: every
 on a time line, every run ends at its wanted time, less than one false alarm in 20 stretches of the clean potential.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -20,8 +20,6 @@ The last line is a JSON object; the exit code is 1 where a run did not end well,
 may have ended before it was to be killed.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import itertools

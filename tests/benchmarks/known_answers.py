@@ -6,8 +6,6 @@ python -m tests.benchmarks.known_answers
     mean over many seeds, metric by metric, and where total decomposition stands. Exit status 1 if an aim is missed.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

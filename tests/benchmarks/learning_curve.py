@@ -9,8 +9,6 @@ The last line is a JSON object; the exit code is 1 where the aim is missed: sele
 ones have at the largest number with half as many labels.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -5,8 +5,6 @@ steps at gfn1-xtb, and prints, along time, the share of the molecules that are i
 Exits 1 if a candidate fails, a trajectory has fewer than two rounds, or a cell starts with a broken molecule.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

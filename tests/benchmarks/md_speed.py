@@ -13,8 +13,6 @@ all, and forces within 1e-4 eV / Angstrom of MACE's own calculator in float64. -
 runs on the GPU, 100,000 atoms too: the process waits for it at work, so that its CPU time is again that of a step.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -8,8 +8,6 @@ The last line is a JSON object; the exit code is 1 where an aim is missed: not o
 no other job either, and the ranking is the same to the last digit.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

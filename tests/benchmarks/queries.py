@@ -9,8 +9,6 @@ database (a factor of 1.5); at most linear in the answer; a number of statements
 5,000 potentials walked to their ends.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -21,8 +21,6 @@ last line is a JSON object; exit status 1 where an aim is missed:
 - three seeds of each cell.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -15,8 +15,6 @@ The last line is a JSON object; the exit code is 1 where an aim is missed: all c
 three waits a round with the widest window, exponents of at most 1.1, less than 10 % without an engine.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -15,8 +15,6 @@ The last line is a JSON object; the exit code is 1 where an aim is missed: every
 last digit, no finished job run again, and at most 10 % more than bare AiiDA, of wall time and of the worker's own.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

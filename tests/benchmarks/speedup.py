@@ -12,8 +12,6 @@ jobs one after another, and the wall time in which none ran.
 One line of JSON for each time, and one at the end; the exit code is 1 where an aim is missed.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

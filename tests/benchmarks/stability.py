@@ -14,8 +14,6 @@ which shows that the script runs and nothing else. The last line is a JSON objec
 missed: all runs survive, and no run drifts by more than 1 meV / atom / ps.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -11,8 +11,6 @@ atoms), under 20 kB a job beside frames and potentials, and nodes, links and byt
 of at most 1.1).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -17,8 +17,6 @@ description and the clustering of all; what the whole costs is fifty-one descrip
 The last line is a JSON object; the exit code is 1 where an aim is missed.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -13,8 +13,6 @@ The last line is a JSON object; the exit code is 1 where an aim is missed: no er
 MACE's trainer, and no job that takes longer.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess

@@ -16,8 +16,6 @@ the labels, and with the start potential half of them, brings the reacting atoms
 brings from scratch.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

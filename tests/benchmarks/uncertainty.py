@@ -20,8 +20,6 @@ The last line is a JSON object; the exit code is 1 where the kind in use misses 
 covered where the labels are.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import os

@@ -14,8 +14,6 @@ within 10 % of the thermostat's, cut-outs' forces are the wide cell's within the
 tell is between two thirds and twice that of the whole, and nothing is untraced. --quick: 400 atoms, 20 fs.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile
@@ -27,12 +25,11 @@ import numpy as np
 from _lessons import finish
 from _workplace import wait_for, workplace
 from fidelity import RELAXATION_FS, TEMPERATURE, start
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.frames import Frames
 
 SEED = 1
-FloatArray = NDArray[np.float64]
 
 
 def taught(name: str, ps: float) -> Any:

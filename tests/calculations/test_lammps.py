@@ -1,7 +1,5 @@
 """The stretch as a job: what it refuses, what it writes, and what a real run gives back."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import sys

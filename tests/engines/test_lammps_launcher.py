@@ -1,7 +1,5 @@
 """LAMMPS with MACE through the launcher, against ASE and against physics."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """What may be trusted of a run, on sequences that were seen and on those that fool a naive rule."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from ase import Atoms

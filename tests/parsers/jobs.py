@@ -1,7 +1,5 @@
 """Jobs that ended, made of their files alone."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What the parser makes of complete, unconverged, false, killed and slow CP2K runs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from aiida import orm

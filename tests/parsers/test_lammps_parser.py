@@ -1,7 +1,5 @@
 """What the parser makes of complete, stopped, killed and broken stretches."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct

@@ -14,8 +14,6 @@ three; audits without a doubt; nothing computed by the second person, whose setu
 are; and everything readable and writable for both. Needs root, and a Python that every user may run.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

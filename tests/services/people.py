@@ -1,7 +1,5 @@
 """People who share a database: each a Unix user of their own, with a profile of their own."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

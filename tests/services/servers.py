@@ -1,7 +1,5 @@
 """Servers of one's own: each in a temporary folder and at ports that were free, ended with everything it started."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -1,7 +1,5 @@
 """Protocols: named sets of settings and the levels of theory, kept in YAML beside this file."""
 
-from __future__ import annotations
-
 import copy
 import difflib
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aiida_haml.analysis.balance.states import LADDER
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 #: Atoms / Angstrom^2 in nmol / cm^2.
 NMOL_CM2 = 1e16 / 6.02214076e23 * 1e9

@@ -1,15 +1,14 @@
 """The cell as built: where its metal is, which way its faces look, how long its parts are."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from vesin import NeighborList
 
-from aiida_haml.analysis.chemistry.bonds import LITHIUM, BoolArray, IntArray
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.analysis.chemistry.bonds import LITHIUM
+from aiida_haml.arrays import BoolArray, FloatArray, IntArray
+from aiida_haml.frames import Frames
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.reservoir import lithium_needed
 

@@ -6,8 +6,6 @@ percolation (0.2 of the sites of a face-centred lattice: D. Stauffer, A. Aharony
 (1994)), it does not.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix

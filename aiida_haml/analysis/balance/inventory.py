@@ -6,8 +6,6 @@ Between the two blocks lies the layer. Such surfaces need no bins, do not move w
 host, layer and metal add up to the cell (J. W. Gibbs, Trans. Conn. Acad. 3, 343 (1878)).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +21,8 @@ from aiida_haml.analysis.balance.states import (
     Ladder,
     StateArray,
 )
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import FloatArray
+from aiida_haml.frames import Frames
 
 #: Width of the bins of profiles along the normal, Angstrom.
 BIN = 1.0

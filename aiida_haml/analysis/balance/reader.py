@@ -1,7 +1,5 @@
 """From bonds and environments of frames to the balance: one reader for each candidate, made from its cell as built."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -17,7 +15,8 @@ from aiida_haml.analysis.environments.basis import Basis, with_own_host
 from aiida_haml.analysis.environments.stream import Environments, describe_frames
 from aiida_haml.analysis.references.disorder import heated
 from aiida_haml.analysis.references.phases import ELECTROLYTE
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import FloatArray
+from aiida_haml.frames import Frames
 
 #: Copies of the cell as built, shaken as at `BASELINE_K`, that say what an unreacted cell reads, and how it scatters.
 BASELINE_FRAMES = 12

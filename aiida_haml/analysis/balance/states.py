@@ -16,15 +16,14 @@ product
 Every atom that is not lithium is on one rung in every frame, so that sums over the ladder do not change.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from aiida_haml.analysis.balance.cell import metallic
-from aiida_haml.analysis.chemistry.bonds import ANIONS, LITHIUM, BondBlock, BondTracker, BoolArray, IntArray
+from aiida_haml.analysis.chemistry.bonds import ANIONS, LITHIUM, BondBlock, BondTracker
 from aiida_haml.analysis.chemistry.units import Units
+from aiida_haml.arrays import BoolArray, IntArray
 from aiida_haml.frames import Frames
 
 STATES = ("metal", "ion", "host", "thiophosphate", "intermediate", "product")

@@ -5,8 +5,6 @@ needs the whole. Batches cut anywhere give what one batch of all frames gives, a
 of the frames ahead of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -16,14 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.data import chemical_symbols
-from numpy.typing import NDArray
 from vesin import NeighborList
 
+from aiida_haml.arrays import BoolArray, IntArray
 from aiida_haml.frames import Frames
 from aiida_haml.structures.bonds import cutoff
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 CHALCOGENS = ("S", "O", "Se")
 HALOGENS = ("F", "Cl", "Br", "I")

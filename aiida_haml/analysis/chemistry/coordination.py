@@ -1,7 +1,5 @@
 """Bonds counted by element, units of P by composition, and what the bonds say of the charge of P."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np
@@ -15,10 +13,9 @@ from aiida_haml.analysis.chemistry.bonds import (
     OXIDANTS,
     BondBlock,
     BondTracker,
-    BoolArray,
-    IntArray,
 )
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import BoolArray, FloatArray, IntArray
+from aiida_haml.frames import Frames
 
 
 class BondSeries:

@@ -4,16 +4,15 @@ A bond that opens and closes again is a vibration. An event is a change of a bon
 see `aiida_haml.analysis.chemistry.bonds`) that has lasted a stated time; its own time is when it began to last.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ase.data import chemical_symbols
 
-from aiida_haml.analysis.chemistry.bonds import LITHIUM, BondBlock, IntArray, Pairs
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.analysis.chemistry.bonds import LITHIUM, BondBlock, Pairs
+from aiida_haml.arrays import FloatArray, IntArray
+from aiida_haml.frames import Frames
 
 #: In the name of a pair, the element that stands farther left here comes first: P-S, C-O, S-F, H-O.
 ORDER = ("P", "C", "S", "Se", "N", "H", "O", "F", "Cl", "Br", "I")

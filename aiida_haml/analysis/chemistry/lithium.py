@@ -5,17 +5,15 @@ moves without diffusing. So only lithium that was the electrolyte's as built cou
 taken off, plane and normal are apart, and where the electrolyte has been consumed there is no answer.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from aiida_haml.analysis.chemistry.bonds import IntArray
 from aiida_haml.analysis.chemistry.rattling import displacements
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import FloatArray, IntArray
+from aiida_haml.frames import Frames
 
 #: Bytes of lithium positions kept for each described frame, on average.
 BYTES_PER_FRAME = 1000

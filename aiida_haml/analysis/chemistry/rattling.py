@@ -5,17 +5,16 @@ its measure: Lindemann's ratio in windows of time, of anions whose unit is whole
 what has moved away since the start, do not enter.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 from ase.data import atomic_numbers
 from vesin import NeighborList
 
-from aiida_haml.analysis.chemistry.bonds import ANIONS, LITHIUM, BoolArray, IntArray
+from aiida_haml.analysis.chemistry.bonds import ANIONS, LITHIUM
 from aiida_haml.analysis.chemistry.units import MOLECULAR
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import BoolArray, FloatArray, IntArray
+from aiida_haml.frames import Frames
 
 #: Anion neighbours are sought this far, Angstrom.
 ANION_REACH = 6.0

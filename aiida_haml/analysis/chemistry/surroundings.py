@@ -3,8 +3,6 @@
 Bonds have cutoffs; distances have none, and are what diffraction and other simulations are compared by.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,7 +10,8 @@ from numpy.typing import NDArray
 from vesin import NeighborList
 
 from aiida_haml.analysis.balance.states import HOST, INTERMEDIATE, METAL, PRODUCT, THIOPHOSPHATE, StateArray
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import FloatArray
+from aiida_haml.frames import Frames
 
 #: By the state of the atom that is looked from. Ions of lithium belong to none: they are all atoms' neighbours.
 ELECTROLYTE, INTERPHASE, METALLIC = REGIONS = ("electrolyte", "interphase", "metal")

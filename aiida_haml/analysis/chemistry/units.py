@@ -5,8 +5,6 @@ cell is cut into its central atoms with their nearest corners. A unit is intact 
 built with: none missing, none new. Connectivity alone would call a ring that opened, as of ethylene carbonate, whole.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np
@@ -15,18 +13,10 @@ from ase.formula import Formula
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from aiida_haml.analysis.chemistry.bonds import (
-    ANIONS,
-    LITHIUM,
-    BondBlock,
-    BondTracker,
-    BoolArray,
-    IntArray,
-    Pairs,
-    contained,
-)
+from aiida_haml.analysis.chemistry.bonds import ANIONS, LITHIUM, BondBlock, BondTracker, Pairs, contained
 from aiida_haml.analysis.chemistry.events import covalent
-from aiida_haml.frames import FloatArray, Frames
+from aiida_haml.arrays import BoolArray, FloatArray, IntArray
+from aiida_haml.frames import Frames
 
 #: A cell with one of these holds molecules.
 MOLECULAR = (1, 6, 7)

@@ -6,8 +6,6 @@ itself. Snapshots of the reference phases are clustered with the candidates, so 
 over the same alphabet. What is counted of a candidate is its interphase alone: reacted atoms that are not lithium.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +18,7 @@ from aiida_haml.analysis.balance.states import HOST
 from aiida_haml.analysis.chemistry.bonds import LITHIUM
 from aiida_haml.analysis.environments.modes import Float32Array
 from aiida_haml.analysis.settings import RankingSettings
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 #: Environments needed for each centre of the first stage.
 ENVIRONMENTS_PER_CENTRE = 20

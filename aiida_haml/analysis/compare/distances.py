@@ -5,8 +5,6 @@ need of a distance between clusters of different elements. Two samples of one di
 the further apart the fewer atoms there are: what is to be expected of that is taken off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,7 +13,7 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 
 from aiida_haml.analysis.quantity import json_number
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 #: Rounds of expectation and maximisation that a mixture of phases is fitted in.
 ROUNDS = 200

@@ -6,8 +6,6 @@ fitted to disordered snapshots (`aiida_haml.analysis.environments.modes`). The e
 as well: `with_own_host` adds the candidate's own cell as built, doped and disordered as it is.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

@@ -21,8 +21,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.cluster import KMeans
 
+from aiida_haml.arrays import FloatArray
+
 Float32Array = NDArray[np.float32]
-FloatArray = NDArray[np.float64]
 
 #: Degrees of freedom of the t distributions.
 TAILS = 8.0

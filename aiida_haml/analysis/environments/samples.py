@@ -1,7 +1,5 @@
 """Descriptors of disordered snapshots: what phases are fitted to, and calibrated on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ Raw SOAP cosines are not used as answers: they are compressed (the wrong phase s
 comparison of phases counts (`aiida_haml.analysis.environments.modes`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The descriptor of an atom's surroundings."""
 
-from __future__ import annotations
-
 import numpy as np
 from ase import Atoms
 from dscribe.descriptors import SOAP

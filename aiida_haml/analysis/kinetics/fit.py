@@ -7,8 +7,6 @@ up where what it leaves over is not noise, which shows in runs of one sign (A. W
 a simulation differ by is the error, and a single one has none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +16,7 @@ from scipy.optimize import least_squares
 
 from aiida_haml.analysis.kinetics.laws import LAWS, bounds, starts
 from aiida_haml.analysis.quantity import Quantity, over_replicates
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 #: Blocks that a series is averaged into, and the fewest frames in each.
 BLOCKS, FEWEST_FRAMES = 24, 2

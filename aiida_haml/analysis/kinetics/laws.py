@@ -21,14 +21,12 @@ power
 Nothing can be consumed that is not there: where a law ends, it ends within the electrolyte at a face.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 Curve = Callable[..., FloatArray]
 

@@ -1,7 +1,5 @@
 """Activation energies from rate constants at several temperatures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Which candidates are compared: like with like."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 Conditions = tuple[str, float]

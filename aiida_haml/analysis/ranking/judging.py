@@ -1,7 +1,5 @@
 """One label judged: its replicates measured, their verdict, their growth and their scores."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +11,7 @@ from aiida_haml.analysis.ranking.metrics import Metric
 from aiida_haml.analysis.ranking.replicates import Compared, Replicate, late_rate, measured, rates
 from aiida_haml.analysis.ranking.verdicts import DOES_NOT_STOP, ORDERED, PASSIVATES, UNDETERMINED, Verdict, verdict
 from aiida_haml.analysis.settings import RankingSettings
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 #: Laws of growth without an end, and without a sign of one.
 ENDLESS = {"linear": "linearly"}

@@ -23,15 +23,13 @@ Bounded
     our choice.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 
 @dataclass(frozen=True)

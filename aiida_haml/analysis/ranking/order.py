@@ -20,8 +20,6 @@ Refusal
     have their verdict, and no place.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -35,7 +33,7 @@ from aiida_haml.analysis.ranking.metrics import declared_metrics
 from aiida_haml.analysis.ranking.replicates import Compared, Replicate, by_label
 from aiida_haml.analysis.ranking.telling import arrhenius, told_group, told_label, warnings
 from aiida_haml.analysis.settings import RankingSettings
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 
 def horizons(replicates: Sequence[Replicate], settings: RankingSettings) -> dict[str, float]:

@@ -1,7 +1,5 @@
 """One simulated candidate, and its metrics over the compared time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +9,7 @@ from aiida_haml.analysis.balance.areal import ELECTROLYTE_GONE, Balance
 from aiida_haml.analysis.compare.distances import arrival, similarity_in_kind, stillness
 from aiida_haml.analysis.ranking.metrics import METRICS
 from aiida_haml.analysis.settings import RankingSettings
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 #: Share of the compared time over which what is consumed by a moment is averaged.
 MOMENT = 0.1

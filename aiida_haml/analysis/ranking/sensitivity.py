@@ -1,7 +1,5 @@
 """How much of an order is the weights' doing, and who cannot be told apart from whom."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -10,7 +8,7 @@ import networkx as nx
 import numpy as np
 
 from aiida_haml.analysis.quantity import json_number
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 
 def weight_sensitivity(

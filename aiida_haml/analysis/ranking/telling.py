@@ -1,7 +1,5 @@
 """What a ranking tells, as JSON values: of each label, of each group, and of all of them."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +16,7 @@ from aiida_haml.analysis.ranking.replicates import Compared, Replicate, late_rat
 from aiida_haml.analysis.ranking.sensitivity import tied_groups, weight_sensitivity
 from aiida_haml.analysis.ranking.verdicts import PASSIVATES, THICK_ENOUGH
 from aiida_haml.analysis.settings import RankingSettings
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.reservoir import LEAST_RATIO
 
 #: Labels that a correlation with instability needs.

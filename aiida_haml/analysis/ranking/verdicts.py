@@ -1,7 +1,5 @@
 """What is said of a candidate in words, ahead of any number."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +10,7 @@ from aiida_haml.analysis.balance.areal import ELECTROLYTE_GONE, METAL_GONE
 from aiida_haml.analysis.quantity import over_replicates
 from aiida_haml.analysis.ranking.replicates import Replicate
 from aiida_haml.analysis.settings import RankingSettings
-from aiida_haml.frames import FloatArray
+from aiida_haml.arrays import FloatArray
 
 PASSIVATES = "passivates"
 DOES_NOT_REACT = "does not react"

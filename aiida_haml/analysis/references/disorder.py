@@ -1,20 +1,14 @@
 """Disorder of the references: heat, strain, dopants, loose lithium."""
 
-from __future__ import annotations
-
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
-from numpy.typing import NDArray
 
 from aiida_haml.analysis.references.phases import ELECTROLYTE, METAL, ReferencePhase
 from aiida_haml.analysis.references.solutions import AMORPHOUS, SOLID_SOLUTION
+from aiida_haml.arrays import BoolArray, FloatArray, IntArray
 from aiida_haml.structures.doping.bonds import CORNER_BONDS
 from aiida_haml.structures.geometry import PHOSPHORUS_BOND
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.int64]
 
 LITHIUM, PHOSPHORUS = 3, 15
 

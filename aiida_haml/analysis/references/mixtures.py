@@ -1,7 +1,5 @@
 """Cells between the phases, and cells that are none of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

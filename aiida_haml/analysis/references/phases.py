@@ -6,8 +6,6 @@ Crystals are read from ``structures/data/references/NAME.cif``; two tags of thei
 of their own: see `aiida_haml.analysis.references.solutions`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

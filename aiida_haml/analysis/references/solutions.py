@@ -9,8 +9,6 @@ for 1 ps, 1.2 ps down to 300 K, with the CHGNet potential (B. Deng et al., Nat. 
 0.3.0). They stand for short-range order alone; nothing larger than their 11 Angstrom is in them.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from importlib import resources
 

@@ -1,7 +1,5 @@
 """What is consumed at the faces, per area, and what becomes of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The cells at start and end: as data for the viewer in the page, and as figures for print and files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

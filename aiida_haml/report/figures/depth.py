@@ -1,7 +1,5 @@
 """Along the normal and time: where metal, electrolyte and layer lie."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh

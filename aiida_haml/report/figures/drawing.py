@@ -1,7 +1,5 @@
 """What all figures share: one look, and their way into a page and into files. Same values, same bytes."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

@@ -1,7 +1,5 @@
 """The map of environments: every point is one atom in one frame, placed by what surrounds it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

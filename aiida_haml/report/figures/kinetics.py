@@ -1,7 +1,5 @@
 """How rates depend on the temperature."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Scores, the order of the candidates and how alike they are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Along time: what reacts, what breaks, what moves, and under which conditions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

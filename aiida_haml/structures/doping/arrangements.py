@@ -7,8 +7,6 @@ in the order of size leaves each later choice a known number of free sites: coun
 sequential draws are uniform.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -22,7 +20,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-IntArray = NDArray[np.int64]
+from aiida_haml.arrays import IntArray
 
 #: Colours of the sites of M: 1, 2, ... of the choices in their order, then that of the host.
 Colours = NDArray[np.uint8]

@@ -1,7 +1,5 @@
 """Lengths of bonds that a doping changes: corners of tetrahedra, and their centres."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

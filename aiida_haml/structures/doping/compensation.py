@@ -1,7 +1,5 @@
 """The lithium that balances what a doping brings: vacancies or interstitials, whole and with room."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A doped cell: dopants in their arrangement, bonds of their length, and every site decided."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

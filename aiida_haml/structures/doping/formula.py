@@ -1,7 +1,5 @@
 """Formulas and labels of doped hosts, as people write them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 from aiida_haml.structures.charges import FORMAL_CHARGES, MOBILE

@@ -5,8 +5,6 @@ lithium is ordered and anything is displaced, so that each comes with the number
 stands for.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The parts of a doping: each substitution as a whole number of sites of a host."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ under simulated annealing. sqsgenerator 0.5.6 draws at random instead: a million
 from random by this measure, and it refuses sublattices that share sites.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,11 +13,10 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.doping.arrangements import Choice, Colours, draw
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.geometry import pairs_within
-
-FloatArray = NDArray[np.float64]
 
 #: Pairs up to this distance count, Angstrom: nine shells of the sulfur of the argyrodite.
 CUTOFF = 8.0

@@ -1,7 +1,5 @@
 """Settings of a doping: substitutions made together, and which of their arrangements."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 

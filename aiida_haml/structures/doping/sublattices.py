@@ -1,7 +1,5 @@
 """The sublattices of a host: what sits on them, and which can be doped by what."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property

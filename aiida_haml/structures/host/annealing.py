@@ -5,14 +5,10 @@ costs a few numbers and an accepted exchange two rows of M. Where two partially 
 an atom of each moves at once. Sites too close to be taken together cost more than any exchange can gain.
 """
 
-from __future__ import annotations
-
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.host.problem import Problem
-
-FloatArray = NDArray[np.float64]
 
 #: eV for each pair that is too close: more than any exchange can gain.
 CLASH = 1000.0

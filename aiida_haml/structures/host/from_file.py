@@ -1,7 +1,5 @@
 """What a person gives as the file of a crystal, and what is kept as its content."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

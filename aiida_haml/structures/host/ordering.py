@@ -5,24 +5,19 @@ do in a material that was cooled faster than they could order. Lithium moves, an
 formal charges (pymatgen), drawn at a temperature. Seeds draw both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray, IntArray
 from aiida_haml.structures.charges import MOBILE, charges_of, require_charges
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.geometry import pairs_within
 from aiida_haml.structures.host.annealing import Walk, anneal, random_pick
 from aiida_haml.structures.host.problem import Problem, pose
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Temperature at which lithium is drawn, as an energy kT in eV. Formal charges in a vacuum exaggerate what a crystal
 #: screens, about tenfold: this is 300 K then. Our choice.

@@ -1,20 +1,15 @@
 """What an ordering has to decide: which sites are free, what is to be put on them, and what excludes what."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray, IntArray
 from aiida_haml.structures.charges import charges_of
 from aiida_haml.structures.geometry import pairs_within
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Two ions exclude each other where they are closer than this share of the sum of their covalent radii: 2.05 Angstrom
 #: for Li-Li, which lies between the 1.6-2.0 of the pairs of which structure refinements occupy one and the 2.2 and

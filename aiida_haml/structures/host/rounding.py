@@ -5,19 +5,16 @@ over sites, and of these the ones that deviate least in composition. Lithium the
 occupancies are what a refinement knows least. Both are integer programmes (SciPy's HiGHS).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.charges import MOBILE
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.host.crystal import SHARE_TOLERANCE
-
-FloatArray = NDArray[np.float64]
 
 #: Share of each element on the sites of each label, as ``{"48h": {"Li": 0.5}}``.
 Occupancies = dict[str, dict[str, float]]

@@ -6,8 +6,6 @@
     {"file": "mine.cif", "round": True, "charges": {"P": -3}}
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

@@ -4,8 +4,6 @@ Dopings are enumerated on it, under its full symmetry; :func:`aiida_haml.structu
 its sites are taken.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

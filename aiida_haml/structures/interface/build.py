@@ -13,12 +13,11 @@ answers at constant volume, lithium's own response to a biaxial strain (C12 / C1
 electrolyte answers by its Poisson ratio, as a film with a free face does.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.charges import formal_charges
 from aiida_haml.structures.checks import check
 from aiida_haml.structures.errors import StructureError
@@ -39,8 +38,6 @@ from aiida_haml.structures.interface.stacking import (
     stack,
     surface_vectors,
 )
-
-FloatArray = NDArray[np.float64]
 
 #: Relative deviation of a side's density from its bulk that is refused.
 DENSITY_TOLERANCE = 0.03

@@ -10,21 +10,16 @@ stays below, the half that the operation makes of it goes above, and both faces 
 is how a face gets non-polar whose planes alternate in charge, as those of the argyrodite's (100) do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray, IntArray
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.interface.facets import Facet, HostCell, labels_of, nearest_site
 from aiida_haml.structures.interface.surfaces import PLANE_TOLERANCE, POLAR, Surface, planes, surface_of
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Facets of the electrolyte: the host's smallest cell, and that cell turned onto a lattice plane."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import product
 from math import gcd
@@ -10,11 +8,9 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray, IntArray
 from aiida_haml.structures.charges import MOBILE, Content
 from aiida_haml.structures.interface.settings import Indices
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Two sites are the same one in another copy of the host's cell within this, Angstrom.
 SAME_SITE = 0.05

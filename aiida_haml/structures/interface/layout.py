@@ -1,15 +1,13 @@
 """What is chosen on the pristine host, the same for all its candidates: match, cut and layers of metal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.charges import charges_of
 from aiida_haml.structures.errors import StructureError
 from aiida_haml.structures.interface.cuts import Cut, choose_cut, find_cuts
@@ -19,8 +17,6 @@ from aiida_haml.structures.interface.matching import Progress, choose_match, fin
 from aiida_haml.structures.interface.settings import SolidInterface
 from aiida_haml.structures.interface.stacking import METALS, PLANE_SPACINGS, metal_layers, surface_vectors
 from aiida_haml.structures.reservoir import Reservoir, enough_layers, lithium_needed, mean_counts
-
-FloatArray = NDArray[np.float64]
 
 #: Poisson's ratio of an electrolyte: of polycrystalline Li6PS5Cl by DFT (Z. Deng, Z. Wang, I.-H. Chu, J. Luo and
 #: S. P. Ong, J. Electrochem. Soc. 163, A67 (2016)); what other thiophosphates have is near to it.

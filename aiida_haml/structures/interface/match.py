@@ -6,8 +6,6 @@ electrolyte's free one (R a turn, V a symmetric stretch), the metal is stretched
 V^(f - 1), where f is the metal's share. With f = 1 the metal takes all of it, with f = 0 the electrolyte.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

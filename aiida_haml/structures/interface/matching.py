@@ -8,8 +8,6 @@ pymatgen's ZSLGenerator finds the same cells (a test holds it against this). It 
 process, is twenty times slower after that, and lists each match once for every way of writing it down.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

@@ -1,15 +1,13 @@
 """What was built and which choices were made, in plain numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.charges import formal_charges
 from aiida_haml.structures.geometry import count_intact_tetrahedra, pairs_within
 from aiida_haml.structures.interface.layout import Layout, metal_slab
@@ -17,8 +15,6 @@ from aiida_haml.structures.interface.settings import SolidInterface
 from aiida_haml.structures.interface.slabs import open_slab
 from aiida_haml.structures.interface.stacking import surface_vectors
 from aiida_haml.structures.reservoir import reservoir_of
-
-FloatArray = NDArray[np.float64]
 
 #: amu / Angstrom^3 in g / cm^3.
 DENSITY = 1.66053906660

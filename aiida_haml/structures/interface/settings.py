@@ -1,7 +1,5 @@
 """Settings of an interface: the metal, and how it meets a solid or a liquid electrolyte."""
 
-from __future__ import annotations
-
 import re
 from math import gcd
 from typing import Annotated, Any, Literal

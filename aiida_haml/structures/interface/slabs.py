@@ -3,18 +3,13 @@
 Every atom goes to the side where its site of the host goes, however far it is displaced from it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray, IntArray
 from aiida_haml.structures.interface.cuts import Cut
 from aiida_haml.structures.interface.facets import Facet, HostCell, bulk_facet, labels_of, nearest_site
 from aiida_haml.structures.interface.surfaces import PLANE_TOLERANCE
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: A displaced atom belongs to a site of its sublattice nearer than this, Angstrom: a corner of PS4 moves by
 #: up to 0.5 when it is doped, sites of one sublattice are more than 1 apart (but for pairs of Li, which stay

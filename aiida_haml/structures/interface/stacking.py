@@ -9,8 +9,6 @@ does beside an ion, the metal's answer to the ions being its electrons'; a few s
 ab initio engine can, and they begin from contact without a wall to climb.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,9 +19,8 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.crystals import LITHIUM
-
-FloatArray = NDArray[np.float64]
 
 #: Surfaces of a bcc metal that can be built, by Miller indices, and their planes' distance over a.
 FACETS = {(1, 0, 0): bcc100, (1, 1, 0): bcc110, (1, 1, 1): bcc111}

@@ -5,21 +5,17 @@ A cut is polar where the repeat unit that it makes has a dipole along the normal
 sides that charge comes from the metal: the interface reacts to the cut before it reacts to the electrolyte.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import spglib
 from ase import Atoms
-from numpy.typing import NDArray
 
+from aiida_haml.arrays import FloatArray
 from aiida_haml.structures.charges import MOBILE, Content, charges_of, mean_charges
 from aiida_haml.structures.geometry import PHOSPHORUS_BOND, TETRAHEDRON_ANIONS
 from aiida_haml.structures.interface.facets import SAME_SITE, Facet, HostCell, labels_of
-
-FloatArray = NDArray[np.float64]
 
 #: Atomic planes closer than this are one plane when a place for the cut is sought, Angstrom.
 PLANE_TOLERANCE = 0.05

@@ -1,7 +1,5 @@
 """Liquid electrolytes against lithium metal: molecules packed between the faces of one periodic slab."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -10,8 +10,6 @@ gap that is given moves the dividing planes with the liquid. The cell's height f
 cannot be exact is the composition, as molecules are whole.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Geometries are RDKit's: distance geometry with torsional knowledge (ETKDG, J. Ch
 seed, relaxed by MMFF94 or, where that lacks parameters, UFF. They are starting points: a level of theory has its own.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

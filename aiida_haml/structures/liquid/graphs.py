@@ -1,7 +1,5 @@
 """The covalent graphs of molecules, by which whole ones are known."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 

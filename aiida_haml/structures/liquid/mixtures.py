@@ -4,8 +4,6 @@ Volumes add up: each solvent brings that of the neat liquid, each salt that of i
 replaces the sum.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

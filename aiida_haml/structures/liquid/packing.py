@@ -4,8 +4,6 @@ Packmol (J. Comput. Chem. 30, 2157 (2009)) is a program of its own, started in a
 function of its input, which holds a seed.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 import shutil

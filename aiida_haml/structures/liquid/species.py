@@ -1,7 +1,5 @@
 """Solvents and ions that go by their short names."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -3,8 +3,6 @@
 None is of the benchmarks of learning: interfaces here have three to five planes of lithium and other lithium orders.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path

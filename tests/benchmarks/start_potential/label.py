@@ -3,8 +3,6 @@
 python label.py MODEL INPUT.extxyz OUTPUT.extxyz
 """
 
-from __future__ import annotations
-
 import sys
 import time
 

@@ -11,8 +11,6 @@ FOLDER keeps all labels; run again, it goes on after the last round that is comp
 `start_numbers.FILE` of the package is, is ``FOLDER/start_potential.npz``.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -10,6 +10,7 @@ from aiida.engine import calcfunction
 from aiida_haml.calculations.probes import HOT
 from aiida_haml.data.frames import FramesData
 from aiida_haml.engines.pairs import shortest_distances
+from aiida_haml.frames import Frames
 from aiida_haml.learning.calibration import Calibration
 from aiida_haml.learning.judge import Point, Verdict, false_states, judge
 from aiida_haml.learning.learner import LearnerSettings
@@ -82,7 +83,8 @@ def judge_round(settings: orm.Dict, **nodes: Any) -> dict[str, Any]:
             calibration = calibration.extended(_pairs(slug, tests))
         if too_hot := _too_hot(of, plans.get(slug, {}).get("max_burst_temperature_K")):
             verdict = verdict.without_burst(too_hot)
-        _shorten(shortest, of, teaches=not (verdict.false_state or too_hot))
+        for run in _cool_probes(of) + ([] if verdict.false_state or too_hot else _burst(of)):
+            _shorten(shortest, run)
         verdicts[slug] = verdict.to_dict() | _progress(of, verdict)
     if "learning" in nodes and not false_states(verdicts):  # what learned from those does not drive
         calibration = _renewed(calibration, nodes["learning"].get_dict())
@@ -112,20 +114,22 @@ def _renewed(calibration: Calibration, learning: Mapping[str, Any]) -> Calibrati
     return Calibration().extended((d, e) for d, e in learning["largest"])
 
 
-def _shorten(shortest: dict[str, float], of: Mapping[str, Any], teaches: bool) -> None:
-    """Note how close the labels of a candidate show that atoms can come.
+def _burst(of: Mapping[str, Any]) -> list[Frames]:
+    return [of["burst"].frames] if "burst" in of else []
 
-    A hot run shows nothing of that, nor a burst that teaches nothing, nor a frame of forces that no training is shown.
-    """
-    runs = [of["burst"].frames] if "burst" in of and teaches else []
-    if "probes" in of:
-        met = [row for row, choice in enumerate(_labelled(of)) if choice["kind"] != HOT]
-        runs += [of["probes"].frames[np.array(met)]] if met else []
-    for run in runs:
-        forces = np.linalg.norm(run.forces, axis=2).max(axis=1)
-        soft = np.flatnonzero(forces <= LearnerSettings.force_cap)
-        for pair, length in shortest_distances(run[soft], REACH).items() if len(soft) else ():
-            shortest[pair] = min(length, shortest.get(pair, length))
+
+def _cool_probes(of: Mapping[str, Any]) -> list[Frames]:
+    """Return the probes of a candidate but for those of a hot run, which shows nothing of how close atoms can come."""
+    met = [row for row, choice in enumerate(_labelled(of)) if choice["kind"] != HOT] if "probes" in of else []
+    return [of["probes"].frames[np.array(met)]] if met else []
+
+
+def _shorten(shortest: dict[str, float], run: Frames) -> None:
+    """Note how close labels show that atoms can come, but for frames of forces that no training is shown."""
+    forces = np.linalg.norm(np.asarray(run.forces), axis=2).max(axis=1)
+    soft = np.flatnonzero(forces <= LearnerSettings.force_cap)
+    for pair, length in shortest_distances(run[soft], REACH).items() if len(soft) else ():
+        shortest[pair] = min(length, shortest.get(pair, length))
 
 
 def _labelled(of: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -98,10 +98,8 @@ def measured(replicate: Replicate, compared: Compared, settings: RankingSettings
     compared : Compared
     settings : RankingSettings
     """
-    balance, horizon = replicate.balance, min(compared.horizon_fs, replicate.reacting_fs)
-    time = balance.time - balance.time[0]
-    consumed = replicate.consumed
-    early, late = horizon * settings.late_fraction, horizon * (1 - settings.late_fraction)
+    balance, consumed = replicate.balance, replicate.consumed
+    time, early, late, horizon = _times(replicate, compared.horizon_fs, settings)
     by_early = _around(time, consumed, early, horizon)
     # What begins to react only later has no early rate to compare with; what only the end of the electrolyte stops has
     # not stopped.
@@ -137,10 +135,17 @@ def rates(
 
     What had reacted before the start counts as consumed in the early time.
     """
-    time = replicate.balance.time - replicate.balance.time[0]
-    horizon = min(horizon_fs, replicate.reacting_fs)
-    early, late = horizon * settings.late_fraction, horizon * (1 - settings.late_fraction)
+    time, early, late, horizon = _times(replicate, horizon_fs, settings)
     return 1000 * _around(time, consumed, early, horizon) / early, 1000 * _slope(time, consumed, late, horizon)
+
+
+def _times(
+    replicate: Replicate, horizon_fs: float, settings: RankingSettings
+) -> tuple[FloatArray, float, float, float]:
+    """Return the times of the frames, where the early time ends, where the late one begins and ends; from 0 on, fs."""
+    horizon = min(horizon_fs, replicate.reacting_fs)
+    share = settings.late_fraction
+    return replicate.balance.time - replicate.balance.time[0], horizon * share, horizon * (1 - share), horizon
 
 
 def time_to_layer(replicate: Replicate, horizon_fs: float, share: float = 0.9) -> float:

@@ -1,5 +1,5 @@
 # make demo       the main job: two dopings to a traceable ranking, in .demo/
-# make test       everything needed, then all tests, real engines included
+# make test       everything needed, then all tests, real engines included; WORKERS=1 runs one at a time
 # make test-anew  the tests that draw their examples, with draws that no run has seen; SEED=N repeats one
 # make test-services   one screen on PostgreSQL, RabbitMQ and SLURM against the embedded database, by two people; as root
 # make check      ruff, mypy and the tests that need no engine
@@ -15,7 +15,11 @@ TORCH ?= 2.13.0
 TORCH_BACKEND ?= cpu
 # Two threads a job gain nothing on shared cores; spinning ones cost a factor of twenty.
 export OMP_NUM_THREADS = 1
+# A file of tests stays with one worker, as its tests share what was costly to make; four hold 8 GB.
+WORKERS ?= logical
 BIN := $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest
+SIDE_BY_SIDE = -n $(WORKERS) --maxprocesses=4 --dist=loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo $(if $(shell test -t 0 && echo yes),,-n ))
@@ -29,23 +33,23 @@ demo: cp2k venv
 	PATH="$(abspath $(BIN)):$$PATH" examples/demo.sh
 
 test: cp2k chromium venv
-	$(BIN)/python -m pytest -m "not slow" --durations=25
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow" --durations=25
 
 test-services: services venv
 	$(ROOT)$(BIN)/python -m tests.services
 
 test-anew: venv
 	@seed=$${SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}; echo "SEED=$$seed draws the same again"; \
-	  $(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile=anew --hypothesis-seed=$$seed
+	  $(PYTEST) $(SIDE_BY_SIDE) -m "hypothesis and not slow" --hypothesis-profile=anew --hypothesis-seed=$$seed
 
 check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not engine and not slow"
+	$(PYTEST) $(SIDE_BY_SIDE) -q -m "not engine and not slow"
 
 study: cp2k venv
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 bench: known-bench cp2k venv
 	$(BIN)/python tests/benchmarks/$(NAME).py $(ARGS)

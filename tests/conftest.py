@@ -25,6 +25,13 @@ os.environ["HAML_TRUSTED_CALCULATORS"] = str(Path(__file__).parent / "trusted_ca
 
 
 @pytest.fixture
+def aiida_localhost(aiida_localhost):
+    """This machine, asked for its jobs twice a second: AiiDA's fixture asks without a pause, which takes a core."""
+    aiida_localhost.set_minimum_job_poll_interval(0.5)
+    return aiida_localhost
+
+
+@pytest.fixture
 def engine_code(aiida_code_installed):
     """The worker of the Python tasks, installed beside this Python."""
     return aiida_code_installed(

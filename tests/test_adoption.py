@@ -43,7 +43,7 @@ def label_copper(code):
 def own_code(folder, executable):
     computer = orm.Computer("own", "localhost", transport_type="core.local", scheduler_type="core.direct")
     computer.set_workdir(str(folder / "work"))
-    computer.set_minimum_job_poll_interval(0)
+    computer.set_minimum_job_poll_interval(0.5)
     computer.store().configure(use_login_shell=False, safe_interval=0)
     return orm.InstalledCode(computer, executable, label="own-engine", default_calc_job_plugin="haml.teacher").store()
 

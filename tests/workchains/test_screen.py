@@ -32,7 +32,7 @@ def builder_of(aiida_profile, tmp_path_factory):
     """Return a function that makes the same builder anew, as a second submission of the same file does."""
     workdir = tmp_path_factory.mktemp("work")
     computer = orm.Computer("screening", "localhost", "", "core.local", "core.direct", str(workdir)).store()
-    computer.set_minimum_job_poll_interval(0)
+    computer.set_minimum_job_poll_interval(0.5)
     computer.configure(safe_interval=0)
     for name in ("haml-engine", "haml-lammps"):
         path = str(Path(sys.executable).parent / name)

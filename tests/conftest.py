@@ -24,6 +24,12 @@ PROTOCOLS = Path(__file__).parents[1] / "workchains" / "protocols"
 os.environ["HAML_TRUSTED_CALCULATORS"] = str(Path(__file__).parent / "trusted_calculators")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def empty_database(aiida_profile):
+    """Nothing is stored where a file of tests begins, whichever file its worker had before."""
+    aiida_profile.reset_storage()
+
+
 @pytest.fixture
 def aiida_localhost(aiida_localhost):
     """This machine, asked for its jobs twice a second: AiiDA's fixture asks without a pause, which takes a core."""

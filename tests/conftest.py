@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from aiida.manage import get_manager
+from aiida.manage.manager import Manager
 from hypothesis import settings
 
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
@@ -22,6 +23,15 @@ settings.load_profile("landing")
 PROTOCOLS = Path(__file__).parents[1] / "workchains" / "protocols"
 # Teachers that fail on purpose are trusted by the tests alone, and what their user trusts does not count.
 os.environ["HAML_TRUSTED_CALCULATORS"] = str(Path(__file__).parent / "trusted_calculators")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runners_that_wait():
+    """Runners look at what their processes wait for every 0.2 s: under a test profile they do without a pause."""
+    create = Manager.create_runner
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Manager, "create_runner", lambda self, **given: create(self, **{"poll_interval": 0.2} | given))
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,5 +1,7 @@
 """Graphs of screens by bulk insertion: the nodes, links and attributes that rounds leave, by the hundred thousand."""
 
+from __future__ import annotations
+
 import itertools
 import uuid
 from collections.abc import Iterator

@@ -12,6 +12,8 @@ from aiida.manage import get_manager
 from aiida.manage.manager import Manager
 from hypothesis import settings
 
+from tests.options import options_kept
+
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
 
 # A run that decides whether something lands draws the same examples each time: a tolerance that one draw in a hundred
@@ -38,6 +40,13 @@ def runners_that_wait():
 def empty_database(aiida_profile):
     """Nothing is stored where a file of tests begins, whichever file its worker had before."""
     aiida_profile.reset_storage()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def options_of_the_file_restored(aiida_profile):
+    """With caching on, which `setup` sets, the tests of another file would be given each other's results."""
+    with options_kept(aiida_profile.name):
+        yield
 
 
 @pytest.fixture

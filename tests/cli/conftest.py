@@ -1,34 +1,12 @@
 """Fixtures of the commands."""
 
-from contextlib import contextmanager
 from importlib import import_module
 
 import pytest
 from aiida import orm
-from aiida.manage.configuration import get_config
 
 from tests.cli.running import run
-
-
-@contextmanager
-def options_kept(scope):
-    """Take back what `setup` sets of a profile's options."""
-    config = get_config()
-    names = ("caching.enabled_for", "daemon.timeout", "broker.task_timeout", "runner.poll.interval")
-    before = {name: config.get_option(name, scope=scope, default=False) for name in names}
-    yield
-    for name, value in before.items():
-        if value is None:
-            config.unset_option(name, scope=scope)
-        else:
-            config.set_option(name, value, scope=scope)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def options_of_the_file_restored(aiida_profile):
-    """With caching on, the tests of another file would be given each other's results."""
-    with options_kept(aiida_profile.name):
-        yield
+from tests.options import options_kept
 
 
 @pytest.fixture(autouse=True)

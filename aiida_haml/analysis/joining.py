@@ -27,7 +27,7 @@ SNAPSHOTS = ("snapshot_positions", "snapshot_cells", "snapshot_states", "snapsho
 #: Series whose first axis is the described frame; `temperature` only where there are velocities.
 FRAME_SERIES = (
     "time", "temperature", "metal", "consumed", "electrolyte", "ladder", "layer_phases", "thickness",
-    "phosphide_connected", "profile", "profile_elements",
+    "phosphide_connected", "phosphide_largest", "profile", "profile_elements", "profile_charge",
 )  # fmt: skip
 #: Series whose first axis is a frame of which distances were taken.
 PAIR_SERIES = ("pairs", "pairs_centres", "pairs_density", "pairs_time")

@@ -42,18 +42,19 @@ def tables(series: Mapping[str, np.ndarray]) -> dict[str, Table]:
     -------
     dict
         - ``faces``: for each frame and face what is consumed (Angstrom of electrolyte as built), the layer's thickness,
-          the share of P whose Li-P network leads through it, the atoms other than Li on each rung, and P alone
-          (nmol / cm^2);
+          the share of P whose Li-P network leads through it, P in the largest such network, the atoms other than Li on
+          each rung, and P alone (nmol / cm^2);
         - ``cell``: for each frame what the metal has given (nmol / cm^2, C / m^2), what is left, and series of bonds;
         - ``phases``: for each frame and face the reacted atoms other than Li by the phase that they resemble;
-        - ``profiles``: for each window of time and slab the atoms in each state and of each element, 1 / Angstrom^3;
+        - ``profiles``: for each window of time and slab the atoms in each state and of each element, 1 / Angstrom^3,
+          and their formal charge, e / Angstrom^3 (none where it is not known, as of C);
         - ``events``: lasting changes of bonds;
         - ``neighbours``: for each window of time, region and pair of elements the neighbours within the bond's cutoff;
         - ``distances``: the same over the distance, as g(r), of the whole run.
     """
     known = balance(series)
     return {
-        "faces": _faces(known),
+        "faces": _faces(known, series),
         "cell": _cell(known, series),
         "phases": _phases(known, series),
         "profiles": _profiles(series),
@@ -61,16 +62,18 @@ def tables(series: Mapping[str, np.ndarray]) -> dict[str, Table]:
     } | (_surroundings(series) if "pairs" in series else {})
 
 
-def _faces(known: Balance) -> Table:
+def _faces(known: Balance, series: Mapping[str, np.ndarray]) -> Table:
     rungs = [f"{STATES[rung]}_nmol_cm2" for rung in LADDER]
     amounts = np.concatenate([known.rungs, known.phosphorus], axis=2)
+    largest = np.asarray(series.get("phosphide_largest", np.full(known.connected.shape, np.nan)))  # older ones lack it
     rows = [
-        (time, face, known.consumed[t, f], known.thickness[t, f], known.connected[t, f], *amounts[t, f])
+        (time, face, known.consumed[t, f], known.thickness[t, f], known.connected[t, f], largest[t, f], *amounts[t, f])
         for t, time in enumerate(known.time)
         for f, face in enumerate(known.faces)
     ]
     columns = (
-        "time_fs", "face", "consumed_A", "thickness_A", "phosphide_connected", *rungs, *(f"P_{name}" for name in rungs)
+        "time_fs", "face", "consumed_A", "thickness_A", "phosphide_connected", "phosphide_largest", *rungs,
+        *(f"P_{name}" for name in rungs),
     )  # fmt: skip
     return Table(columns, rows)
 
@@ -93,7 +96,9 @@ def _phases(known: Balance, series: Mapping[str, np.ndarray]) -> Table:
 
 
 def _profiles(series: Mapping[str, np.ndarray]) -> Table:
-    profile, time = np.concatenate([series["profile"], series["profile_elements"]], axis=2), np.asarray(series["time"])
+    states, time = np.asarray(series["profile"]), np.asarray(series["time"])
+    charge = np.asarray(series.get("profile_charge", np.full(states.shape[:2], np.nan)))  # older ones lack it
+    profile = np.concatenate([states, series["profile_elements"], charge[..., None]], axis=2)
     volume = float(series["area"][0]) * BIN
     windows = np.array_split(np.arange(len(time)), min(PROFILE_WINDOWS, len(time)))
     rows = [
@@ -102,7 +107,7 @@ def _profiles(series: Mapping[str, np.ndarray]) -> Table:
         for slab, densities in enumerate(profile[own].mean(axis=0) / volume)
     ]
     counted = (*STATES, *ladder_elements(series), "Li")
-    return Table(("from_fs", "to_fs", "height_A", *(f"{kind}_per_A3" for kind in counted)), rows)
+    return Table(("from_fs", "to_fs", "height_A", *(f"{kind}_per_A3" for kind in counted), "charge_e_A3"), rows)
 
 
 def _surroundings(series: Mapping[str, np.ndarray]) -> dict[str, Table]:

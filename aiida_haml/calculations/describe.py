@@ -21,7 +21,7 @@ class DescribeCalculation(EngineCalculation):
 
     TASK = "describe"
     OUTPUTS = ("environments", "series")
-    CACHE_VERSION = 10
+    CACHE_VERSION = 11
 
     @classmethod
     def define(cls, spec: Any) -> None:

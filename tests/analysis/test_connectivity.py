@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from aiida_haml.analysis.balance.connectivity import connected_share
+from aiida_haml.analysis.balance.connectivity import connected_share, networks
 from aiida_haml.analysis.balance.states import HOST, METAL, PRODUCT
 from aiida_haml.frames import Frames
 
@@ -18,7 +18,9 @@ def share(chain, beside=(), shift=0.0, electrolyte=UNIT):
     n = len(chain) + len(beside)
     atoms = Atoms(["Li", *["P"] * (n + 1)], np.add(places, [0, 0, shift]), cell=[20, 20, 45], pbc=True)
     atoms.wrap()
-    return connected_share(Frames.from_ase([atoms]), np.arange(1, n + 1), np.array([METAL, *[PRODUCT] * n, HOST]))
+    frame, phosphide = Frames.from_ase([atoms]), np.arange(1, n + 1)
+    states = np.array([METAL, *[PRODUCT] * n, HOST])
+    return connected_share(frame, phosphide, networks(frame, phosphide), states)
 
 
 @pytest.mark.parametrize("shift", [0.0, 30.0])

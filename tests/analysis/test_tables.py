@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from aiida_haml.analysis.balance.areal import balance
+from aiida_haml.analysis.balance.states import ION
 from aiida_haml.analysis.description import describe_batch
 from aiida_haml.analysis.environments.basis import make_basis
 from aiida_haml.analysis.joining import join_descriptions
@@ -71,6 +72,28 @@ def test_an_elements_density_is_that_of_its_crystal():
     assert sulfur[middle].mean() == pytest.approx(20 / 9.859**3, rel=0.15)
     assert sulfur.sum() == pytest.approx(5 * phosphorus.sum())
     assert sulfur + phosphorus + chlorine == pytest.approx(found["host_per_A3"][first])
+    charge, ions = found["charge_e_A3"][first], found["ion_per_A3"][first]
+    assert charge == pytest.approx(ions + 5 * phosphorus - 2 * sulfur - chlorine)
+    assert charge[found["height_A"][first] < 7] == pytest.approx(0)
+    assert abs(charge.sum()) < 0.1 * ions.sum()  # lithium of the metal at a face counts as ions where it touches anions
+
+
+def test_reduced_phosphorus_is_seen_in_the_charge_along_the_normal():
+    """Half of the electrolyte became an antifluorite: P of -3 there where it was +5, and metal that became ions."""
+    built = interface()
+    basis = make_basis(DescriptionSettings(elements=("Cl", "Li", "P", "S"), n_components=16, every_fs=0.0))
+    frames = story(built, [(0, 0)] * 6 + [(2, 2)] * 6)
+    series = join_descriptions([series_arrays(describe_batch({"segment_0000": frames}, basis), basis)])
+    profile, elements = np.asarray(series["profile"]), np.asarray(series["profile_elements"])
+    columns = [*sorted(set(basis.settings.elements) - {"Li"}), "Li"]
+    others = elements[..., columns.index("Cl")] + 2 * elements[..., columns.index("S")]
+    of_phosphorus = (series["profile_charge"] - profile[..., ION] + others).sum(axis=1)
+    n = elements[0, :, columns.index("P")].sum()
+    assert of_phosphorus[0] == 5 * n
+    assert of_phosphorus[-1] < 5 * n - 4 * 8 * 0.9
+    largest = series["phosphide_largest"]
+    assert not largest[0].any()
+    assert (largest[-1] >= 1).all()
 
 
 def test_what_is_not_known_is_left_empty(tmp_path):

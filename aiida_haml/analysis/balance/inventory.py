@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_haml.analysis.balance.cell import LITHIUM_VOLUME, LOWER, BuiltCell
-from aiida_haml.analysis.balance.connectivity import connected_share
+from aiida_haml.analysis.balance.connectivity import connected_share, networks
 from aiida_haml.analysis.balance.states import (
     HOST,
     INTERMEDIATE,
@@ -33,8 +33,8 @@ PHOSPHORUS = 15
 
 
 def inventory(
-    frames: Frames, risen: FloatArray, states: StateArray, phases: NDArray[np.int16], n_phases: int, built: BuiltCell,
-    ladder: Ladder, elements: tuple[str, ...],
+    frames: Frames, risen: FloatArray, states: StateArray, charges: FloatArray, phases: NDArray[np.int16],
+    n_phases: int, built: BuiltCell, ladder: Ladder, elements: tuple[str, ...],
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Count what lies at each face.
 
@@ -45,6 +45,8 @@ def inventory(
     risen : (T, N) array
         Change of the scaled coordinate along the normal since the cell was built, not wrapped.
     states : (T, N) array
+    charges : (T, N) array
+        Formal charges, e; of metal 0.
     phases : (T, N) int array
         Phase that each atom resembles, -1 for none.
     n_phases : int
@@ -68,10 +70,11 @@ def inventory(
           column being none;
         - ``thickness`` (T, F): of the layer, Angstrom; NaN where there is no metal as built;
         - ``phosphide_connected`` (T, F): share of the P without S whose Li-P network leads from the metal to the host;
-          NaN where one of the three is missing;
+          NaN where one of the three is missing; ``phosphide_largest`` (T, F): P in the largest such network;
         - ``atom_face`` (T, N): index of the face that each atom is at;
         - ``profile`` (T, Z, 6): atoms by state in bins of `BIN` along the normal, from the seam on, and
-          ``profile_elements`` (T, Z, E + 1): the same by element, Li last; both about the middle of the host.
+          ``profile_elements`` (T, Z, E + 1): the same by element, Li last, and ``profile_charge`` (T, Z): the sum of
+          their charges; all about the middle of the host.
     """
     heights, period, seam, middle = place(frames, risen, states, built)
     side = np.zeros(heights.shape, dtype=np.int64) if len(built.faces) < 2 else (heights > 0).astype(np.int64)
@@ -85,10 +88,10 @@ def inventory(
         "ladder": _ladder(states, side, symbols, elements, len(built.faces)),
         "layer_phases": _phases(states, side, phases, n_phases, built),
         "thickness": _thickness(heights, period, middle, lost, states, built),
-        "phosphide_connected": _connected(frames, states, side, built),
         "atom_face": side,
     }
-    return found | _profiles(heights, seam, states, symbols, elements, built)
+    found |= _phosphide(frames, states, side, built)
+    return found | _profiles(heights, seam, states, charges, symbols, elements, built)
 
 
 def place(
@@ -187,34 +190,42 @@ def _thickness(
     return np.maximum(found, 0.0)
 
 
-def _connected(frames: Frames, states: StateArray, side: NDArray[np.int64], built: BuiltCell) -> FloatArray:
-    found = np.full((len(states), len(built.faces)), np.nan)
+def _phosphide(frames: Frames, states: StateArray, side: NDArray[np.int64], built: BuiltCell) -> dict[str, np.ndarray]:
+    connected = np.full((len(states), len(built.faces)), np.nan)
+    largest = np.zeros(connected.shape, dtype=np.int32)
     bare = (frames.numbers == PHOSPHORUS) & ((states == INTERMEDIATE) | (states == PRODUCT))
     ends = (states == METAL).any(axis=1) & ((states == HOST) & (frames.numbers == PHOSPHORUS)).any(axis=1)
-    for t in np.flatnonzero(bare.any(axis=1) & ends):
+    for t in np.flatnonzero(bare.any(axis=1)):
         for f in range(len(built.faces)):
             own = np.flatnonzero(bare[t] & (side[t] == f))
             if len(own):
-                found[t, f] = connected_share(frames[int(t)], own, states[t])
-    return found
+                network = networks(frames[int(t)], own)
+                largest[t, f] = np.bincount(network).max()
+                if ends[t]:
+                    connected[t, f] = connected_share(frames[int(t)], own, network, states[t])
+    return {"phosphide_connected": connected, "phosphide_largest": largest}
 
 
 def _profiles(
-    heights: FloatArray, seam: FloatArray, states: StateArray, symbols: np.ndarray, elements: tuple[str, ...],
-    built: BuiltCell,
+    heights: FloatArray, seam: FloatArray, states: StateArray, charges: FloatArray, symbols: np.ndarray,
+    elements: tuple[str, ...], built: BuiltCell,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     n_frames, n_bins = len(heights), max(1, int(np.ceil(built.period / BIN)))
     slab = np.clip((heights - seam[:, None] + built.period) / BIN, 0, n_bins - 1).astype(np.int64)
     frame = np.broadcast_to(np.arange(n_frames)[:, None], slab.shape)
+    place = np.ravel_multi_index((frame, slab), (n_frames, n_bins)).ravel()
     columns = (*elements, "Li")
     element = np.array([columns.index(s) for s in symbols])
 
     def counted(kind: np.ndarray, n_kinds: int) -> NDArray[np.int16]:
-        shape = (n_frames, n_bins, n_kinds)
-        flat = np.ravel_multi_index((frame, slab, np.broadcast_to(kind, slab.shape)), shape)
-        return np.bincount(flat.ravel(), minlength=int(np.prod(shape))).reshape(shape).astype(np.int16)
+        flat = place * n_kinds + np.broadcast_to(kind, slab.shape).ravel()
+        counts = np.bincount(flat, minlength=n_frames * n_bins * n_kinds)
+        return counts.reshape(n_frames, n_bins, n_kinds).astype(np.int16)
 
     return {
         "profile": counted(states.astype(np.int64), len(STATES)),
         "profile_elements": counted(element, len(columns)),
+        "profile_charge": np.bincount(place, charges.ravel(), n_frames * n_bins)
+        .reshape(n_frames, n_bins)
+        .astype(np.float32),
     }

@@ -8,8 +8,9 @@ from ase import Atoms
 
 from aiida_haml.analysis.balance.cell import built_cell
 from aiida_haml.analysis.balance.inventory import inventory
-from aiida_haml.analysis.balance.states import HOST, BondStates, Ladder, anion_bonds
+from aiida_haml.analysis.balance.states import HOST, METAL, BondStates, Ladder, anion_bonds
 from aiida_haml.analysis.chemistry.bonds import LITHIUM, BondTracker
+from aiida_haml.analysis.chemistry.charges import FormalCharges
 from aiida_haml.analysis.chemistry.units import Units
 from aiida_haml.analysis.environments.basis import Basis, with_own_host
 from aiida_haml.analysis.environments.stream import Environments, describe_frames
@@ -72,7 +73,7 @@ class BalanceReader:
         start : Frames
             The start of the trajectory: displacements before it are taken to be the shortest there are.
         bonds : mapping
-            ``atom_states`` and ``broken_units`` of the same frames.
+            ``atom_states``, ``atom_charges`` and ``broken_units`` of the same frames.
         environments : Environments
             Of the same frames.
         """
@@ -86,6 +87,7 @@ class BalanceReader:
             frames,
             self._risen(frames, start),
             states,
+            np.where(states == METAL, 0, bonds["atom_charges"]),
             phase,
             len(self.basis.phases),
             self.built,
@@ -150,14 +152,20 @@ class BalanceReader:
         return hot
 
     def _bonds(self, frames: Frames) -> dict[str, np.ndarray]:
-        """Return states and broken units of frames that have nothing to do with each other."""
+        """Return states, charges and broken units of frames that have nothing to do with each other."""
         hysteresis = self.basis.settings.hysteresis
         states, units = BondStates(frames.numbers), Units(self.built.frame, hysteresis)
+        charges = FormalCharges(frames.numbers)
         for f in range(len(frames)):
             for block in BondTracker(frames.numbers, hysteresis).follow(frames[f]):
                 states.add(block, frames[f])
+                charges.add(block)
                 units.add(block)
-        return {"atom_states": states.states(), "broken_units": units.broken()}
+        return {
+            "atom_states": states.states(),
+            "atom_charges": charges.charges(),
+            "broken_units": units.broken(),
+        }
 
 
 def _scaled(frames: Frames, normal: int) -> FloatArray:

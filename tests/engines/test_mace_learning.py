@@ -200,7 +200,7 @@ def test_members_that_start_afresh_are_the_same(tmp_path, monkeypatch):
 
 
 def test_wall_time_keeps_what_is_trained_so_far(tmp_path):
-    """A million steps take hours; what ends after the wall time are models that are written on a machine with a load."""
+    """A million steps take hours; what comes after the wall time is the writing of models, on a machine with a load."""
     begun = time.perf_counter()
     results = learn(prepare(tmp_path, {"steps_first": 10**6}, {"a__one": emt_frames(10)}, max_wall_time_s=25.0))
     assert time.perf_counter() - begun < 120.0

@@ -240,33 +240,29 @@ def test_a_screen_is_gone_on_with(screen, builder_of):
     assert audit(node).ok
 
 
-def test_a_failed_candidate_does_not_stop_the_rest(builder_of):
+def test_candidates_that_fail_do_not_stop_the_rest(builder_of):
+    """The labels of one fail, and the cell of another cannot be built."""
     builder = builder_of()
     candidates = {slug: node.get_dict() for slug, node in builder.candidates.items()}
-    first = next(slug for slug, content in candidates.items() if content["label"] == "Li6PS5Cl")
+    good, refused = sorted(candidates, key=lambda slug: candidates[slug]["label"] != "Li6PS5Cl")
+    unknown = candidates[refused]["structure"] | {"configuration": 10**6}
+    unbuilt = orm.Dict(candidates[refused] | {"structure": unknown})
+    builder.candidates = {**builder.candidates, "unbuilt": unbuilt}
     broken = builder.label.job.level.get_dict()
     broken["theory"] = {"calculator": "tests.faulty:RefusesOxygen", "parameters": {}}
     builder.label.job.level = orm.Dict(broken)
     outputs, node = run_get_node(builder)
     assert node.exit_status == 410, node.exit_message
-    assert [row["label"] for row in outputs["ranking"]["candidates"]] == [candidates[first]["label"]]
-
-
-def test_a_cell_that_cannot_be_built_does_not_stop_the_rest(builder_of):
-    builder = builder_of()
-    first, second = sorted(builder.candidates)
-    content = builder.candidates[second].get_dict()
-    content["structure"]["configuration"] = 10**6
-    builder.candidates = {first: builder.candidates[first], second: orm.Dict(content)}
-    outputs, node = run_get_node(builder)
-    assert node.exit_status == 410
-    assert second in node.exit_message
-    assert len(outputs["ranking"]["candidates"]) == 1
+    assert "unbuilt" in node.exit_message
+    assert refused in node.exit_message
+    assert [row["label"] for row in outputs["ranking"]["candidates"]] == [candidates[good]["label"]]
 
 
 def test_what_no_label_supports_does_not_stay(builder_of):
-    """No error is small enough: every stretch is revoked, the time lines are bursts alone, and it is said why."""
-    text = SPEC.replace("force_rmse_tolerance: 1.0", "force_rmse_tolerance: 1.0e-6\n    max_fruitless: 2")
+    """No error is small enough: every stretch is revoked, the time line is bursts alone, and it is said why."""
+    text = rehearsal.SPEC.format(name="one", dopings="pristine").replace(
+        "force_rmse_tolerance: 1.0", "force_rmse_tolerance: 1.0e-6\n    max_fruitless: 2"
+    )
     _, node = run_get_node(builder_of(text))
     assert node.is_finished, node.exit_message
     for line in trajectories(node).values():

@@ -51,8 +51,12 @@ def options_of_the_file_restored(aiida_profile):
 
 @pytest.fixture
 def aiida_localhost(aiida_localhost):
-    """This machine, asked for its jobs twice a second: AiiDA's fixture asks without a pause, which takes a core."""
+    """This machine, asked for its jobs twice a second: AiiDA's fixture asks without a pause, which takes a core.
+
+    As `setup` has it, no login shell is started for each command.
+    """
     aiida_localhost.set_minimum_job_poll_interval(0.5)
+    aiida_localhost.configure(use_login_shell=False, safe_interval=0)
     return aiida_localhost
 
 

@@ -33,7 +33,7 @@ def builder_of(aiida_profile, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("work")
     computer = orm.Computer("screening", "localhost", "", "core.local", "core.direct", str(workdir)).store()
     computer.set_minimum_job_poll_interval(0.5)
-    computer.configure(safe_interval=0)
+    computer.configure(use_login_shell=False, safe_interval=0)
     for name in ("haml-engine", "haml-lammps"):
         path = str(Path(sys.executable).parent / name)
         code = orm.InstalledCode(computer, path, label=name, prepend_text=f"export PYTHONPATH={ROOT}")

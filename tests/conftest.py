@@ -29,10 +29,10 @@ os.environ["HAML_TRUSTED_CALCULATORS"] = str(Path(__file__).parent / "trusted_ca
 
 @pytest.fixture(scope="session", autouse=True)
 def runners_that_wait():
-    """Runners look at what their processes wait for every 0.2 s: under a test profile they do without a pause."""
+    """Runners look at what their processes wait for every 0.5 s: under a test profile they do without a pause."""
     create = Manager.create_runner
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Manager, "create_runner", lambda self, **given: create(self, **{"poll_interval": 0.2} | given))
+        patch.setattr(Manager, "create_runner", lambda self, **given: create(self, **{"poll_interval": 0.5} | given))
         yield
 
 
@@ -51,11 +51,11 @@ def options_of_the_file_restored(aiida_profile):
 
 @pytest.fixture
 def aiida_localhost(aiida_localhost):
-    """This machine, asked for its jobs twice a second: AiiDA's fixture asks without a pause, which takes a core.
+    """This machine, asked for its jobs once a second: AiiDA's fixture asks without a pause, which takes a core.
 
     As `setup` has it, no login shell is started for each command.
     """
-    aiida_localhost.set_minimum_job_poll_interval(0.5)
+    aiida_localhost.set_minimum_job_poll_interval(1.0)
     aiida_localhost.configure(use_login_shell=False, safe_interval=0)
     return aiida_localhost
 

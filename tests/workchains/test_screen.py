@@ -27,12 +27,19 @@ SPEC = rehearsal.SPEC.format(name="rehearsal", dopings=", ".join(rehearsal.DOPIN
 CODES = "codes: {engine: haml-engine@screening, lammps: haml-lammps@screening}\n"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def work_is_done_once():
+    """As `setup` has it: screens that begin alike share their beginning, which the first of them computes."""
+    with enable_caching(identifier="aiida.calculations:haml.*"):
+        yield
+
+
 @pytest.fixture(scope="module")
 def builder_of(aiida_profile, tmp_path_factory):
     """Return a function that makes the same builder anew, as a second submission of the same file does."""
     workdir = tmp_path_factory.mktemp("work")
     computer = orm.Computer("screening", "localhost", "", "core.local", "core.direct", str(workdir)).store()
-    computer.set_minimum_job_poll_interval(0.5)
+    computer.set_minimum_job_poll_interval(1.0)
     computer.configure(use_login_shell=False, safe_interval=0)
     for name in ("haml-engine", "haml-lammps"):
         path = str(Path(sys.executable).parent / name)
@@ -190,8 +197,7 @@ def test_restarts_of_all_jobs_are_the_specifications(builder_of):
 
 def test_a_rerun_executes_nothing(screen, builder_of):
     """No uuid, time stamp or unseeded number enters a hash, so that everything is found in the cache."""
-    with enable_caching(identifier="aiida.calculations:haml.*"):
-        outputs, node = run_get_node(builder_of())
+    outputs, node = run_get_node(builder_of())
     assert node.is_finished_ok, node.exit_message
     jobs = [orm.load_node(pk) for pk in called_descendants(node)]
     jobs = [job for job in jobs if isinstance(job, orm.CalcJobNode)]

@@ -74,7 +74,9 @@ def profile(reacted, slabs=20):
     elements = np.zeros((len(reacted), slabs, 4), dtype=np.int16)  # Cl, P, S, Li
     elements[..., 3] = counts[..., 0] + counts[..., 1]
     elements[..., 2] = counts[..., 2] + counts[..., 5]
-    return {"profile": counts, "profile_elements": elements}
+    # A double layer where the layer is.
+    charge = np.where(counts[..., 5] > 0, np.where(z < 0.75, 1.0, -1.0), 0.0)
+    return {"profile": counts, "profile_elements": elements, "profile_charge": charge}
 
 
 def snapshots(n_atoms, rng):

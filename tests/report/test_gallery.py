@@ -142,6 +142,24 @@ def test_profiles_are_densities_and_empty_slabs_stay_blank():
     assert right == pytest.approx(9 / 100)  # nine atoms in a slab of 100 Angstrom^3
 
 
+def test_charge_that_gathers_is_drawn_and_planes_of_ions_cancel():
+    candidate = full_candidate("a", "a", 0.8)
+    planes = np.resize([2.0, -1.0, 0.0, -1.0, 0.0], (1, 20))
+    assert np.abs(depth.smoothed(planes)).max() < 0.02 * planes.max()
+    assert np.allclose(depth.smoothed(planes + 0.3), 0.3, atol=0.01)
+    figure = depth.along_z(candidate, "z").figure
+    drawn = next(axes for axes in figure.axes if axes.get_title(loc="left") == "formal charge").collections[0]
+    last = drawn.get_array()[:, -1]
+    lower, upper = last[:15].sum(), last[15:].sum()
+    assert lower > 0 > upper
+    older = {key: value for key, value in candidate.series.items() if key != "profile_charge"}
+    titles = [
+        a.get_title(loc="left") for a in depth.along_z(dataclasses.replace(candidate, series=older), "z").figure.axes
+    ]
+    assert "reacted" in titles
+    assert "formal charge" not in titles
+
+
 def test_atoms_are_wrapped_as_ase_does():
     rng = np.random.default_rng(1)
     cell = np.array([[5.0, 0, 0], [1, 6, 0], [0.5, 0.3, 9]])

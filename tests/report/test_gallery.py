@@ -91,7 +91,7 @@ def test_the_line_of_an_activation_energy_has_its_slope():
         {
             "label": f"pristine {t:g} K",
             "members": [f"c{i}"],
-            "kinetics": {"rate": {"value": k, "interval": None}},
+            "kinetics": {"rate": {"value": k, "interval": None}, "law": "linear", "unit": "Å/ps"},
         }
         for i, (t, k) in enumerate(zip(kelvin, known, strict=True))
     ]
@@ -100,11 +100,24 @@ def test_the_line_of_an_activation_energy_has_its_slope():
     ranking = {"candidates": rows, "arrhenius": [group]}
     candidates = [Candidate(f"c{i}", "pristine", temperature_K=t) for i, t in enumerate(kelvin)]
     found = rates(ranking, candidates)
-    assert [t for t, _ in found["pristine"]] == kelvin.tolist()
-    axes = arrhenius([group], found).figure.axes[0]
+    assert [rate.kelvin for rate in found["pristine"]] == kelvin.tolist()
+    (axes,) = arrhenius([group], found).figure.axes
     points, line = axes.lines
     assert np.allclose(points.get_ydata(), known)
     assert np.allclose(np.interp(points.get_xdata(), line.get_xdata(), np.log(line.get_ydata())), np.log(known))
+
+
+def test_rates_of_two_laws_do_not_share_an_axis():
+    parabolic, linear = {"law": "parabolic", "unit": "Å²/ps"}, {"law": "linear", "unit": "Å/ps"}
+    rows = [
+        {"label": label, "members": [key], "kinetics": {"rate": {"value": 2.0, "interval": [1, 3]}} | law}
+        for label, key, law in (("a 300 K", "a3", parabolic), ("a 400 K", "a4", parabolic), ("b 300 K", "b3", linear))
+    ]
+    candidates = [Candidate(f"{name}{t}", name, temperature_K=100.0 * t) for name in "ab" for t in (3, 4)]
+    groups = [{"label": label, "activation_energy_eV": None} for label in "ab"]
+    figure = arrhenius(groups, rates({"candidates": rows, "arrhenius": groups}, candidates)).figure
+    of = {axes.get_ylabel(): axes.get_legend_handles_labels()[1] for axes in figure.axes}
+    assert of == {"linear rate constant / Å/ps": ["b"], "parabolic rate constant / Å²/ps": ["a"]}
 
 
 def test_what_is_consumed_is_drawn_from_each_ones_own_start_with_all_faces_in_the_band():

@@ -1,9 +1,10 @@
 """Whether lithium phosphide conducts from the metal to the electrolyte.
 
 Li3P and LiP conduct electrons where Li2S and LiCl do not. P atoms without S that share lithium form a network; if one
-leads through the layer, electrons reach the electrolyte and the layer grows on; if P is diluted among S and Cl below
-percolation (0.2 of the sites of a face-centred lattice: D. Stauffer, A. Aharony, Introduction to Percolation Theory
-(1994)), it does not.
+leads through the layer, electrons reach the electrolyte and the layer grows on (on Li6PS5Cl it does, as lithium
+diffuses through partly lithiated P: 10.1038/s41467-025-64357-3); if P is diluted among S and Cl below percolation
+(0.2 of the sites of a face-centred lattice: D. Stauffer, A. Aharony, Introduction to Percolation Theory (1994)), it
+does not.
 """
 
 import numpy as np

@@ -16,6 +16,13 @@ MAX_TIMES, WINDOW, MAX_COLUMNS = 3, 0.1, 60
 #: Width (standard deviation) of the mean along the normal of charges, Angstrom: of planes that repeat after 5 Angstrom,
 #: as those of the hosts do, it leaves less than a hundredth.
 PLANES = 2.5
+#: What is said of each map.
+SAID = {
+    "reacted": "the reacted share of the atoms other than lithium (blank: there are none)",
+    "formal charge": f"the formal charge, counted from bonds and smoothed by a Gaussian of {PLANES:g} Å, so that "
+    "planes of ions cancel (lithium counts as soon as it is no metal: positive where no bond has taken its electron "
+    "yet)",
+}
 
 
 def has_profile(candidate: Candidate) -> bool:
@@ -55,9 +62,7 @@ def along_z(candidate: Candidate, name: str) -> Drawing:
         f"Atoms of {candidate.key} by state along the normal at {len(windows)} times, and over height and time "
         f"{' and '.join(title for title, *_ in maps)}.",
         "Profiles along the normal, from the middle of the metal (or of the vacuum) on: atoms by state at several "
-        "times; then the reacted share of the atoms other than lithium (blank: there are none), and the formal charge, "
-        f"counted from bonds and smoothed by a Gaussian of {PLANES:g} Å, so that planes of ions cancel (lithium counts "
-        "as soon as it is no metal: positive where no bond has taken its electron yet).",
+        f"times; then {'; '.join(SAID[title] for title, *_ in maps)}.",
     )
 
 

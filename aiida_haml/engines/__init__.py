@@ -12,7 +12,7 @@ import json
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 #: Task name -> module with a function ``run(folder: Path, task: dict) -> None``.
@@ -25,30 +25,43 @@ TASKS = {
     "watch": "aiida_haml.engines.lammps_watch",
 }
 
-#: What MACE loads for its own training loop alone, the curves that it draws and their metrics: with matplotlib and
-#: pandas, a third of the time in which MACE loads. No task here uses any of it.
-_OF_ITS_LOOP = ("torchmetrics", "mace.cli.visualise_train")
+#: What the packages of a task load beside what they do here, half of the time in which a job begins. With MACE: curves
+#: and metrics of its own training loop (they bring matplotlib), peaks of e3nn's spherical signals, integrals of ASE's
+#: densities of states, torch's compiler (an optimizer loads it later). With the analysis: arrays of torch, which vesin
+#: takes as well, tables, which scikit-learn takes, and sparse descriptors of dscribe (they bring numba).
+_BESIDE_MACE = ("torchmetrics", "mace.cli.visualise_train", "scipy.signal", "scipy.integrate", "torch._dynamo")
+_BESIDE_ANALYSIS = ("torch", "pandas", "sparse")
+_UNUSED = {
+    "learn": _BESIDE_MACE, "evaluate": _BESIDE_MACE, "watch": _BESIDE_MACE,
+    "describe": _BESIDE_ANALYSIS, "rank": _BESIDE_ANALYSIS,
+}  # fmt: skip
 
 
 class _Unused(types.ModuleType):
-    """Holds whatever name is imported from it, to inherit from or to annotate with."""
+    """Holds a class for whatever is imported from it, to inherit from or to annotate with; nothing is one of these."""
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
-        return object
+        return type(name, (), {})
 
 
 @contextlib.contextmanager
-def without_its_loop() -> Iterator[None]:
-    """Let MACE load without what only its own training loop uses; who asks for that later gets the real thing."""
-    held = {name: _Unused(name) for name in _OF_ITS_LOOP if name not in sys.modules}
+def without(names: Iterable[str]) -> Iterator[None]:
+    """Let others load without some modules that they do not use; who asks for these later gets the real ones."""
+    held = {name: _Unused(name) for name in names if name not in sys.modules}
     sys.modules.update(held)
     try:
         yield
     finally:
         for name in held:
             del sys.modules[name]
+
+
+def load(task: str) -> types.ModuleType:
+    """Return the module of a task, loaded without what it does not use."""
+    with without(_UNUSED.get(task, ())):
+        return importlib.import_module(TASKS[task])
 
 
 @contextlib.contextmanager
@@ -70,13 +83,11 @@ def main(argv: list[str] | None = None) -> None:
     name = parser.parse_args(argv).task
     folder = Path.cwd()
     task = json.loads((folder / "task.json").read_text())
-    with without_its_loop():
-        module = importlib.import_module(TASKS[name])
-    module.run(folder, task)
+    load(name).run(folder, task)
 
 
 def lammps() -> None:
     """Run LAMMPS with MACE, as `aiida_haml.engines.lammps_launcher` tells."""
-    with without_its_loop():
+    with without(_BESIDE_MACE):
         module = importlib.import_module("aiida_haml.engines.lammps_launcher")
     module.main()

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from aiida_haml.engines.mace_fit import Course, Fit, fit
+from aiida_haml.engines.mace_fit import Course, fit
 from aiida_haml.engines.mace_network import write
 from aiida_haml.engines.outcome import TaskError
 
@@ -112,18 +112,12 @@ def _train_one(
 ) -> None:
     """Train one member; leave its model, and what is to be said of it, in files."""
     try:
-        result = fit(course, deadline, on_step)
+        result = fit(course, deadline, on_step, lambda words: print(f"member {index}: {words}", flush=True))
     except TaskError as error:
         _say(folder, index, {"error": {"kind": error.kind, "message": f"Member {index}: {error}"}})
         return
     write(result.module, folder / f"member_{index}.model")
-    _report(index, result)
     _say(folder, index, {name: value for name, value in vars(result).items() if name != "module"})
-
-
-def _report(index: int, result: Fit) -> None:
-    losses = " ".join(f"{point['loss']:.3g}" for point in result.validations)
-    print(f"member {index}: {result.steps} steps from lr {result.lr:g}, validation {losses}", flush=True)
 
 
 def _say(folder: Path, index: int, words: dict[str, Any]) -> None:

@@ -113,7 +113,12 @@ class Deck:
         return chosen
 
 
-def fit(course: Course, deadline: float = math.inf, on_step: Callable[[], None] = lambda: None) -> Fit:
+def fit(
+    course: Course,
+    deadline: float = math.inf,
+    on_step: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Fit:
     """Train one model.
 
     A loss that is not finite or explodes starts the training anew from its beginning, with a lower learning rate.
@@ -125,6 +130,8 @@ def fit(course: Course, deadline: float = math.inf, on_step: Callable[[], None] 
         On the clock of `time.perf_counter`, s; what was trained until then is kept.
     on_step : callable
         Called ahead of every step.
+    tell : callable
+        Called with words on each validation, for who follows a long training.
 
     Raises
     ------
@@ -135,7 +142,7 @@ def fit(course: Course, deadline: float = math.inf, on_step: Callable[[], None] 
     lr = course.lr
     for restarts in range(_MAX_RESTARTS + 1):
         try:
-            result = _attempt(course, lr, deadline, on_step)
+            result = _attempt(course, lr, deadline, on_step, tell)
         except torch.OutOfMemoryError as error:
             raise TaskError(
                 "out_of_memory",
@@ -187,7 +194,9 @@ def validate(module: Any, course: Course) -> float:
     return total({group: float(np.sqrt(np.mean(values))) for group, values in gathered.items()}) ** 2
 
 
-def _attempt(course: Course, lr: float, deadline: float, on_step: Callable[[], None]) -> Fit | None:
+def _attempt(
+    course: Course, lr: float, deadline: float, on_step: Callable[[], None], tell: Callable[[str], None]
+) -> Fit | None:
     """Train once; return None if it diverged."""
     settings = course.settings
     rng = np.random.default_rng(course.seed)
@@ -202,6 +211,7 @@ def _attempt(course: Course, lr: float, deadline: float, on_step: Callable[[], N
     with default_dtype(next(module.parameters()).dtype):
         best = validate(module, course)  # of the start, which is kept if nothing better is found
         result.validations.append({"step": 0, "loss": best})
+        tell(f"{course.n_steps} steps from lr {lr:g}, validation {best:.3g}")
         for step in range(1, course.n_steps + 1):
             on_step()
             late = time.perf_counter() > deadline
@@ -222,6 +232,7 @@ def _attempt(course: Course, lr: float, deadline: float, on_step: Callable[[], N
                     return None
                 best = min(best, value)
                 result.validations.append({"step": result.steps, "loss": value})
+                tell(f"step {result.steps} of {course.n_steps}, validation {value:.3g}")
             if late:
                 result.stopped_by = "wall_time"
                 break

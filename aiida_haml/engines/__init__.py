@@ -25,7 +25,7 @@ TASKS = {
     "watch": "aiida_haml.engines.lammps_watch",
 }
 
-#: What the packages of a task load beside what they do here, half of the time in which a job begins. With MACE: curves
+#: What the packages of a task load beside what they do here, a third to a half of a job's start. With MACE: curves
 #: and metrics of its own training loop (they bring matplotlib), peaks of e3nn's spherical signals, integrals of ASE's
 #: densities of states, torch's compiler (an optimizer loads it later). With the analysis: arrays of torch, which vesin
 #: takes as well, tables, which scikit-learn takes, and sparse descriptors of dscribe (they bring numba).

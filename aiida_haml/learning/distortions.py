@@ -27,7 +27,7 @@ _MAX_RATIO = 2.2
 _DIRECTIONS, _ATOMS = 60, 4
 #: Radii of ions with six neighbours, Angstrom (R. D. Shannon, Acta Crystallogr. A 32, 751 (1976)). Atoms of a metal lie
 #: far apart in electrons that give way: two lithium in a cell at 0.85 of their covalent distance repel each other with
-#: 0.8 eV / Angstrom (CHGNet), at 0.85 of that of their ions with 9, as pairs of other elements do at 0.85 of theirs.
+#: 0.8 eV / Angstrom (CHGNet), at 0.85 of that of their ions with 9, as pairs without a metal do at 0.85 of theirs.
 ION_RADII = {
     "Li": 0.76, "Na": 1.02, "K": 1.38, "Rb": 1.52, "Cs": 1.67, "Mg": 0.72, "Ca": 1.00, "Sr": 1.18, "Ba": 1.35,
 }  # fmt: skip
